@@ -1,0 +1,105 @@
+/* The engine: owns the way from a request to the switches and back.
+ *
+ *   sp_engine_write -> [batch: stage each, seal] -> store commit -> publish -> dirty units per bridge -> checked bundles
+ *   -> confirmations -> 'done' with the revision and whether it is applied
+ *
+ * Writes that arrive while a commit is under way wait in a bounded queue and share the next commit.  Reads go straight to
+ * sp_engine_model().  A bridge that is slow, dead or lying holds up nobody but those who wait for it, and they for their
+ * own 'wait_ms' at most.
+ *
+ * Guarantees: E1 nothing is sent to a switch before it is durable; E2 'applied' is true only after every bridge that was
+ * connected and touched when the change was published has confirmed it by a barrier; E3 a store failure changes nothing and
+ * is reported; E4 flows of bridges that are not adopted are left alone. */
+
+#ifndef SALLYPORT_CONTROLLER_ENGINE_H
+#define SALLYPORT_CONTROLLER_ENGINE_H 1
+
+#include "controller/model/batch.h"
+
+struct uv_loop_s;
+struct sp_engine;
+
+#define SP_ENGINE_WRITES_MAX 1024 /* Queued writes; one more is SP_E_FULL. */
+
+/* 'store' is taken over; 'model' holds what it loaded and is taken over too. */
+struct sp_engine *sp_engine_new(struct uv_loop_s *, struct sp_store *store, struct sp_model *model);
+/* Stops: no further writes, a commit under way ends, connections close, flows stay.  'stopped' runs when all is freed. */
+void sp_engine_stop(struct sp_engine *, void (*stopped)(void *aux), void *aux);
+
+const struct sp_model *sp_engine_model(const struct sp_engine *);
+
+/* Begins to listen or dial for switches.  As sp_method_open(). */
+int sp_engine_open(struct sp_engine *, const char *method, char *why, size_t why_size) SP_MUST_USE;
+
+struct sp_outcome {
+    int error;         /* 0: durable.  SP_E_INVALID...: 'stage' refused and returned this.  Negative errno: the store could not write. */
+    const char *why;   /* With a store error: one line, borrowed. */
+    uint64_t revision; /* Of this change; the current one if nothing changed. */
+    bool applied;      /* Every connected bridge that it touches has confirmed it. */
+};
+
+struct sp_write {
+    /* Stages the change in the batch; runs exactly once, in a later turn of the loop or in this one.  Returns 0 to accept or
+     * a positive SP_E_* or negative errno to refuse, after noting down what 'done' needs. */
+    int (*stage)(void *aux, struct sp_batch *);
+    /* Runs exactly once, never from inside sp_engine_write(). */
+    void (*done)(void *aux, const struct sp_outcome *);
+    void *aux;
+    unsigned wait_ms; /* How long to wait for bridges, 0 to 60,000. */
+};
+/* Returns 0, SP_E_FULL or SP_E_CLOSED (stopping); 'done' is not called then. */
+int sp_engine_write(struct sp_engine *, const struct sp_write *) SP_MUST_USE;
+
+/* Readings. */
+enum sp_port_state { SP_PORT_UNBOUND, SP_PORT_PENDING, SP_PORT_ACTIVE };
+enum sp_port_state sp_engine_port_state(const struct sp_engine *, const struct sp_port *);
+
+enum sp_port_role { SP_ROLE_CLOSED, SP_ROLE_SERVER, SP_ROLE_UPLINK };
+struct sp_bridge_port_status {
+    uint16_t ofport;
+    const char *name;
+    enum sp_port_role role;
+    const struct sp_server *server; /* With SP_ROLE_SERVER. */
+};
+struct sp_bridge_status {
+    uint64_t dpid;
+    bool adopted;
+    bool connected;        /* Handshake done, ports known. */
+    const char *name;      /* As the switch says; "" = never connected. */
+    const char *peer;      /* "tcp:192.0.2.1:40000"; "" = not connected. */
+    const char *version;   /* "OpenFlow 1.5", "" = not connected. */
+    const char *const *uplinks;
+    size_t n_uplinks;
+    const struct sp_bridge_port_status *ports; /* By ofport; none when not connected. */
+    size_t n_ports;
+    size_t flows_desired;
+    size_t flows_installed;
+    uint64_t revision;     /* The last revision that this bridge has confirmed whole. */
+    bool pending;          /* Something that concerns it is not confirmed. */
+    const char *last_error; /* NULL = none; one line naming the rule or port it concerns; cleared when it has healed. */
+};
+typedef int sp_visit_status(void *aux, const struct sp_bridge_status *);
+/* Every bridge that is adopted or connected, by dpid; all pointers are valid during the visit. */
+int sp_engine_each_bridge(struct sp_engine *, sp_visit_status *, void *aux);
+/* One of them.  SP_E_MISSING: no such bridge, 'visit' not called; else what 'visit' returned. */
+int sp_engine_one_bridge(struct sp_engine *, uint64_t dpid, sp_visit_status *, void *aux);
+
+/* Counters since the start, for /metrics. */
+struct sp_engine_counters {
+    uint64_t flow_mods_sent;     /* Additions and deletions sent in bundles. */
+    uint64_t bundles_applied;
+    uint64_t bundles_discarded;
+    uint64_t flow_mods_refused;
+    uint64_t drift_repaired;     /* Flows that another hand had changed, deleted or added under our cookie. */
+    uint64_t connects;
+    uint64_t disconnects;
+    uint64_t commits;
+    uint64_t commits_failed;
+    uint64_t writes_queued;      /* Now. */
+};
+void sp_engine_counters(const struct sp_engine *, struct sp_engine_counters *ret);
+
+/* The OVSDB adapter tells that 'iface_id' is (or, with 'bound' false, is no longer) the port 'name' of bridge 'dpid'. */
+void sp_engine_bind_iface(struct sp_engine *, const char *iface_id, uint64_t dpid, const char *name, bool bound);
+
+#endif

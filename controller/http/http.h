@@ -1,0 +1,54 @@
+/* The HTTP/1.1 server: the only door to libmicrohttpd.
+ *
+ * The happy path: a listener is opened on the loop; a whole request (its body bounded) is handed to 'handle'; the handler answers
+ * with sp_http_respond(), at once or in a later turn of the loop.  What goes wrong is answered here, as
+ * application/problem+json: 400 malformed (two lengths, length and chunked together, bare CR, ...), 411 a body without a
+ * length where one is needed, 413 a body over the limit, 414, 431, 503 too many connections.  A client that takes longer than
+ * SP_HTTP_REQUEST_MS from its first byte to its last, or does not read its answer for as long, is cut off.  A client that goes
+ * away while its request is being worked on is told to nobody: the answer is dropped. */
+
+#ifndef SALLYPORT_CONTROLLER_HTTP_HTTP_H
+#define SALLYPORT_CONTROLLER_HTTP_HTTP_H 1
+
+#include "sallyport/value.h"
+
+#define SP_HTTP_BODY_MAX (1u << 20)
+#define SP_HTTP_REQUEST_MS 15000
+#define SP_HTTP_CONNECTIONS_MAX 1024
+
+struct uv_loop_s;
+struct sp_http_server;
+struct sp_http_request;
+
+/* Checks "HOST:PORT", "[V6]:PORT" or "unix:PATH".  Returns 0 or SP_E_SYNTAX with one line in 'why'. */
+int sp_http_address_check(const char *address, char *why, size_t why_size) SP_MUST_USE;
+bool sp_http_address_is_exposed(const char *address); /* Neither loopback nor a unix socket. */
+
+typedef void sp_http_handle(void *aux, struct sp_http_request *);
+
+/* Returns 0, or a negative errno with one line in 'why'. */
+int sp_http_open(struct uv_loop_s *, const char *address, sp_http_handle *, void *aux, struct sp_http_server **ret, char *why,
+                 size_t why_size) SP_MUST_USE;
+/* Stops accepting, answers what is still open with 503, and calls 'closed' when all is freed. */
+void sp_http_close(struct sp_http_server *, void (*closed)(void *aux), void *aux);
+uint16_t sp_http_port(const struct sp_http_server *); /* Bound port, 0 for a unix socket. */
+
+/* A request is valid from 'handle' until it is answered. */
+const char *sp_http_method(const struct sp_http_request *);
+const char *sp_http_path(const struct sp_http_request *);   /* Percent-decoded; a NUL, invalid UTF-8 or an encoded slash is answered 400 before. */
+/* Query parameters in order, decoded; NULL past the end. */
+const char *sp_http_query_key(const struct sp_http_request *, size_t index);
+const char *sp_http_query_value(const struct sp_http_request *, size_t index);
+const char *sp_http_header(const struct sp_http_request *, const char *name); /* Any case; NULL = absent. */
+const char *sp_http_body(const struct sp_http_request *, size_t *ret_size);
+bool sp_http_has_body(const struct sp_http_request *);
+
+struct sp_http_field {
+    const char *name;
+    const char *value;
+};
+/* Answers; everything is copied.  'content_type' NULL = no body.  HEAD is answered without the body. */
+void sp_http_respond(struct sp_http_request *, unsigned status, const char *content_type, const char *body, size_t size,
+                     const struct sp_http_field *fields, size_t n_fields);
+
+#endif

@@ -1,0 +1,56 @@
+/* Connections to switches over libuv: listeners and dialers for OVS's connection methods, and the streams they give.
+ *
+ * The happy path: a method is opened; each accepted or dialled stream is announced once through 'connected'; bytes come
+ * in through its 'receive', room for output is asked with 'writable'; the owner closes it and its 'closed' is the last
+ * call.  What goes wrong: dialling fails (tried again, for ever, after 1 s doubling to 8 s; each change of the reason is logged
+ * once); the peer closes or resets ('closed' with a reason); accept fails for want of descriptors (the listener rests for 1 s);
+ * more than 'max_streams' streams (the newest is closed at once).
+ * No call into the owner happens inside a call from the owner. */
+
+#ifndef SALLYPORT_CONTROLLER_IO_TRANSPORT_H
+#define SALLYPORT_CONTROLLER_IO_TRANSPORT_H 1
+
+#include "sallyport/value.h"
+
+struct uv_loop_s;
+struct sp_method; /* One listener or dialer. */
+struct sp_stream; /* One connection. */
+
+struct sp_stream_events {
+    void (*receive)(void *aux, const void *data, size_t size);
+    /* The output queue is below its low mark (64 KiB): fill it with sp_stream_send().  Comes once after 'connected' and
+     * after sp_stream_wake(), and then whenever the queue drains. */
+    void (*writable)(void *aux);
+    void (*closed)(void *aux, const char *why); /* Last call. */
+};
+
+struct sp_transport_events {
+    /* A new stream; 'peer' (borrowed) is "tcp:192.0.2.1:40000", "unix:/path" as OVS writes them.  Returns the stream's aux after
+     * setting its events with sp_stream_start(), or NULL to have it closed. */
+    void (*connected)(void *aux, struct sp_stream *, const char *peer);
+};
+
+/* Checks 'method' without opening anything: ptcp:PORT[:HOST], punix:PATH, tcp:HOST:PORT, unix:PATH; HOST an address, IPv6 in
+ * brackets.  pssl and ssl are SP_E_MISSING ("not built in").  Returns 0 or SP_E_SYNTAX, with one line in 'why'. */
+int sp_method_check(const char *method, char *why, size_t why_size) SP_MUST_USE;
+/* True if 'method' listens on an address other than loopback. */
+bool sp_method_is_exposed(const char *method);
+
+/* Opens 'method' on 'loop'.  Returns 0, or a negative errno with one line in 'why' (a port in use, say).  A stale socket file
+ * of punix that nobody listens on is replaced. */
+int sp_method_open(struct uv_loop_s *loop, const char *method, const struct sp_transport_events *, void *aux, struct sp_method **ret,
+                   char *why, size_t why_size) SP_MUST_USE;
+/* Ends it; its streams go on.  Nothing is called afterwards; the memory goes when libuv has closed the handles. */
+void sp_method_close(struct sp_method *);
+/* The bound port of a listener (for port 0), else 0. */
+uint16_t sp_method_port(const struct sp_method *);
+
+void sp_stream_start(struct sp_stream *, const struct sp_stream_events *, void *aux);
+/* Queues a copy of 'size' bytes; the owner sends only from 'writable' and stays within SP_STREAM_CHUNK bytes a call. */
+#define SP_STREAM_CHUNK (256u << 10)
+int sp_stream_send(struct sp_stream *, const void *data, size_t size) SP_MUST_USE;
+void sp_stream_wake(struct sp_stream *); /* There is something to send: 'writable' will be called. */
+void sp_stream_pause(struct sp_stream *, bool paused); /* Stops and resumes reading. */
+void sp_stream_close(struct sp_stream *, const char *why); /* 'closed' follows, from the loop. */
+
+#endif

@@ -1,0 +1,165 @@
+/* Batches: how the model changes.
+ *
+ *   sp_batch_begin -> for each request: sp_batch_mark, the request's operations, and sp_batch_rollback to the mark if it is
+ *   refused -> sp_batch_seal (derives rule sets, marks, zones, revision) -> store commit -> sp_batch_publish or sp_batch_drop
+ *
+ * While a batch is open the model shows its staged state, so that later requests of the batch are validated against
+ * the earlier ones; sp_batch_seal takes all of it back, so that readers between seal and publish see durable state
+ * only.  Everything up to seal happens within one turn of the loop; one batch exists at a time.
+ *
+ * Guarantees: B1 a refused request changes nothing; B2 a dropped batch changes nothing, its numbers included; B3 publishing cannot
+ * fail; B4 a request's effects are whole in one revision (every request of a batch has its own revision).
+ *
+ * The operations check what the contract says across objects and return 0, -ENOMEM or a positive SP_E_*, adding what is
+ * wrong to 'problems'. */
+
+#ifndef SALLYPORT_CONTROLLER_MODEL_BATCH_H
+#define SALLYPORT_CONTROLLER_MODEL_BATCH_H 1
+
+#include "controller/model/model.h"
+
+/* Everything wrong with one request, each with the JSON path of its field; or who holds an object. */
+struct sp_problem {
+    char *field;   /* "rules[3].port_max"; "" = the whole. */
+    char *message;
+};
+struct sp_holder {
+    const char *type;  /* "server", "security_group". */
+    struct sp_uuid id;
+    char *name;
+};
+struct sp_problems {
+    struct sp_problem *problems;
+    size_t n;
+    struct sp_holder *holders;
+    size_t n_holders;
+    char *detail; /* One line about the whole, or NULL. */
+};
+void sp_problems_init(struct sp_problems *);
+void sp_problems_clear(struct sp_problems *);
+/* 'field' and the message are printf formats' results; no memory loses the entry but never the fact that there is one ('n' grows). */
+void sp_problems_add(struct sp_problems *, const char *field, const char *format, ...) SP_PRINTF(3, 4);
+void sp_problems_hold(struct sp_problems *, const char *type, const struct sp_uuid *id, const char *name);
+void sp_problems_detail(struct sp_problems *, const char *format, ...) SP_PRINTF(2, 3);
+
+struct sp_batch;
+
+struct sp_batch *sp_batch_begin(struct sp_model *, int64_t now_us); /* NULL: no memory. */
+size_t sp_batch_mark(const struct sp_batch *);
+void sp_batch_rollback(struct sp_batch *, size_t mark);
+
+/* Ends a request that is accepted: derives rule sets, classes, marks, versions and zones from what it staged since 'mark', and gives
+ * it the next revision in '*ret_revision'.  Nothing staged since the mark: no new revision, the current one is
+ * stored.  Returns 0, -ENOMEM, or SP_E_FULL if numbers have run out (roll back then). */
+int sp_batch_accept(struct sp_batch *, size_t mark, uint64_t *ret_revision) SP_MUST_USE;
+
+/* Ends staging: the model shows published state again.  What the store needs is in sp_batch_changes() and sp_batch_counters(). */
+void sp_batch_seal(struct sp_batch *);
+const struct sp_change *sp_batch_changes(const struct sp_batch *, size_t *ret_n); /* One per object, in an order that satisfies references. */
+const struct sp_counters *sp_batch_counters(const struct sp_batch *);
+/* What changed up to 'revision' after the one before it, for the engine: changes of one accepted request. */
+const struct sp_change *sp_batch_changes_of(const struct sp_batch *, uint64_t revision, size_t *ret_n);
+
+/* Makes the batch the published state.  The changes stay valid until sp_batch_free(). */
+void sp_batch_publish(struct sp_batch *);
+void sp_batch_free(struct sp_batch *); /* Published or not; not published = dropped. */
+
+/* Operations.  Inputs are borrowed; ids are made by the model ('ret_id') from the system's random source.
+ * 'path' prefixes field names ("" for a body that is the object). */
+
+/* SP_E_INVALID: bad name.  An existing region is left as it is and '*ret_created' is false. */
+int sp_batch_put_region(struct sp_batch *, const char *name, bool *ret_created, struct sp_problems *) SP_MUST_USE;
+/* SP_E_MISSING, SP_E_IN_USE with holders. */
+int sp_batch_delete_region(struct sp_batch *, const char *name, struct sp_problems *) SP_MUST_USE;
+
+enum sp_template { SP_TEMPLATE_OUTBOUND, SP_TEMPLATE_REMOTE_LOGIN, SP_TEMPLATE_NONE };
+
+struct sp_rule_input {
+    struct sp_meaning meaning; /* Already valid in itself. */
+    const char *description;
+    const char *path;          /* "rules[3]." or "": where its problems are named. */
+};
+
+struct sp_group_input {
+    const char *region;
+    const char *name;
+    const char *description;
+    bool is_default;
+    bool has_rules;            /* Else the template's. */
+    const struct sp_rule_input *rules;
+    size_t n_rules;
+    enum sp_template template_kind;
+};
+/* SP_E_INVALID: unknown region, a remote group that is unknown or of another region.  Equal rules in the list are kept once. */
+int sp_batch_create_group(struct sp_batch *, const struct sp_group_input *, struct sp_uuid *ret_id, struct sp_problems *) SP_MUST_USE;
+
+/* NULL or negative members stay as they are. */
+struct sp_group_patch {
+    const char *name;
+    const char *description;
+    int is_default; /* -1, 0, 1. */
+};
+/* SP_E_MISSING; SP_E_IN_USE: unsetting the default of a region that has servers. */
+int sp_batch_patch_group(struct sp_batch *, const struct sp_uuid *id, const struct sp_group_patch *, struct sp_problems *) SP_MUST_USE;
+/* SP_E_MISSING, SP_E_IN_USE with holders (servers, other groups' rules; the region's default counts as free if unused). */
+int sp_batch_delete_group(struct sp_batch *, const struct sp_uuid *id, struct sp_problems *) SP_MUST_USE;
+
+/* Adds a rule.  A rule of the same meaning: its id is stored and '*ret_created' is false. */
+int sp_batch_add_rule(struct sp_batch *, const struct sp_uuid *group, const struct sp_rule_input *, struct sp_uuid *ret_id,
+                      bool *ret_created, struct sp_problems *) SP_MUST_USE;
+/* Replaces meaning and description, keeping id and creation time.  SP_E_MISSING; SP_E_EXISTS: another rule has this meaning. */
+int sp_batch_set_rule(struct sp_batch *, const struct sp_uuid *group, const struct sp_uuid *rule, const struct sp_rule_input *,
+                      struct sp_problems *) SP_MUST_USE;
+int sp_batch_delete_rule(struct sp_batch *, const struct sp_uuid *group, const struct sp_uuid *rule, struct sp_problems *) SP_MUST_USE;
+/* Replaces the whole list; a rule whose meaning is in the old list keeps its id, origin and creation time. */
+int sp_batch_replace_rules(struct sp_batch *, const struct sp_uuid *group, const struct sp_rule_input *rules, size_t n,
+                           struct sp_problems *) SP_MUST_USE;
+
+struct sp_port_input {
+    struct sp_uuid id;         /* None: a new port. */
+    struct sp_mac mac;
+    const struct sp_cidr *ips;
+    size_t n_ips;
+    bool has_bridge;
+    uint64_t dpid;
+    const char *name;
+    const char *iface_id;
+    uint16_t vlan;
+    bool port_security;
+    const struct sp_address_pair *pairs;
+    size_t n_pairs;
+};
+struct sp_server_input {
+    const char *region;
+    const char *name;
+    enum sp_server_kind kind;
+    bool has_groups;           /* Else the region's default group. */
+    const struct sp_uuid *groups;
+    size_t n_groups;
+    const struct sp_port_input *ports;
+    size_t n_ports;
+};
+/* SP_E_INVALID with problems: unknown region or group, group of another region, a bridge port or iface_id that another port
+ * names, a MAC that another port has on the same bridge and VLAN.  Names a bridge that is not adopted: adopts it. */
+int sp_batch_create_server(struct sp_batch *, const struct sp_server_input *, struct sp_uuid *ret_id, struct sp_problems *) SP_MUST_USE;
+
+struct sp_server_patch {
+    const char *name;          /* NULL: stays. */
+    int kind;                  /* -1 or enum sp_server_kind. */
+    bool has_groups;
+    const struct sp_uuid *groups;
+    size_t n_groups;
+    bool has_ports;            /* The whole list; ports with a known id keep their zone, others are new. */
+    const struct sp_port_input *ports;
+    size_t n_ports;
+};
+int sp_batch_patch_server(struct sp_batch *, const struct sp_uuid *id, const struct sp_server_patch *, struct sp_problems *) SP_MUST_USE;
+int sp_batch_delete_server(struct sp_batch *, const struct sp_uuid *id, struct sp_problems *) SP_MUST_USE;
+
+/* Adopts bridge 'dpid' or replaces its uplinks.  SP_E_INVALID: a name that a server's port on this bridge has. */
+int sp_batch_put_bridge(struct sp_batch *, uint64_t dpid, const char *const *uplinks, size_t n, bool *ret_created,
+                        struct sp_problems *) SP_MUST_USE;
+/* SP_E_MISSING, SP_E_IN_USE with the servers whose ports name it. */
+int sp_batch_delete_bridge(struct sp_batch *, uint64_t dpid, struct sp_problems *) SP_MUST_USE;
+
+#endif

@@ -1,0 +1,21 @@
+# The daemon and the command line.
+
+CONTROLLER_SOURCES = $(filter-out controller/main.c,$(wildcard controller/*.c)) \
+	$(foreach d,model io json store http api obs ovsdb,$(wildcard controller/$(d)/*.c))
+CONTROLLER_LIB = $(BUILD)/lib/libsallyport-controller.a
+CLI_SOURCES = $(wildcard controller/cli/*.c)
+
+$(CONTROLLER_LIB): $(CONTROLLER_SOURCES:%.c=$(BUILD)/obj/%.o)
+
+SP_LIBS = -Wl,--start-group $(CONTROLLER_LIB) $(OPENFLOW_LIB) $(FLOWS_LIB) -Wl,--end-group
+SP_SYSTEM_LIBS = $(OVS_LIBS) -luv -lyajl -lsqlite3 -lmicrohttpd -lpthread
+
+$(BUILD)/bin/sallyportd: $(BUILD)/obj/controller/main.o $(CONTROLLER_LIB) $(OPENFLOW_LIB) $(FLOWS_LIB)
+	@mkdir -p $(@D)
+	@echo '  LD      $@'
+	$(Q)$(CC) $(CFLAGS) $(SP_LDFLAGS) -o $@ $< $(SP_LIBS) $(SP_SYSTEM_LIBS)
+
+$(BUILD)/bin/sallyport: $(CLI_SOURCES:%.c=$(BUILD)/obj/%.o) $(CONTROLLER_LIB) $(FLOWS_LIB)
+	@mkdir -p $(@D)
+	@echo '  LD      $@'
+	$(Q)$(CC) $(CFLAGS) $(SP_LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(CONTROLLER_LIB) $(FLOWS_LIB) -Wl,--end-group -lyajl -lcurl

@@ -1,0 +1,61 @@
+/* The compiler: facts about a bridge in, flows out.  Pure: the same facts always give the same flows.
+ *
+ * The flows of a bridge are the union of its units'.  A unit is the smallest thing that is compiled anew when something
+ * changes, and no two units ever produce a flow of the same key.  Each function appends the flows of one unit to 'out'
+ * and returns 0, or -ENOMEM or SP_E_RANGE (a unit that cannot be expressed: too many ports in a chunk, say), in which
+ * case the flows that were appended before it failed stay in 'out' for the caller to drop. */
+
+#ifndef SALLYPORT_FLOWS_COMPILE_H
+#define SALLYPORT_FLOWS_COMPILE_H 1
+
+#include "sallyport/object.h"
+#include "sallyport/pipeline.h"
+
+/* The flows that every adopted bridge has. */
+int sp_compile_static(struct sp_flow_list *out) SP_MUST_USE;
+
+/* The 'n' uplinks of a bridge, their port numbers ascending. */
+int sp_compile_uplinks(const uint16_t *ofports, size_t n, struct sp_flow_list *out) SP_MUST_USE;
+
+/* A server port that is present on the bridge as 'ofport'.  Its identities: MAC index 0 is the port's own with its own
+ * addresses, its link-local address and the pairs of that MAC; each other MAC among the pairs has an index of its own, in
+ * order of first appearance, with the pairs' addresses.  'set' is its server's rule set, 0 for none. */
+struct sp_port_facts {
+    const struct sp_port *port; /* Borrowed. */
+    uint16_t ofport;
+    uint32_t set;
+};
+int sp_compile_port(const struct sp_port_facts *, struct sp_flow_list *out) SP_MUST_USE;
+
+/* Destination 'mac' in 'vlan' (0 = untagged) is on the server ports 'ofports' ('n' of them, ascending, at least one). */
+int sp_compile_mac(uint16_t vlan, const struct sp_mac *mac, const uint16_t *ofports, size_t n, struct sp_flow_list *out) SP_MUST_USE;
+
+/* ARP requests or neighbour solicitations for 'ip' (a single address) in 'vlan' go to the server ports 'ofports' alone. */
+int sp_compile_target(uint16_t vlan, const struct sp_cidr *ip, const uint16_t *ofports, size_t n, struct sp_flow_list *out) SP_MUST_USE;
+
+/* Group addresses in 'vlan' go to 'chunks' ('n' chunk numbers, ascending), each holding the server ports 'ofports'. */
+int sp_compile_flood_vlan(uint16_t vlan, const uint8_t *chunks, size_t n, struct sp_flow_list *out) SP_MUST_USE;
+int sp_compile_flood_chunk(uint16_t vlan, uint8_t chunk, const uint16_t *ofports, size_t n, struct sp_flow_list *out) SP_MUST_USE;
+
+/* Remote address 'ip' (a single address) in region number 'region' is of class 'set'. */
+int sp_compile_remote(uint32_t region, const struct sp_cidr *ip, uint32_t set, struct sp_flow_list *out) SP_MUST_USE;
+
+/* One rule of a rule set. */
+struct sp_rule_facts {
+    const struct sp_meaning *meaning; /* Borrowed. */
+    uint32_t slot;
+    uint32_t mark;           /* Of a rule that allows. */
+    const uint32_t *classes; /* With a remote group: the numbers of all rule sets that contain it; borrowed. */
+    size_t n_classes;
+};
+struct sp_rule_set_facts {
+    uint32_t number;
+    uint32_t version;
+    uint32_t region;
+    const struct sp_rule_facts *rules; /* In order of precedence among equals: oldest first. */
+    size_t n_rules;
+};
+/* Rules that would make a flow of the same key as an earlier rule of equal standing add none there. */
+int sp_compile_rule_set(const struct sp_rule_set_facts *, struct sp_flow_list *out) SP_MUST_USE;
+
+#endif

@@ -1,0 +1,102 @@
+/* One OpenFlow connection as a pure state machine: bytes and the time go in, bytes and events come out.
+ *
+ * It speaks for the controller: HELLO with exactly OpenFlow 1.4 and 1.5, features, description, asynchronous configuration,
+ * port descriptions, echo both ways; it dumps flows by our cookie, and applies sets of modifications as checked
+ * bundles.  It has no socket and no clock: the owner feeds what it received with sp_session_receive(), sends what
+ * sp_session_output() gives, calls sp_session_tick() when sp_session_deadline() has come, and takes events with
+ * sp_session_next() until there is none.
+ *
+ * Checked bundles.  A bundle with a bad message commits the rest, so a batch goes: OPEN, the ADDs, BARRIER, wait, errors
+ * matched by xid; none -> COMMIT, any -> DISCARD; BARRIER.  The result is an event that names each refused modification.
+ * Guarantees: S1 nothing is sent before its predecessor step was confirmed; S2 a batch is reported applied only after the
+ * commit reply and its barrier; S3 a peer that sends anything malformed, out of order or without bound is closed with a
+ * reason, never an abort; S4 memory is bounded: SP_SESSION_OUTPUT_MAX bytes of output are pending at most beyond one
+ * message, and a peer's ports, flows per dump and message sizes have limits. */
+
+#ifndef SALLYPORT_FLOWS_OPENFLOW_SESSION_H
+#define SALLYPORT_FLOWS_OPENFLOW_SESSION_H 1
+
+#include "flows/openflow/codec.h"
+
+#define SP_SESSION_OUTPUT_MAX (1u << 20)
+#define SP_SESSION_PORTS_MAX 65280u
+#define SP_SESSION_PORT_NAME_SIZE 17 /* OpenFlow's 16 bytes and a NUL. */
+
+#define SP_SESSION_HANDSHAKE_MS 10000 /* From the first byte of the connection to SP_EVENT_READY. */
+#define SP_SESSION_IDLE_MS 5000       /* Silence after which an echo request goes out, ... */
+#define SP_SESSION_DEAD_MS 12000      /* ... and after which the peer counts as dead. */
+#define SP_SESSION_REPLY_MS 10000     /* For each step of a batch and between parts of a dump, counted from the last progress. */
+
+struct sp_session;
+
+enum sp_event_kind {
+    SP_EVENT_READY,      /* Handshake done; 'ready' is valid.  Port events of the ports that exist follow, then PORTS_DONE. */
+    SP_EVENT_PORT,       /* 'port': added, changed or deleted. */
+    SP_EVENT_PORTS_DONE,
+    SP_EVENT_DUMP_FLOW,  /* 'flow': one flow of ours; its reference goes to the receiver. */
+    SP_EVENT_DUMP_DONE,
+    SP_EVENT_APPLIED,    /* The batch is in force, whole. */
+    SP_EVENT_REFUSED,    /* One modification of the batch was refused: 'refused'.  More may follow, then DISCARDED. */
+    SP_EVENT_DISCARDED,  /* The batch is not in force, no part of it. 'text' says why in one line. */
+    SP_EVENT_ERROR,      /* An error message that belongs to no request of ours: 'text'. */
+    SP_EVENT_CLOSED,     /* The connection must be closed: 'text' says why.  The last event. */
+};
+
+struct sp_session_port {
+    uint16_t ofport;
+    char name[SP_SESSION_PORT_NAME_SIZE]; /* Printable ASCII or UTF-8 as the switch gave it; other bytes as '?'. */
+    bool deleted;
+};
+
+struct sp_session_ready {
+    uint64_t dpid;
+    uint8_t version;     /* SP_OF14, SP_OF15. */
+    char software[64];   /* From the description, "3.1.0"; printable. */
+    char name[64];       /* Datapath description: the bridge's name in OVS. */
+};
+
+struct sp_session_refused {
+    size_t index;     /* Into the batch's mods. */
+    char error[64];   /* As OpenFlow names it: "OFPBAC_BAD_OUT_PORT". */
+};
+
+struct sp_event {
+    enum sp_event_kind kind;
+    struct sp_session_ready ready;
+    struct sp_session_port port;
+    struct sp_session_refused refused;
+    struct sp_flow *flow;
+    char text[160];
+};
+
+/* A new session whose handshake begins at 'now_ms' (monotonic, as all times here).  NULL: no memory. */
+struct sp_session *sp_session_new(int64_t now_ms);
+void sp_session_free(struct sp_session *); /* NULL is fine; a batch under way is forgotten. */
+
+/* Takes 'size' bytes that the peer sent. */
+void sp_session_receive(struct sp_session *, const void *data, size_t size, int64_t now_ms);
+
+/* Moves up to 'size' bytes of output to 'out' and returns their number.  A long batch is encoded here, step by step. */
+size_t sp_session_output(struct sp_session *, void *out, size_t size, int64_t now_ms);
+
+/* When sp_session_tick() must be called next. */
+int64_t sp_session_deadline(const struct sp_session *);
+void sp_session_tick(struct sp_session *, int64_t now_ms);
+
+/* Takes the oldest event.  Returns false if there is none. */
+bool sp_session_next(struct sp_session *, struct sp_event *ret);
+
+/* Ready for sp_session_dump() or sp_session_apply(): the handshake is done and neither is under way. */
+bool sp_session_idle(const struct sp_session *);
+
+/* Asks for all flows of ours but the learned ones.  Only when idle. */
+void sp_session_dump(struct sp_session *, int64_t now_ms);
+
+/* Applies 'mods' ('n' at least 1) as one atomic, ordered bundle.  Only when idle.  'mods' is borrowed, with its flows,
+ * until SP_EVENT_APPLIED, SP_EVENT_DISCARDED or the session's end.  With 'flush_zones' ('n_zones', borrowed likewise) the
+ * conntrack entries of these zones are flushed once the bundle is committed, and SP_EVENT_APPLIED follows the barrier
+ * after the flush: what is left of a port that is gone must not be there for the zone's next owner. */
+void sp_session_apply(struct sp_session *, const struct sp_flow_mod *mods, size_t n, const uint16_t *flush_zones, size_t n_zones,
+                      int64_t now_ms);
+
+#endif

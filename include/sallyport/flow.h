@@ -1,0 +1,190 @@
+/* A flow entry as a value, independent of any OpenFlow version.
+ *
+ * A flow is one allocation, immutable and reference counted, in a canonical form: two flows match the same packets and
+ * are the same entry of the switch's table exactly if their keys (table, priority, match bytes) are equal, and they do
+ * the same if their cookies and action bytes are equal too.  The compiler builds flows with struct sp_flow_build, the
+ * codec (flows/openflow/codec.h) turns them into messages and messages into them.  A flow that a switch reports and
+ * that has a field or an action unknown here becomes an "alien" flow: its key is right, its body equals nothing.
+ *
+ * Match bytes: terms in ascending order of field, each the field's number, a byte that is 1 if a mask follows, the
+ * value in network order and, if so, the mask.  Value bits outside of the mask are 0; a term with an all-zero mask is
+ * left out; an all-one mask is no mask.  Action bytes: one operation after the other, see enum sp_op. */
+
+#ifndef SALLYPORT_FLOW_H
+#define SALLYPORT_FLOW_H 1
+
+#include "sallyport/value.h"
+
+/* Fields, named as in ovs-fields(7).  Their widths are in sp_field_size(). */
+enum sp_field {
+    SP_F_IN_PORT, /* 2 bytes: the switch's own port number. */
+    SP_F_ETH_SRC,
+    SP_F_ETH_DST,
+    SP_F_ETH_TYPE,
+    SP_F_VLAN_TCI, /* 2 bytes with the CFI bit as "a tag is present": 0/0x1000 = untagged. */
+    SP_F_IP_FRAG,  /* 1 byte: bit 0 any fragment, bit 1 a later one. */
+    SP_F_IP_PROTO,
+    SP_F_IP_TTL,
+    SP_F_IP_SRC,
+    SP_F_IP_DST,
+    SP_F_IPV6_SRC,
+    SP_F_IPV6_DST,
+    SP_F_TCP_SRC, /* Each transport's ports are fields of their own, as OXM has them. */
+    SP_F_TCP_DST,
+    SP_F_UDP_SRC,
+    SP_F_UDP_DST,
+    SP_F_SCTP_SRC,
+    SP_F_SCTP_DST,
+    SP_F_ICMP_TYPE,
+    SP_F_ICMP_CODE,
+    SP_F_ICMPV6_TYPE,
+    SP_F_ICMPV6_CODE,
+    SP_F_ARP_OP, /* 2 bytes. */
+    SP_F_ARP_SPA,
+    SP_F_ARP_TPA,
+    SP_F_ARP_SHA,
+    SP_F_ARP_THA,
+    SP_F_ND_TARGET,
+    SP_F_ND_SLL,
+    SP_F_ND_TLL,
+    SP_F_CT_STATE, /* 4 bytes, SP_CT_... bits. */
+    SP_F_CT_ZONE,
+    SP_F_CT_MARK,
+    SP_F_CT_NW_PROTO,
+    SP_F_CT_NW_SRC,
+    SP_F_CT_NW_DST,
+    SP_F_CT_IPV6_SRC,
+    SP_F_CT_IPV6_DST,
+    SP_F_CT_TP_SRC,
+    SP_F_CT_TP_DST,
+    SP_F_REG0, /* 4 bytes each, up to REG15. */
+    SP_F_REG15 = SP_F_REG0 + 15,
+    SP_F_XXREG0, /* 16 bytes: REG0 (most significant) to REG3, and so on. */
+    SP_F_XXREG1,
+    SP_F_XXREG2,
+    SP_F_XXREG3,
+    SP_N_FIELDS
+};
+
+#define SP_F_REG(N) (SP_F_REG0 + (N))
+
+#define SP_CT_NEW 0x01u /* ovs-fields(7), ct_state. */
+#define SP_CT_EST 0x02u
+#define SP_CT_REL 0x04u
+#define SP_CT_RPL 0x08u
+#define SP_CT_INV 0x10u
+#define SP_CT_TRK 0x20u
+
+/* Operations, with their arguments in action bytes (u16, u32, u64 in network order). */
+enum sp_op {
+    SP_OP_OUTPUT,     /* u16 port */
+    SP_OP_OUTPUT_REG, /* u8 field of 4 bytes: output to the port whose number is in its low 16 bits */
+    SP_OP_GOTO,       /* u8 table, greater than the flow's own; last */
+    SP_OP_RESUBMIT,   /* u8 table */
+    SP_OP_LOAD,       /* u8 field, u8 first bit, u8 bits (1 to 64), u64 value */
+    SP_OP_MOVE,       /* u8 source field, u8 first bit, u8 destination field, u8 first bit, u8 bits */
+    SP_OP_CT,         /* u8 flags (SP_CT_OP_...), u8 zone field, u8 first bit of 16, u8 table or 0xff, then what is done to
+                       * ct_mark: u8 field of 4 bytes to copy from, or 0xff for nothing */
+    SP_OP_PUSH_VLAN,  /* 802.1Q, tag 0 */
+    SP_OP_POP_VLAN,
+    SP_OP_LEARN_MAC,  /* u8 table, u16 priority, u16 idle timeout in s, u32 limit, u64 cookie, u8 VLAN register, u8 port register:
+                       * add to 'table' a flow that matches the VLAN register's low 12 bits and a destination MAC equal to this
+                       * packet's source, and that loads this packet's in_port into the port register's low 16 bits; delete
+                       * what was learned when this flow goes */
+    SP_N_OPS
+};
+
+#define SP_CT_OP_COMMIT 0x01u
+
+struct sp_flow {
+    unsigned refs;
+    uint32_t hash; /* Of the key. */
+    uint64_t cookie;
+    uint16_t priority;
+    uint8_t table;
+    bool alien;
+    uint16_t match_size;   /* Bytes. */
+    uint16_t actions_size; /* Bytes. */
+    uint8_t bytes[];       /* Match, then actions. */
+};
+
+/* Bytes of 'field', 1 to 16. */
+size_t sp_field_size(enum sp_field field);
+
+/* A flow under construction, on the caller's storage.  A term or an operation that does not fit, or a field that is
+ * matched twice, makes sp_flow_build_done() fail, so that callers need not check each step. */
+#define SP_MATCH_SIZE_MAX 512
+#define SP_ACTIONS_SIZE_MAX 16384
+
+struct sp_flow_build {
+    uint64_t cookie;
+    uint16_t priority;
+    uint8_t table;
+    bool failed;
+    uint16_t match_size;
+    uint16_t actions_size;
+    uint8_t match[SP_MATCH_SIZE_MAX];
+    uint8_t actions[SP_ACTIONS_SIZE_MAX];
+};
+
+/* Starts a flow of 'table' (0 to 253) with 'priority' (1 to 65535) and no term: it matches everything and drops. */
+void sp_flow_build_init(struct sp_flow_build *, uint8_t table, uint16_t priority, uint64_t cookie);
+
+/* Adds a term.  _uint takes the value and mask in host order for fields of up to 8 bytes (a mask of all ones of the
+ * field's width matches exactly); _bytes takes both in network order, sp_field_size() bytes each, 'mask' NULL = exact. */
+void sp_flow_match_uint(struct sp_flow_build *, enum sp_field, uint64_t value, uint64_t mask);
+void sp_flow_match_exact(struct sp_flow_build *, enum sp_field, uint64_t value);
+void sp_flow_match_bytes(struct sp_flow_build *, enum sp_field, const void *value, const void *mask);
+/* Matches an address field ('field' for IPv4, 'field6' for IPv6) against 'cidr'; a prefix of 0 adds nothing. */
+void sp_flow_match_cidr(struct sp_flow_build *, enum sp_field field, enum sp_field field6, const struct sp_cidr *cidr);
+
+/* Adds an operation at the end; arguments as in enum sp_op. */
+void sp_flow_output(struct sp_flow_build *, uint16_t port);
+void sp_flow_output_reg(struct sp_flow_build *, enum sp_field reg);
+void sp_flow_goto(struct sp_flow_build *, uint8_t table);
+void sp_flow_resubmit(struct sp_flow_build *, uint8_t table);
+void sp_flow_load(struct sp_flow_build *, enum sp_field, unsigned first_bit, unsigned n_bits, uint64_t value);
+void sp_flow_load_reg(struct sp_flow_build *, enum sp_field reg, uint32_t value); /* All 32 bits. */
+void sp_flow_move(struct sp_flow_build *, enum sp_field src, unsigned src_bit, enum sp_field dst, unsigned dst_bit, unsigned n_bits);
+void sp_flow_ct(struct sp_flow_build *, enum sp_field zone, uint8_t table);             /* Look up and go on in 'table'. */
+void sp_flow_ct_commit(struct sp_flow_build *, enum sp_field zone, enum sp_field mark); /* Commit, ct_mark := 'mark'; go on here.  SP_N_FIELDS: leave ct_mark. */
+void sp_flow_push_vlan(struct sp_flow_build *);
+void sp_flow_pop_vlan(struct sp_flow_build *);
+void sp_flow_learn_mac(struct sp_flow_build *, uint8_t table, uint16_t priority, uint16_t idle_timeout_s, uint32_t limit,
+                       uint64_t cookie, enum sp_field vlan, enum sp_field port);
+
+/* Makes the flow and stores it, with one reference, in '*ret'.  Returns 0, SP_E_RANGE if some step did not fit, or -ENOMEM. */
+int sp_flow_build_done(const struct sp_flow_build *, struct sp_flow **ret) SP_MUST_USE;
+/* Likewise, for the codec: a flow that equals nothing but has this key. */
+int sp_flow_build_done_alien(const struct sp_flow_build *, struct sp_flow **ret) SP_MUST_USE;
+
+struct sp_flow *sp_flow_ref(struct sp_flow *);
+void sp_flow_unref(struct sp_flow *); /* NULL is fine. */
+
+bool sp_flow_same_key(const struct sp_flow *, const struct sp_flow *);
+bool sp_flow_equal(const struct sp_flow *, const struct sp_flow *); /* Key, cookie and actions; an alien equals nothing. */
+/* Orders by table, descending priority, match bytes: for listings and tests. */
+int sp_flow_compare(const struct sp_flow *, const struct sp_flow *);
+
+const uint8_t *sp_flow_match(const struct sp_flow *);
+const uint8_t *sp_flow_actions(const struct sp_flow *);
+
+/* Prints 'flow' in the syntax of ovs-ofctl(8) add-flow into 'out' of 'size' bytes, cut if need be, NUL-terminated.
+ * Returns the length that the whole text has. */
+size_t sp_flow_format(const struct sp_flow *flow, char *out, size_t size);
+
+/* A growing array of flows; each is referenced by the list. */
+struct sp_flow_list {
+    struct sp_flow **flows;
+    size_t n;
+    size_t capacity;
+};
+
+void sp_flow_list_init(struct sp_flow_list *);
+void sp_flow_list_clear(struct sp_flow_list *);
+/* Takes over one reference of 'flow', also on failure.  Returns 0 or -ENOMEM. */
+int sp_flow_list_take(struct sp_flow_list *, struct sp_flow *flow) SP_MUST_USE;
+/* Finishes 'build' and appends it.  Returns as sp_flow_build_done(). */
+int sp_flow_list_add(struct sp_flow_list *, const struct sp_flow_build *build) SP_MUST_USE;
+
+#endif

@@ -1,0 +1,33 @@
+# Tests.  Each .c file of unit/ and property/ is one cmocka program; api/ and system/ are pytest folders.
+
+UNIT_TESTS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
+PROPERTY_TESTS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/property/*.c))
+# Shared by test programs: tests/support/*.c.
+TEST_SUPPORT = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/support/*.c))
+
+$(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_SUPPORT) $(CONTROLLER_LIB) $(OPENFLOW_LIB) $(FLOWS_LIB)
+	@mkdir -p $(@D)
+	@echo '  LD      $@'
+	$(Q)$(CC) $(CFLAGS) $(SP_LDFLAGS) -o $@ $< $(TEST_SUPPORT) $(SP_LIBS) $(SP_SYSTEM_LIBS) -lcmocka
+
+$(BUILD)/obj/tests/%.o: | deps-test
+
+.PHONY: check check-unit check-property check-style check-api check-system check-asan
+check: check-style check-unit check-property check-api check-system
+	@echo 'make check: all suites passed'
+
+check-unit: deps-test $(UNIT_TESTS)
+	@set -e; for t in $(UNIT_TESTS); do echo "== $$t"; $$t; done
+check-property: deps-test $(PROPERTY_TESTS)
+	@set -e; for t in $(PROPERTY_TESTS); do echo "== $$t"; $$t; done
+check-style: deps-test
+	$(PYTHON) tests/check/check.py
+PYTEST = PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -p no:cacheprovider
+check-api: deps-test all
+	$(PYTEST) tests/api
+check-system: deps-test all
+	$(PYTEST) tests/system
+
+check-asan:
+	$(MAKE) BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -U_FORTIFY_SOURCE' \
+	    check-unit check-property
