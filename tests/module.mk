@@ -12,7 +12,7 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_SUPPORT) $(CONTROLLER_LIB) $(OPE
 
 $(BUILD)/obj/tests/%.o: | deps-test
 
-.PHONY: check check-unit check-property check-style check-api check-system check-asan
+.PHONY: check check-unit check-property check-style check-api check-system check-asan check-clang
 check: check-style check-unit check-property check-api check-system
 	@echo 'make check: all suites passed'
 
@@ -20,13 +20,18 @@ check-unit: deps-test $(UNIT_TESTS)
 	@set -e; for t in $(UNIT_TESTS); do echo "== $$t"; $$t; done
 check-property: deps-test $(PROPERTY_TESTS)
 	@set -e; for t in $(PROPERTY_TESTS); do echo "== $$t"; $$t; done
-check-style: deps-test
-	$(PYTHON) tests/check/check.py
+check-style: deps-test objects
+	OVS_PREFIX=$(OVS_PREFIX) $(PYTHON) tests/check/check.py
 PYTEST = PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -p no:cacheprovider
 check-api: deps-test all
 	$(PYTEST) tests/api
 check-system: deps-test all
 	$(PYTEST) tests/system
+
+# Everything compiles with clang too.
+check-clang:
+	$(call packages,clang)
+	$(MAKE) BUILD=$(BUILD)/clang CC=clang objects
 
 check-asan:
 	$(MAKE) BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -U_FORTIFY_SOURCE' \
