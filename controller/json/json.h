@@ -2,8 +2,11 @@
  *
  * Reading gives a tree of values.  Beyond yajl's checks it refuses: more than SP_JSON_DEPTH_MAX levels, a key twice in one object,
  * invalid UTF-8 (overlong forms and surrogates too, raw or escaped), a NUL in a string.  Numbers are kept as 64-bit
- * integers when they are integers in the text ("1.0" and "1e2" are not), else as reals.
- * Writing appends to a growing buffer; a failed step makes sp_json_write_done() fail, so callers check once. */
+ * integers when they are integers in the text ("1.0" and "1e2" are not) and fit, else as the nearest finite real: the grammar has
+ * no bounds, so it is for a field's own check to refuse them.
+ * Writing appends to a growing buffer; a failed step makes sp_json_write_done() fail, so callers check once.
+ *
+ * Source: RFC 8259. */
 
 #ifndef SALLYPORT_CONTROLLER_JSON_JSON_H
 #define SALLYPORT_CONTROLLER_JSON_JSON_H 1
@@ -46,7 +49,8 @@ void sp_json_integer(struct sp_json_write *, int64_t);
 void sp_json_bool(struct sp_json_write *, bool);
 void sp_json_null(struct sp_json_write *);
 void sp_json_value(struct sp_json_write *, const struct sp_json *); /* A whole tree. */
-/* The text so far, borrowed until the next call, with its length.  Returns 0, or -ENOMEM or SP_E_INVALID if some step failed. */
+/* The text, NUL-terminated, borrowed until the next call, with its length.  Returns 0, or -ENOMEM (also for NULL) or SP_E_INVALID
+ * (a string that is not UTF-8, steps that make no one whole value) if some step failed. */
 int sp_json_write_done(struct sp_json_write *, const char **ret_text, size_t *ret_size) SP_MUST_USE;
 
 #endif
