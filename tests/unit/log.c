@@ -1,0 +1,128 @@
+#include "controller/obs/log.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* What one call of 'body' wrote to stderr, in a buffer that the next call overwrites. */
+static const char *
+captured(void (*body)(void))
+{
+    static char text[16384];
+    int saved = dup(STDERR_FILENO);
+    int ends[2];
+
+    assert_int_equal(pipe(ends), 0);
+    assert_true(dup2(ends[1], STDERR_FILENO) >= 0);
+    body();
+    assert_true(dup2(saved, STDERR_FILENO) >= 0);
+    close(saved);
+    close(ends[1]);
+
+    ssize_t size = read(ends[0], text, sizeof text - 1); /* One write, so one read. */
+
+    assert_true(size >= 0);
+    text[size] = '\0';
+    assert_int_equal(read(ends[0], text + size, 1), 0);
+    close(ends[0]);
+    return text;
+}
+
+static void
+write_plain(void)
+{
+    errno = ENOSPC;
+    sp_log(SP_LOG_WARNING, "store", "disk %d: %m", 7);
+    assert_int_equal(errno, ENOSPC);
+}
+
+static void
+test_line(void **state)
+{
+    const char *text = captured(write_plain);
+
+    assert_true(strlen(text) > 20);
+    assert_int_equal(text[4], '-');
+    assert_int_equal(text[10], 'T');
+    assert_non_null(strstr(text, "Z WARNING store: disk 7: No space left on device\n"));
+    assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
+}
+
+static void
+write_hostile(void)
+{
+    sp_log(SP_LOG_ERROR, "http", "[%s]", "a\nERROR b\r\x1b[31m\x7f\xc2\x9b\xe2\x80\xa8\xff\xed\xa0\x80\xc0\x80 ok\xc3\xa9\t.");
+}
+
+static void
+test_sanitized(void **state)
+{
+    const char *text = captured(write_hostile);
+
+    assert_non_null(strstr(text, " ERROR http: [a?ERROR b??[31m????????? ok\xc3\xa9?.]\n"));
+    assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
+}
+
+static void
+write_long(void)
+{
+    char big[9000];
+
+    memset(big, 'x', sizeof big - 1);
+    big[sizeof big - 1] = '\0';
+    sp_log(SP_LOG_INFO, "area", "%s", big);
+}
+
+static void
+test_long_is_cut(void **state)
+{
+    const char *text = captured(write_long);
+
+    assert_true(strlen(text) <= 4096);
+    assert_string_equal(text + strlen(text) - 5, "x...\n");
+}
+
+static void
+write_debug(void)
+{
+    sp_log(SP_LOG_DEBUG, "area", "seen");
+}
+
+static void
+test_levels(void **state)
+{
+    enum sp_level level = SP_LOG_INFO;
+
+    assert_string_equal(captured(write_debug), "");
+    sp_log_set_level(SP_LOG_DEBUG);
+    assert_non_null(strstr(captured(write_debug), "DEBUG area: seen\n"));
+    sp_log_set_level(SP_LOG_ERROR);
+    assert_string_equal(captured(write_plain), "");
+    sp_log_set_level(SP_LOG_INFO);
+
+    assert_int_equal(sp_log_level_parse("error", &level), 0);
+    assert_int_equal(level, SP_LOG_ERROR);
+    assert_int_equal(sp_log_level_parse("debug", &level), 0);
+    assert_int_equal(level, SP_LOG_DEBUG);
+    assert_int_equal(sp_log_level_parse("Debug", &level), SP_E_SYNTAX);
+    assert_int_equal(sp_log_level_parse("", &level), SP_E_SYNTAX);
+    assert_int_equal(level, SP_LOG_DEBUG);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_line),
+        cmocka_unit_test(test_sanitized),
+        cmocka_unit_test(test_long_is_cut),
+        cmocka_unit_test(test_levels),
+    };
+
+    return cmocka_run_group_tests_name("log", tests, NULL, NULL);
+}
