@@ -27,4 +27,21 @@ struct sp_flow_mod {
     void *owner;          /* The caller's own: whom an error concerns. */
 };
 
+/* A growing array of modifications. */
+struct sp_flow_mods {
+    struct sp_flow_mod *mods;
+    size_t n;
+    size_t capacity;
+};
+
+void sp_flow_mods_init(struct sp_flow_mods *);
+void sp_flow_mods_clear(struct sp_flow_mods *);
+/* Appends a modification (a reference of 'flow' is taken).  Returns 0 or -ENOMEM. */
+int sp_flow_mods_add(struct sp_flow_mods *, enum sp_flow_verb, struct sp_flow *flow, void *owner) SP_MUST_USE;
+
+/* Appends to 'mods' what turns a switch's table 'installed' into 'desired', each with owner NULL: first the additions, flows that
+ * 'installed' has not or has otherwise (an alien is always otherwise), then the deletions.  Returns 0, or -ENOMEM with some
+ * of them appended. */
+int sp_flow_table_diff(const struct sp_flow_table *installed, const struct sp_flow_table *desired, struct sp_flow_mods *mods) SP_MUST_USE;
+
 #endif

@@ -8,7 +8,8 @@
  *
  * Match bytes: terms in ascending order of field, each the field's number, a byte that is 1 if a mask follows, the
  * value in network order and, if so, the mask.  Value bits outside of the mask are 0; a term with an all-zero mask is
- * left out; an all-one mask is no mask.  Action bytes: one operation after the other, see enum sp_op. */
+ * left out; an all-one mask is no mask; a 128-bit register is matched as the four registers it consists of.  Action
+ * bytes: one operation after the other, see enum sp_op. */
 
 #ifndef SALLYPORT_FLOW_H
 #define SALLYPORT_FLOW_H 1
@@ -22,7 +23,7 @@ enum sp_field {
     SP_F_ETH_DST,
     SP_F_ETH_TYPE,
     SP_F_VLAN_TCI, /* 2 bytes with the CFI bit as "a tag is present": 0/0x1000 = untagged. */
-    SP_F_IP_FRAG,  /* 1 byte: bit 0 any fragment, bit 1 a later one. */
+    SP_F_IP_FRAG,  /* 1 byte, of which two bits count: bit 0 any fragment, bit 1 a later one; mask 3 is exact. */
     SP_F_IP_PROTO,
     SP_F_IP_TTL,
     SP_F_IP_SRC,
@@ -59,7 +60,7 @@ enum sp_field {
     SP_F_CT_TP_DST,
     SP_F_REG0, /* 4 bytes each, up to REG15. */
     SP_F_REG15 = SP_F_REG0 + 15,
-    SP_F_XXREG0, /* 16 bytes: REG0 (most significant) to REG3, and so on. */
+    SP_F_XXREG0, /* 16 bytes: REG0 (most significant) to REG3, and so on.  Never in match bytes. */
     SP_F_XXREG1,
     SP_F_XXREG2,
     SP_F_XXREG3,
@@ -111,8 +112,9 @@ struct sp_flow {
 /* Bytes of 'field', 1 to 16. */
 size_t sp_field_size(enum sp_field field);
 
-/* A flow under construction, on the caller's storage.  A term or an operation that does not fit, or a field that is
- * matched twice, makes sp_flow_build_done() fail, so that callers need not check each step. */
+/* A flow under construction, on the caller's storage.  A term or an operation that does not fit, a field that is matched
+ * twice, or a number outside of its range (a value wider than its field, a GOTO backwards or not last) makes
+ * sp_flow_build_done() fail, so that callers need not check each step. */
 #define SP_MATCH_SIZE_MAX 512
 #define SP_ACTIONS_SIZE_MAX 16384
 
@@ -121,6 +123,7 @@ struct sp_flow_build {
     uint16_t priority;
     uint8_t table;
     bool failed;
+    bool ended; /* By a GOTO: no operation may follow. */
     uint16_t match_size;
     uint16_t actions_size;
     uint8_t match[SP_MATCH_SIZE_MAX];
@@ -131,7 +134,7 @@ struct sp_flow_build {
 void sp_flow_build_init(struct sp_flow_build *, uint8_t table, uint16_t priority, uint64_t cookie);
 
 /* Adds a term.  _uint takes the value and mask in host order for fields of up to 8 bytes (a mask of all ones of the
- * field's width matches exactly); _bytes takes both in network order, sp_field_size() bytes each, 'mask' NULL = exact. */
+ * field's width or more matches exactly); _bytes takes both in network order, sp_field_size() bytes each, 'mask' NULL = exact. */
 void sp_flow_match_uint(struct sp_flow_build *, enum sp_field, uint64_t value, uint64_t mask);
 void sp_flow_match_exact(struct sp_flow_build *, enum sp_field, uint64_t value);
 void sp_flow_match_bytes(struct sp_flow_build *, enum sp_field, const void *value, const void *mask);
@@ -155,7 +158,8 @@ void sp_flow_learn_mac(struct sp_flow_build *, uint8_t table, uint16_t priority,
 
 /* Makes the flow and stores it, with one reference, in '*ret'.  Returns 0, SP_E_RANGE if some step did not fit, or -ENOMEM. */
 int sp_flow_build_done(const struct sp_flow_build *, struct sp_flow **ret) SP_MUST_USE;
-/* Likewise, for the codec: a flow that equals nothing but has this key. */
+/* Likewise, for the codec: a flow that equals nothing but has this key (what did fit of it), also after a step that failed.
+ * Returns 0 or -ENOMEM. */
 int sp_flow_build_done_alien(const struct sp_flow_build *, struct sp_flow **ret) SP_MUST_USE;
 
 struct sp_flow *sp_flow_ref(struct sp_flow *);
@@ -169,8 +173,9 @@ int sp_flow_compare(const struct sp_flow *, const struct sp_flow *);
 const uint8_t *sp_flow_match(const struct sp_flow *);
 const uint8_t *sp_flow_actions(const struct sp_flow *);
 
-/* Prints 'flow' in the syntax of ovs-ofctl(8) add-flow into 'out' of 'size' bytes, cut if need be, NUL-terminated.
- * Returns the length that the whole text has. */
+/* Prints 'flow' in the syntax of ovs-ofctl(8) add-flow into 'out' of 'size' bytes, cut if need be, NUL-terminated ('size' 0:
+ * nothing is stored).  An alien's actions are "(unknown)", which ovs-ofctl does not take.  Returns the length that the
+ * whole text has. */
 size_t sp_flow_format(const struct sp_flow *flow, char *out, size_t size);
 
 /* A growing array of flows; each is referenced by the list. */
