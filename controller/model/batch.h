@@ -33,11 +33,13 @@ struct sp_problems {
     size_t n;
     struct sp_holder *holders;
     size_t n_holders;
-    char *detail; /* One line about the whole, or NULL. */
+    size_t n_lost; /* Entries that are not in the arrays: no memory, or more than SP_HOLDERS_MAX holders. */
+    char *detail;  /* One line about the whole, or NULL. */
 };
+#define SP_HOLDERS_MAX 1000 /* Names enough of them; the detail has their number. */
 void sp_problems_init(struct sp_problems *);
 void sp_problems_clear(struct sp_problems *);
-/* 'field' and the message are printf formats' results; no memory loses the entry but never the fact that there is one ('n' grows). */
+/* 'field' is copied, 'format' as of printf.  No memory loses the entry but never the fact that there is one ('n_lost' grows). */
 void sp_problems_add(struct sp_problems *, const char *field, const char *format, ...) SP_PRINTF(3, 4);
 void sp_problems_hold(struct sp_problems *, const char *type, const struct sp_uuid *id, const char *name);
 void sp_problems_detail(struct sp_problems *, const char *format, ...) SP_PRINTF(2, 3);
