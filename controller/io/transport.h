@@ -4,7 +4,7 @@
  * in through its 'receive', room for output is asked with 'writable'; the owner closes it and its 'closed' is the last
  * call.  What goes wrong: dialling fails (tried again, for ever, after 1 s doubling to 8 s; each change of the reason is logged
  * once); the peer closes or resets ('closed' with a reason); accept fails for want of descriptors (the listener rests for 1 s);
- * more than 'max_streams' streams (the newest is closed at once).
+ * more than SP_METHOD_STREAMS_MAX streams (the newest is closed at once).
  * No call into the owner happens inside a call from the owner. */
 
 #ifndef SALLYPORT_CONTROLLER_IO_TRANSPORT_H
@@ -16,6 +16,8 @@ struct uv_loop_s;
 struct sp_method; /* One listener or dialer. */
 struct sp_stream; /* One connection. */
 
+#define SP_METHOD_STREAMS_MAX 4096 /* Streams of one listener at a time. */
+
 struct sp_stream_events {
     void (*receive)(void *aux, const void *data, size_t size);
     /* The output queue is below its low mark (64 KiB): fill it with sp_stream_send().  Comes once after 'connected' and
@@ -25,19 +27,20 @@ struct sp_stream_events {
 };
 
 struct sp_transport_events {
-    /* A new stream; 'peer' (borrowed) is "tcp:192.0.2.1:40000", "unix:/path" as OVS writes them.  Returns the stream's aux after
-     * setting its events with sp_stream_start(), or NULL to have it closed. */
+    /* A new stream; 'peer' (borrowed) is "tcp:192.0.2.1:40000", "unix:/path" as OVS writes them.  The owner takes it with
+     * sp_stream_start(); a stream that is not taken is closed. */
     void (*connected)(void *aux, struct sp_stream *, const char *peer);
 };
 
 /* Checks 'method' without opening anything: ptcp:PORT[:HOST], punix:PATH, tcp:HOST:PORT, unix:PATH; HOST an address, IPv6 in
- * brackets.  pssl and ssl are SP_E_MISSING ("not built in").  Returns 0 or SP_E_SYNTAX, with one line in 'why'. */
+ * brackets.  Returns 0, SP_E_SYNTAX, or SP_E_MISSING for pssl and ssl, which are not built in; with one line in 'why'. */
 int sp_method_check(const char *method, char *why, size_t why_size) SP_MUST_USE;
 /* True if 'method' listens on an address other than loopback. */
 bool sp_method_is_exposed(const char *method);
 
-/* Opens 'method' on 'loop'.  Returns 0, or a negative errno with one line in 'why' (a port in use, say).  A stale socket file
- * of punix that nobody listens on is replaced. */
+/* Opens 'method' on 'loop'; 'events' must live as long as the method and its streams.  Returns 0, as sp_method_check(), or a
+ * negative errno (a port in use, say), with one line in 'why'.  A stale socket file of punix that nobody listens on is
+ * replaced. */
 int sp_method_open(struct uv_loop_s *loop, const char *method, const struct sp_transport_events *, void *aux, struct sp_method **ret,
                    char *why, size_t why_size) SP_MUST_USE;
 /* Ends it; its streams go on.  Nothing is called afterwards; the memory goes when libuv has closed the handles. */
@@ -45,8 +48,10 @@ void sp_method_close(struct sp_method *);
 /* The bound port of a listener (for port 0), else 0. */
 uint16_t sp_method_port(const struct sp_method *);
 
+/* Sets whom the stream tells; 'events' must live as long as it. */
 void sp_stream_start(struct sp_stream *, const struct sp_stream_events *, void *aux);
-/* Queues a copy of 'size' bytes; the owner sends only from 'writable' and stays within SP_STREAM_CHUNK bytes a call. */
+/* Queues a copy of 'size' bytes; the owner sends only from 'writable' and stays within SP_STREAM_CHUNK bytes a call.  Returns 0,
+ * SP_E_FULL (a chunk beyond the low mark is queued), SP_E_CLOSED or a negative errno; nothing is queued then. */
 #define SP_STREAM_CHUNK (256u << 10)
 int sp_stream_send(struct sp_stream *, const void *data, size_t size) SP_MUST_USE;
 void sp_stream_wake(struct sp_stream *); /* There is something to send: 'writable' will be called. */
