@@ -300,7 +300,7 @@ static size_t put_op(struct text *text, const uint8_t *op)
     case SP_N_OPS:
         break;
     }
-    return SIZE_MAX; /* No flow is built with anything else. */
+    return SP_ACTIONS_SIZE_MAX; /* No flow is built with anything else; this ends the listing. */
 }
 
 size_t sp_flow_format(const struct sp_flow *flow, char *out, size_t size)
