@@ -188,10 +188,14 @@ static bool get_terms(const struct match *match, struct sp_flow_build *build)
 
         if (!mf_is_all_wild(mf, &match->wc) && mf_are_match_prereqs_ok(mf, match)) {
             mf_get(mf, match, &value, &mask);
-            sp_flow_match_bytes(build, field, &value, &mask);
+            /* Arp_op's mask comes out as 0x00ff; a partial one of such a field shows in the comparison below. */
+            sp_flow_match_bytes(build, field, &value, mf->maskable == MFM_NONE ? NULL : &mask);
         }
     }
     match_init_catchall(&again);
+    if (match_has_default_packet_type(match)) {
+        match_set_default_packet_type(&again); /* What a match on an Ethernet field implies. */
+    }
     return !build->failed && put_terms(build->match, build->match_size, &again) && match_equal(match, &again);
 }
 
