@@ -41,8 +41,11 @@ static const struct sp_group_delta *find_delta(const struct sp_uuid *group, cons
 
 static bool covers_but_for_remote(const struct sp_meaning *outer, const struct sp_meaning *inner)
 {
-    return outer->direction == inner->direction && (outer->protocol == SP_PROTOCOL_ANY || outer->protocol == inner->protocol) &&
-           (all_ports(outer) || (!all_ports(inner) && outer->port_min <= inner->port_min && outer->port_max >= inner->port_max)) &&
+    bool covers_ports =
+        all_ports(outer) || (!all_ports(inner) && outer->port_min <= inner->port_min && outer->port_max >= inner->port_max);
+
+    return covers_ports && outer->direction == inner->direction &&
+           (outer->protocol == SP_PROTOCOL_ANY || outer->protocol == inner->protocol) &&
            (outer->icmp_type < 0 || outer->icmp_type == inner->icmp_type) &&
            (outer->icmp_code < 0 || outer->icmp_code == inner->icmp_code);
 }
@@ -153,8 +156,8 @@ static bool keeps(const struct change *change, const struct sp_meaning *old, con
     for (size_t i = 0; i < change->n_after; i++) {
         const struct sp_meaning *deny = &change->after[i]->meaning;
 
-        if (deny->action == SP_DENY && deny->priority <= new->priority && (stands_later || !steady[i]) && may_overlap(deny, old) &&
-            !already_denied(change, deny, old)) {
+        if (deny->action == SP_DENY && deny->priority <= new->priority && (stands_later || !steady[i]) &&
+            may_overlap(deny, old) && !already_denied(change, deny, old)) {
             return false;
         }
     }

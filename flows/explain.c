@@ -6,7 +6,8 @@ static bool protocol_matches(const struct sp_meaning *rule, const struct sp_conn
         return true;
     }
     /* icmp is a protocol of IPv4 and icmpv6 one of IPv6; a header that claims otherwise is neither. */
-    if ((rule->protocol == SP_PROTOCOL_ICMP && c->remote.family != 4) || (rule->protocol == SP_PROTOCOL_ICMPV6 && c->remote.family != 6)) {
+    if ((rule->protocol == SP_PROTOCOL_ICMP && c->remote.family != 4) ||
+        (rule->protocol == SP_PROTOCOL_ICMPV6 && c->remote.family != 6)) {
         return false;
     }
     return rule->protocol == c->protocol;

@@ -13,7 +13,8 @@ struct sp_connection {
     enum sp_direction direction;
     uint8_t protocol;      /* IP protocol number. */
     struct sp_cidr remote; /* A single address. */
-    int32_t port;          /* Destination port of the first packet, for tcp, udp, sctp; -1 = not known: no rule that names ports matches. */
+    int32_t port;          /* Destination port of the first packet, for tcp, udp, sctp; -1 = not known: no rule that names
+                            * ports (fewer than all) matches. */
     int16_t icmp_type;     /* For icmp and icmpv6; -1 = not known: no rule that names a type matches. */
     int16_t icmp_code;
 };

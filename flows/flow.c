@@ -235,7 +235,8 @@ void sp_flow_load_reg(struct sp_flow_build *build, enum sp_field reg, uint32_t v
     sp_flow_load(build, reg, 0, 32, value);
 }
 
-void sp_flow_move(struct sp_flow_build *build, enum sp_field src, unsigned src_bit, enum sp_field dst, unsigned dst_bit, unsigned n_bits)
+void sp_flow_move(struct sp_flow_build *build, enum sp_field src, unsigned src_bit, enum sp_field dst, unsigned dst_bit,
+                  unsigned n_bits)
 {
     const uint8_t arguments[] = {(uint8_t) src, (uint8_t) src_bit, (uint8_t) dst, (uint8_t) dst_bit, (uint8_t) n_bits};
 
@@ -253,7 +254,8 @@ void sp_flow_ct_commit(struct sp_flow_build *build, enum sp_field zone, enum sp_
 {
     const uint8_t arguments[] = {SP_CT_OP_COMMIT, (uint8_t) zone, 0, 0xff, mark == SP_N_FIELDS ? 0xff : (uint8_t) mark};
 
-    append_op(build, SP_OP_CT, arguments, sizeof arguments, has_bits(zone, 0, 16) && (mark == SP_N_FIELDS || has_bits(mark, 0, 32)));
+    append_op(build, SP_OP_CT, arguments, sizeof arguments,
+              has_bits(zone, 0, 16) && (mark == SP_N_FIELDS || has_bits(mark, 0, 32)));
 }
 
 void sp_flow_push_vlan(struct sp_flow_build *build)
@@ -278,7 +280,8 @@ void sp_flow_learn_mac(struct sp_flow_build *build, uint8_t table, uint16_t prio
     put_be(&at, cookie, 8);
     put_be(&at, vlan, 1);
     put_be(&at, port, 1);
-    append_op(build, SP_OP_LEARN_MAC, arguments, sizeof arguments, table <= TABLE_MAX && has_bits(vlan, 0, 12) && has_bits(port, 0, 16));
+    append_op(build, SP_OP_LEARN_MAC, arguments, sizeof arguments,
+              table <= TABLE_MAX && has_bits(vlan, 0, 12) && has_bits(port, 0, 16));
 }
 
 /* Mixes 'size' bytes into 'hash' (FNV-1a). */

@@ -42,6 +42,7 @@ int sp_flow_mods_add(struct sp_flow_mods *, enum sp_flow_verb, struct sp_flow *f
 /* Appends to 'mods' what turns a switch's table 'installed' into 'desired', each with owner NULL: first the additions, flows that
  * 'installed' has not or has otherwise (an alien is always otherwise), then the deletions.  Returns 0, or -ENOMEM with some
  * of them appended. */
-int sp_flow_table_diff(const struct sp_flow_table *installed, const struct sp_flow_table *desired, struct sp_flow_mods *mods) SP_MUST_USE;
+int sp_flow_table_diff(const struct sp_flow_table *installed, const struct sp_flow_table *desired,
+                       struct sp_flow_mods *mods) SP_MUST_USE;
 
 #endif

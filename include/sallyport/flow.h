@@ -148,9 +148,12 @@ void sp_flow_goto(struct sp_flow_build *, uint8_t table);
 void sp_flow_resubmit(struct sp_flow_build *, uint8_t table);
 void sp_flow_load(struct sp_flow_build *, enum sp_field, unsigned first_bit, unsigned n_bits, uint64_t value);
 void sp_flow_load_reg(struct sp_flow_build *, enum sp_field reg, uint32_t value); /* All 32 bits. */
-void sp_flow_move(struct sp_flow_build *, enum sp_field src, unsigned src_bit, enum sp_field dst, unsigned dst_bit, unsigned n_bits);
-void sp_flow_ct(struct sp_flow_build *, enum sp_field zone, uint8_t table);             /* Look up and go on in 'table'. */
-void sp_flow_ct_commit(struct sp_flow_build *, enum sp_field zone, enum sp_field mark); /* Commit, ct_mark := 'mark'; go on here.  SP_N_FIELDS: leave ct_mark. */
+void sp_flow_move(struct sp_flow_build *, enum sp_field src, unsigned src_bit, enum sp_field dst, unsigned dst_bit,
+                  unsigned n_bits);
+/* Looks the connection up in the zone of the low 16 bits of 'zone' and goes on in 'table'. */
+void sp_flow_ct(struct sp_flow_build *, enum sp_field zone, uint8_t table);
+/* Commits it with 'mark', a field of 4 bytes, as ct_mark and goes on here.  'mark' SP_N_FIELDS: leaves ct_mark. */
+void sp_flow_ct_commit(struct sp_flow_build *, enum sp_field zone, enum sp_field mark);
 void sp_flow_push_vlan(struct sp_flow_build *);
 void sp_flow_pop_vlan(struct sp_flow_build *);
 void sp_flow_learn_mac(struct sp_flow_build *, uint8_t table, uint16_t priority, uint16_t idle_timeout_s, uint32_t limit,
