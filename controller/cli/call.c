@@ -1,0 +1,249 @@
+#include "controller/cli/call.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/cli/columns.h"
+#include "controller/cli/path.h"
+
+#define WAIT_DEFAULT_S 5
+#define WAIT_MAX_S 60
+#define ANSWER_S 30 /* How long the controller may take besides waiting for switches. */
+
+static int add_wait(struct sp_cli *, char **path, unsigned *ret_wait_s);
+static int judge(struct sp_cli *, const struct sp_reply *);
+static void print_problem(const struct sp_reply *);
+static void print_unconfirmed(struct sp_cli *, uint64_t revision, FILE *);
+
+int sp_call(struct sp_cli *cli, const char *method, char *path, struct sp_json_write *body, struct sp_reply *reply) {
+    const char *text = NULL;
+    size_t size = 0;
+    unsigned wait_s = 0;
+    int status = SP_EXIT_DONE;
+    if (!path || (body && sp_json_write_done(body, &text, &size))) {
+        status = sp_call_no_memory();
+    } else if (cli->command->options & SP_OPTION_BIT(SP_OPTION_WAIT) && strcmp(method, "GET")) {
+        status = add_wait(cli, &path, &wait_s);
+    }
+    if (status != SP_EXIT_DONE) {
+        free(path);
+        return status;
+    }
+    char why[512];
+    int error = sp_client_call(cli->client, method, path, text, size, wait_s + ANSWER_S, reply, why, sizeof why);
+    free(path);
+    if (error < 0) {
+        return sp_call_no_memory();
+    }
+    if (error) {
+        sp_cli_fail("no connection to %s: %s", sp_client_url(cli->client), why);
+        return SP_EXIT_UNREACHABLE;
+    }
+    status = judge(cli, reply);
+    if (status != SP_EXIT_DONE) {
+        sp_reply_clear(reply);
+    }
+    return status;
+}
+
+int sp_call_get(struct sp_cli *cli, char *path, struct sp_reply *reply) {
+    return sp_call(cli, "GET", path, NULL, reply);
+}
+
+int sp_call_report(struct sp_cli *cli, const struct sp_reply *reply, const char *format, ...) {
+    FILE *stream = cli->json ? stderr : stdout;
+    if (cli->json) {
+        sp_call_print(reply);
+    } else {
+        char *text;
+        va_list args;
+        va_start(args, format);
+        int len = vasprintf(&text, format, args);
+        va_end(args);
+        if (len < 0) {
+            return sp_call_no_memory();
+        }
+        sp_text_print(stdout, text);
+        printf(": ");
+        free(text);
+    }
+    if (reply->status == 202 || (reply->has_revision && !reply->applied)) {
+        fprintf(stream, "saved (revision %llu), not yet confirmed by", (unsigned long long) reply->revision);
+        print_unconfirmed(cli, reply->revision, stream);
+    } else if (!cli->json) {
+        printf("in force on every connected bridge (revision %llu).\n", (unsigned long long) reply->revision);
+    }
+    return SP_EXIT_DONE;
+}
+
+int sp_call_print(const struct sp_reply *reply) {
+    if (reply->size) {
+        fwrite(reply->body, 1, reply->size, stdout);
+        if (reply->body[reply->size - 1] != '\n') {
+            putchar('\n');
+        }
+    }
+    return SP_EXIT_DONE;
+}
+
+int sp_call_no_memory(void) {
+    return sp_cli_fail("%s", strerror(ENOMEM));
+}
+
+/* The number itself is the controller's to judge. */
+static int add_wait(struct sp_cli *cli, char **path, unsigned *ret_wait_s) {
+    const char *wait = sp_cli_value(cli, SP_OPTION_WAIT, 0);
+    *ret_wait_s = WAIT_DEFAULT_S;
+    if (wait) {
+        if (!*wait || strspn(wait, "0123456789") != strlen(wait)) {
+            return sp_cli_usage(cli->command, "--wait '%s' is not a number of seconds", wait);
+        }
+        unsigned long seconds = strtoul(wait, NULL, 10);
+        *ret_wait_s = seconds > WAIT_MAX_S ? WAIT_MAX_S : (unsigned) seconds;
+        sp_path_query(path, "wait", wait);
+    }
+    return *path ? SP_EXIT_DONE : sp_call_no_memory();
+}
+
+/* Tells by the HTTP status whether the command may go on. */
+static int judge(struct sp_cli *cli, const struct sp_reply *reply) {
+    if (reply->status >= 200 && reply->status < 300) {
+        if (reply->json || !reply->size) {
+            return SP_EXIT_DONE;
+        }
+        return sp_cli_fail("%s does not speak as a Sallyport controller does", sp_client_url(cli->client));
+    }
+    if (!reply->json || reply->json->type != SP_JSON_OBJECT) {
+        return sp_cli_fail("%s answers HTTP %u and does not say why", sp_client_url(cli->client), reply->status);
+    }
+    if (cli->json) {
+        fprintf(stderr, "%s\n", reply->body);
+    } else {
+        print_problem(reply);
+    }
+    return SP_EXIT_REFUSED;
+}
+
+/* Source: RFC 9457. */
+static void print_problem(const struct sp_reply *reply) {
+    const char *title = sp_answer_text(reply->json, "title");
+    const char *detail = sp_answer_text(reply->json, "detail");
+    fprintf(stderr, "sallyport: ");
+    if (*title) {
+        sp_text_print(stderr, title);
+    } else {
+        fprintf(stderr, "HTTP %u", reply->status);
+    }
+    if (*detail) {
+        fprintf(stderr, ": ");
+        sp_text_print(stderr, detail);
+    }
+    putc('\n', stderr);
+    for (size_t i = 0; i < sp_answer_count(reply->json, "errors"); i++) {
+        const struct sp_json *error = sp_answer_item(reply->json, "errors", i);
+        const char *field = sp_answer_text(error, "field");
+        fprintf(stderr, "  ");
+        sp_text_print(stderr, field);
+        fprintf(stderr, "%s", *field ? ": " : "");
+        sp_text_print(stderr, sp_answer_text(error, "message"));
+        putc('\n', stderr);
+    }
+    for (size_t i = 0; i < sp_answer_count(reply->json, "in_use_by"); i++) {
+        const struct sp_json *holder = sp_answer_item(reply->json, "in_use_by", i);
+        fprintf(stderr, "  in use by ");
+        sp_text_print(stderr, sp_answer_text(holder, "type"));
+        putc(' ', stderr);
+        sp_text_print(stderr, sp_answer_text(holder, "name"));
+        fprintf(stderr, " (");
+        sp_text_print(stderr, sp_answer_text(holder, "id"));
+        fprintf(stderr, ")\n");
+    }
+}
+
+/* Names the connected bridges that stand behind 'revision'; without them (they are gone again, or have caught up) what is known. */
+static void print_unconfirmed(struct sp_cli *cli, uint64_t revision, FILE *stream) {
+    struct sp_reply reply = {0};
+    char why[512];
+    size_t n = 0;
+    if (!sp_client_call(cli->client, "GET", "/v1/status", NULL, 0, ANSWER_S, &reply, why, sizeof why)) {
+        for (size_t i = 0; i < sp_answer_count(reply.json, "bridges"); i++) {
+            const struct sp_json *bridge = sp_answer_item(reply.json, "bridges", i);
+            if (sp_answer_bool(bridge, "connected") && (uint64_t) sp_answer_number(bridge, "revision") < revision) {
+                fprintf(stream, "%s %s", n++ ? "," : ":", sp_answer_text(bridge, "dpid"));
+                if (*sp_answer_text(bridge, "name")) {
+                    fprintf(stream, " (");
+                    sp_text_print(stream, sp_answer_text(bridge, "name"));
+                    fprintf(stream, ")");
+                }
+            }
+        }
+    }
+    sp_reply_clear(&reply);
+    fprintf(stream, "%s.\n", n ? "" : " every bridge");
+}
+
+static const struct sp_json *member(const struct sp_json *object, const char *key, enum sp_json_type type) {
+    const struct sp_json *value = object && object->type == SP_JSON_OBJECT ? sp_json_get(object, key) : NULL;
+    return value && value->type == type ? value : NULL;
+}
+
+const char *sp_answer_text(const struct sp_json *object, const char *key) {
+    const struct sp_json *value = member(object, key, SP_JSON_STRING);
+    return value ? value->string : "";
+}
+
+int64_t sp_answer_number(const struct sp_json *object, const char *key) {
+    const struct sp_json *value = member(object, key, SP_JSON_INTEGER);
+    return value ? value->integer : 0;
+}
+
+bool sp_answer_bool(const struct sp_json *object, const char *key) {
+    const struct sp_json *value = member(object, key, SP_JSON_BOOL);
+    return value && value->boolean;
+}
+
+const struct sp_json *sp_answer_object(const struct sp_json *object, const char *key) {
+    return member(object, key, SP_JSON_OBJECT);
+}
+
+size_t sp_answer_count(const struct sp_json *object, const char *key) {
+    const struct sp_json *value = member(object, key, SP_JSON_ARRAY);
+    return value ? value->n : 0;
+}
+
+const struct sp_json *sp_answer_item(const struct sp_json *object, const char *key, size_t index) {
+    const struct sp_json *value = member(object, key, SP_JSON_ARRAY);
+    return value && index < value->n ? &value->items[index] : NULL;
+}
+
+const char *sp_answer_name(const struct sp_json *answer, const char *key, const char *id) {
+    for (size_t i = 0; i < sp_answer_count(answer, key); i++) {
+        const struct sp_json *item = sp_answer_item(answer, key, i);
+        if (!strcmp(sp_answer_text(item, "id"), id)) {
+            return sp_answer_text(item, "name");
+        }
+    }
+    return id;
+}
+
+char *sp_answer_join(const struct sp_json *object, const char *key) {
+    char *text = NULL;
+    size_t size;
+    FILE *stream = open_memstream(&text, &size);
+    if (!stream) {
+        return NULL;
+    }
+    for (size_t i = 0; i < sp_answer_count(object, key); i++) {
+        const struct sp_json *item = sp_answer_item(object, key, i);
+        fprintf(stream, "%s%s", i ? ", " : "", item->type == SP_JSON_STRING ? item->string : "");
+    }
+    bool failed = ferror(stream);
+    if (fclose(stream) || failed) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}

@@ -1,0 +1,101 @@
+#include "controller/cli/show.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/cli/call.h"
+#include "controller/cli/columns.h"
+#include "controller/cli/path.h"
+
+#define LABEL_COLUMNS 14
+
+static bool names_groups(const struct sp_json *group);
+static void add_what(struct sp_columns *, const struct sp_json *rule);
+static void add_remote(struct sp_columns *, const struct sp_json *rule, const struct sp_json *groups);
+
+int sp_show_rules(struct sp_cli *cli, const struct sp_json *group, unsigned indent) {
+    static const char *const titles[] = {"DIRECTION", "ACTION", "PRIORITY", "PROTOCOL", "PORTS", "REMOTE", "ORIGIN", "ID", "DESCRIPTION"};
+    struct sp_reply groups = {0};
+    if (names_groups(group)) {
+        char *path = sp_path_format("/v1/security-groups");
+        sp_path_query(&path, "region", sp_answer_text(group, "region"));
+        int status = sp_call_get(cli, path, &groups);
+        if (status != SP_EXIT_DONE) {
+            return status;
+        }
+    }
+    struct sp_columns *columns = sp_columns_new(titles, sizeof titles / sizeof titles[0]);
+    for (size_t i = 0; i < sp_answer_count(group, "rules"); i++) {
+        const struct sp_json *rule = sp_answer_item(group, "rules", i);
+        sp_columns_add(columns, "%s", sp_answer_text(rule, "direction"));
+        sp_columns_add(columns, "%s", sp_answer_text(rule, "action"));
+        sp_columns_add(columns, "%lld", (long long) sp_answer_number(rule, "priority"));
+        sp_columns_add(columns, "%s", sp_answer_text(rule, "protocol"));
+        add_what(columns, rule);
+        add_remote(columns, rule, groups.json);
+        sp_columns_add(columns, "%s", sp_answer_text(rule, "origin"));
+        sp_columns_add(columns, "%s", sp_answer_text(rule, "id"));
+        sp_columns_add(columns, "%s", sp_answer_text(rule, "description"));
+    }
+    int status = sp_columns_print(columns, indent, stdout) ? sp_call_no_memory() : SP_EXIT_DONE;
+    sp_columns_free(columns);
+    sp_reply_clear(&groups);
+    return status;
+}
+
+void sp_show_line(const char *label, const char *format, ...) {
+    char *text;
+    va_list args;
+    va_start(args, format);
+    int len = vasprintf(&text, format, args);
+    va_end(args);
+    if (len >= 0) {
+        printf("  %-*s  ", LABEL_COLUMNS, label);
+        sp_text_print(stdout, text);
+        putchar('\n');
+        free(text);
+    }
+}
+
+void sp_write_text(struct sp_json_write *json, const char *key, const char *text) {
+    if (text) {
+        sp_json_key(json, key);
+        sp_json_string(json, text);
+    }
+}
+
+static bool names_groups(const struct sp_json *group) {
+    for (size_t i = 0; i < sp_answer_count(group, "rules"); i++) {
+        if (*sp_answer_text(sp_answer_item(group, "rules", i), "remote_group")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Ports, or the ICMP type and code. */
+static void add_what(struct sp_columns *columns, const struct sp_json *rule) {
+    const char *protocol = sp_answer_text(rule, "protocol");
+    bool is_icmp = !strcmp(protocol, "icmp") || !strcmp(protocol, "icmpv6");
+    long long first = sp_answer_number(rule, is_icmp ? "icmp_type" : "port_min");
+    long long second = sp_answer_number(rule, is_icmp ? "icmp_code" : "port_max");
+    if (first < 0) {
+        sp_columns_add(columns, "all");
+    } else if (is_icmp ? second < 0 : first == second) {
+        sp_columns_add(columns, "%lld", first);
+    } else {
+        sp_columns_add(columns, "%lld%c%lld", first, is_icmp ? '/' : '-', second);
+    }
+}
+
+static void add_remote(struct sp_columns *columns, const struct sp_json *rule, const struct sp_json *groups) {
+    const char *group = sp_answer_text(rule, "remote_group");
+    const char *ip = sp_answer_text(rule, "remote_ip");
+    if (*group) {
+        sp_columns_add(columns, "group %s", sp_answer_name(groups, "security_groups", group));
+    } else {
+        sp_columns_add(columns, "%s", *ip ? ip : "any");
+    }
+}

@@ -1,0 +1,24 @@
+/* Parts of answers that several commands print for people. */
+
+#ifndef SALLYPORT_CONTROLLER_CLI_SHOW_H
+#define SALLYPORT_CONTROLLER_CLI_SHOW_H 1
+
+#include "controller/cli/cli.h"
+
+struct sp_json;
+struct sp_json_write;
+
+/* Prints the rules of 'group' (an answer's) as a table behind 'indent' spaces, with the names of the groups they name, which the
+ * controller is asked for.  Returns the exit status. */
+int sp_show_rules(struct sp_cli *, const struct sp_json *group, unsigned indent) SP_MUST_USE;
+
+/* Prints the list "bridges" of 'answer' likewise. */
+int sp_show_bridges(const struct sp_json *answer, unsigned indent) SP_MUST_USE;
+
+/* Prints "  label:  value" with the label padded to one column for all. */
+void sp_show_line(const char *label, const char *format, ...) SP_PRINTF(2, 3);
+
+/* Writes the member 'key' if 'text' is not NULL. */
+void sp_write_text(struct sp_json_write *, const char *key, const char *text);
+
+#endif
