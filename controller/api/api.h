@@ -1,0 +1,33 @@
+/* The HTTP interface: what a request means and how it is answered.
+ *
+ * The way of a request: authorise -> find the route (404, 405) -> query parameters (422) -> body (411, 415, 400) -> objects of
+ * the path (404).  A read is answered at once from the published model.  A change is decoded (422 names every wrong
+ * field), handed to the engine, checked again against the state that it will change (404, 409, 412, 422), and answered when it is
+ * durable and confirmed by the bridges that it touches, or when the time that the client wants to wait is over.
+ *
+ * Guarantees: A1 a refused change changes nothing; A2 unknown body fields and query parameters are errors; A3 no answer of
+ * success comes before the change is durable. */
+
+#ifndef SALLYPORT_CONTROLLER_API_API_H
+#define SALLYPORT_CONTROLLER_API_API_H 1
+
+#include "controller/api/token.h"
+#include "controller/engine.h"
+#include "controller/http/http.h"
+
+struct sp_api;
+
+/* 'engine' is borrowed until sp_api_stop(); 'tokens' (NULL: everybody may call) is taken over.  NULL: no memory; 'tokens' stays
+ * the caller's then. */
+struct sp_api *sp_api_new(struct sp_engine *engine, struct sp_tokens *tokens);
+void sp_api_free(struct sp_api *); /* NULL is fine.  No request may be under way. */
+
+/* Answers one request; an sp_http_handle whose 'aux' is the struct sp_api. */
+void sp_api_handle(void *api, struct sp_http_request *);
+
+/* From now on the daemon serves: /readyz answers 200. */
+void sp_api_ready(struct sp_api *);
+/* From now on every new request is answered 503; the engine is not touched again except by changes that it has accepted. */
+void sp_api_stop(struct sp_api *);
+
+#endif

@@ -1,0 +1,122 @@
+/* One request under way, and how it ends.
+ *
+ * A call exists from the request's arrival until one of the answering functions, which frees it.  A route names what may be
+ * asked: a read answers by itself; a change is an operation in three steps that write.c runs. */
+
+#ifndef SALLYPORT_CONTROLLER_API_CALL_H
+#define SALLYPORT_CONTROLLER_API_CALL_H 1
+
+#include "controller/api/api.h"
+#include "controller/api/decode.h"
+#include "controller/api/render.h"
+
+#define SP_STATUS_MIN 100
+#define SP_STATUS_MAX 599
+
+struct sp_api {
+    struct sp_engine *engine;
+    struct sp_protocols *protocols;
+    struct sp_tokens *tokens;
+    bool is_ready;
+    bool is_stopping;
+    uint64_t n_answers[SP_STATUS_MAX - SP_STATUS_MIN + 1];
+    uint64_t n_changes_applied;     /* Answered as confirmed by every bridge that they touched, ... */
+    uint64_t n_changes_unconfirmed; /* ... and answered before. */
+};
+
+struct sp_call;
+
+enum sp_about {
+    SP_ABOUT_OTHER,
+    SP_ABOUT_NEW_GROUP, /* The answer carries the group's ETag. */
+    SP_ABOUT_GROUP,     /* Besides, If-Match is compared with the group's revision. */
+};
+
+/* A change.  Decoding sees the published model when the request comes in and, with 'merges', once more the staged one. */
+struct sp_operation {
+    /* Reads body and path into the call.  Returns 0, SP_E_INVALID, SP_E_MISSING (an object of the path) or -ENOMEM. */
+    int (*decode)(struct sp_call *);
+    /* As sp_write.stage. */
+    int (*stage)(struct sp_call *, struct sp_batch *);
+    /* Appends the answer's body from the published model; false: the object is gone again.  NULL: no body. */
+    bool (*render)(struct sp_call *, const struct sp_render *);
+    /* The path of what was created.  NULL: the operation creates nothing. */
+    void (*locate)(const struct sp_call *, char *out, size_t size);
+    bool merges; /* The result depends on the object that changes. */
+    enum sp_about about;
+};
+
+enum sp_body { SP_BODY_OPTIONAL, SP_BODY_REQUIRED };
+
+struct sp_route {
+    const char *method;
+    const char *pattern;           /* "/v1/servers/{server}"; see route.c for what may stand in braces. */
+    const char *const *parameters; /* Query parameters; ends with NULL. */
+    enum sp_body body;
+    void (*read)(struct sp_call *);       /* Either this ... */
+    const struct sp_operation *operation; /* ... or that. */
+    bool is_open;                         /* Needs no token. */
+};
+
+struct sp_call {
+    struct sp_api *api;
+    struct sp_http_request *request;
+    const struct sp_route *route;
+    struct sp_pool pool;
+    struct sp_problems problems;
+    struct sp_json *body; /* NULL: none. */
+
+    /* From the path, or from the operation for what it creates. */
+    const char *region;
+    struct sp_uuid id; /* Group or server. */
+    struct sp_uuid rule;
+    uint64_t dpid;
+
+    unsigned wait_ms;
+    bool created;
+    union {
+        struct sp_rule_input rule;
+        struct {
+            struct sp_rule_input *list;
+            size_t n;
+        } rules;
+        struct sp_group_input group;
+        struct sp_group_patch group_patch;
+        struct sp_server_input server;
+        struct sp_server_patch server_patch;
+        struct {
+            const char **names;
+            size_t n;
+            bool is_given;
+            bool was_listed; /* The bridge was known before. */
+        } uplinks;
+    } input;
+};
+
+/* NULL: no memory; the request is answered then. */
+struct sp_call *sp_call_new(struct sp_api *, struct sp_http_request *);
+
+const struct sp_model *sp_call_model(const struct sp_call *);
+struct sp_decode sp_call_decode(struct sp_call *);                       /* With the call's problems and pool. */
+const char *sp_call_parameter(const struct sp_call *, const char *name); /* Of the query; NULL = absent. */
+
+/* The answers; each frees the call. */
+#define SP_CALL_FIELDS_MAX 8
+void sp_call_empty(struct sp_call *, unsigned status, const struct sp_http_field *fields, size_t n);
+/* Takes over 'out', whose text is the body. */
+void sp_call_json(struct sp_call *, unsigned status, struct sp_json_write *out, const struct sp_http_field *fields, size_t n);
+void sp_call_text(struct sp_call *, const char *content_type, const char *text, size_t size);
+/* application/problem+json with the call's problems and holders.  'detail' NULL: the problems' own, or one made from them. */
+void sp_call_refuse(struct sp_call *, unsigned status, const char *detail);
+void sp_call_refuse_with(struct sp_call *, unsigned status, const char *detail, const struct sp_http_field *fields, size_t n);
+/* As sp_call_refuse() for what an operation or a decoder returned: its status by sp_error or errno. */
+void sp_call_fail(struct sp_call *, int error, const char *detail);
+
+/* A quoted entity tag of 'group' in 'out'. */
+#define SP_ETAG_SIZE 24
+const char *sp_call_etag(const struct sp_group *group, char *out);
+
+/* Runs the operation of the call's route. */
+void sp_write_run(struct sp_call *);
+
+#endif

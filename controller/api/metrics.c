@@ -1,0 +1,148 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "controller/api/route.h"
+
+/* The text exposition format, version 0.0.4.  Source: prometheus.io, "Exposition formats". */
+#define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+static void put_head(FILE *out, const char *name, const char *type, const char *help) {
+    fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void put(FILE *out, const char *name, const char *type, const char *help, uint64_t value) {
+    put_head(out, name, type, help);
+    fprintf(out, "%s %" PRIu64 "\n", name, value);
+}
+
+struct bridges {
+    FILE *out;
+    const char *name;
+    uint64_t (*value)(const struct sp_bridge_status *);
+};
+
+static int put_bridge(void *aux, const struct sp_bridge_status *bridge) {
+    struct bridges *bridges = aux;
+    fprintf(bridges->out, "%s{dpid=\"%016" PRIx64 "\"} %" PRIu64 "\n", bridges->name, bridge->dpid, bridges->value(bridge));
+    return 0;
+}
+
+static uint64_t connected(const struct sp_bridge_status *bridge) {
+    return bridge->connected;
+}
+
+static uint64_t desired(const struct sp_bridge_status *bridge) {
+    return bridge->flows_desired;
+}
+
+static uint64_t installed(const struct sp_bridge_status *bridge) {
+    return bridge->flows_installed;
+}
+
+static uint64_t pending(const struct sp_bridge_status *bridge) {
+    return bridge->pending;
+}
+
+static uint64_t failing(const struct sp_bridge_status *bridge) {
+    return bridge->last_error != NULL;
+}
+
+static uint64_t revision(const struct sp_bridge_status *bridge) {
+    return bridge->revision;
+}
+
+static void put_bridges(FILE *out, struct sp_engine *engine) {
+    static const struct {
+        const char *name, *help;
+        uint64_t (*value)(const struct sp_bridge_status *);
+    } gauges[] = {
+        {"sallyport_bridge_connected", "Whether the bridge is connected.", connected},
+        {"sallyport_bridge_flows_desired", "Flows that the bridge should have.", desired},
+        {"sallyport_bridge_flows_installed", "Flows that the bridge has confirmed.", installed},
+        {"sallyport_bridge_pending", "Whether a change is not confirmed by the bridge.", pending},
+        {"sallyport_bridge_error", "Whether something is wrong with the bridge.", failing},
+        {"sallyport_bridge_revision", "The last revision that the bridge has confirmed whole.", revision},
+    };
+    for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++) {
+        struct bridges bridges = {out, gauges[i].name, gauges[i].value};
+        put_head(out, gauges[i].name, "gauge", gauges[i].help);
+        sp_engine_each_bridge(engine, put_bridge, &bridges);
+    }
+}
+
+static int count_connected(void *aux, const struct sp_bridge_status *bridge) {
+    uint64_t *n = aux;
+    *n += bridge->connected;
+    return 0;
+}
+
+static void put_engine(FILE *out, struct sp_engine *engine) {
+    struct sp_engine_counters counters;
+    sp_engine_counters(engine, &counters);
+    uint64_t n_connected = 0;
+    sp_engine_each_bridge(engine, count_connected, &n_connected);
+    put(out, "sallyport_bridges_connected", "gauge", "Bridges that are connected.", n_connected);
+    put(out, "sallyport_bridge_connects_total", "counter", "Connections of bridges.", counters.connects);
+    put(out, "sallyport_bridge_disconnects_total", "counter", "Connections of bridges that ended.", counters.disconnects);
+    put(out, "sallyport_flow_mods_sent_total", "counter", "Flow modifications sent.", counters.flow_mods_sent);
+    put(out, "sallyport_flow_mods_refused_total", "counter", "Flow modifications that a bridge refused.",
+        counters.flow_mods_refused);
+    put(out, "sallyport_bundles_applied_total", "counter", "Bundles that bridges confirmed.", counters.bundles_applied);
+    put(out, "sallyport_bundles_discarded_total", "counter", "Bundles that were given up.", counters.bundles_discarded);
+    put(out, "sallyport_drift_repaired_total", "counter", "Flows that another hand had changed and that were put right.",
+        counters.drift_repaired);
+    put(out, "sallyport_store_commits_total", "counter", "Transactions stored.", counters.commits);
+    put(out, "sallyport_store_commits_failed_total", "counter", "Transactions that the store could not write.",
+        counters.commits_failed);
+    put(out, "sallyport_changes_queued", "gauge", "Changes that wait for the store.", counters.writes_queued);
+}
+
+static int count_region(void *aux, const struct sp_region *region) {
+    uint64_t *n = aux;
+    ++*n;
+    return 0;
+}
+
+static void put_model(FILE *out, const struct sp_model *model) {
+    uint64_t n_regions = 0;
+    sp_model_each_region(model, count_region, &n_regions);
+    put(out, "sallyport_revision", "gauge", "The last stored revision.", sp_model_counters(model)->revision);
+    put(out, "sallyport_regions", "gauge", "Regions.", n_regions);
+    put(out, "sallyport_security_groups", "gauge", "Security groups.", sp_model_count_groups(model, NULL));
+    put(out, "sallyport_servers", "gauge", "Servers.", sp_model_count_servers(model, NULL));
+}
+
+static void put_api(FILE *out, const struct sp_api *api) {
+    put(out, "sallyport_changes_applied_total", "counter", "Changes answered as confirmed by every bridge that they touched.",
+        api->n_changes_applied);
+    put(out, "sallyport_changes_unconfirmed_total", "counter", "Changes answered before every bridge had confirmed them.",
+        api->n_changes_unconfirmed);
+    put_head(out, "sallyport_http_requests_total", "counter", "Requests answered, by status code.");
+    for (unsigned i = 0; i <= SP_STATUS_MAX - SP_STATUS_MIN; i++) {
+        if (api->n_answers[i]) {
+            fprintf(out, "sallyport_http_requests_total{code=\"%u\"} %" PRIu64 "\n", i + SP_STATUS_MIN, api->n_answers[i]);
+        }
+    }
+}
+
+void sp_read_metrics(struct sp_call *call) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (out) {
+        put_head(out, "sallyport_build_info", "gauge", "The version that runs.");
+        fprintf(out, "sallyport_build_info{version=\"%s\"} 1\n", SP_VERSION);
+        put_model(out, sp_call_model(call));
+        put_engine(out, call->api->engine);
+        put_bridges(out, call->api->engine);
+        put_api(out, call->api);
+    }
+    bool failed = !out || ferror(out);
+    if ((out && fclose(out)) || failed) {
+        sp_call_refuse(call, 503, "There is no memory.");
+    } else {
+        sp_call_text(call, CONTENT_TYPE, text, size);
+    }
+    free(text);
+}

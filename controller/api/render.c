@@ -1,0 +1,223 @@
+#include "controller/api/render.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static void put_text(const struct sp_render *render, const char *key, const char *value) {
+    sp_json_key(render->out, key);
+    sp_json_string(render->out, value);
+}
+
+static void put_integer(const struct sp_render *render, const char *key, int64_t value) {
+    sp_json_key(render->out, key);
+    sp_json_integer(render->out, value);
+}
+
+static void put_bool(const struct sp_render *render, const char *key, bool value) {
+    sp_json_key(render->out, key);
+    sp_json_bool(render->out, value);
+}
+
+/* The id, or null for none. */
+static void put_uuid(const struct sp_render *render, const char *key, const struct sp_uuid *id) {
+    char text[SP_UUID_TEXT_SIZE];
+    put_text(render, key, sp_uuid_is_none(id) ? NULL : sp_uuid_format(id, text));
+}
+
+static void put_time(const struct sp_render *render, const char *key, int64_t time_us) {
+    char text[SP_TIME_TEXT_SIZE];
+    put_text(render, key, sp_time_format(time_us, text));
+}
+
+const char *sp_render_dpid(uint64_t dpid, char *out) {
+    snprintf(out, SP_DPID_TEXT_SIZE, "%016" PRIx64, dpid);
+    return out;
+}
+
+void sp_render_region(const struct sp_render *render, const struct sp_region *region) {
+    const struct sp_model *model = sp_engine_model(render->engine);
+    sp_json_object_open(render->out);
+    put_text(render, "name", region->name);
+    put_uuid(render, "default_group", &region->default_group);
+    sp_json_key(render->out, "counts");
+    sp_json_object_open(render->out);
+    put_integer(render, "security_groups", (int64_t)sp_model_count_groups(model, region->name));
+    put_integer(render, "servers", (int64_t)sp_model_count_servers(model, region->name));
+    sp_json_object_close(render->out);
+    put_time(render, "created_at", region->created_at);
+    sp_json_object_close(render->out);
+}
+
+static void put_protocol(const struct sp_render *render, int16_t protocol) {
+    const char *name = sp_protocols_name(render->protocols, protocol);
+    if (name) {
+        put_text(render, "protocol", name);
+    } else {
+        put_integer(render, "protocol", protocol);
+    }
+}
+
+void sp_render_rule(const struct sp_render *render, const struct sp_rule *rule) {
+    const struct sp_meaning *meaning = &rule->meaning;
+    char cidr[SP_CIDR_TEXT_SIZE];
+    sp_json_object_open(render->out);
+    put_uuid(render, "id", &rule->id);
+    put_text(render, "direction", meaning->direction == SP_INBOUND ? "inbound" : "outbound");
+    put_text(render, "action", meaning->action == SP_ALLOW ? "allow" : "deny");
+    put_integer(render, "priority", meaning->priority);
+    put_protocol(render, meaning->protocol);
+    put_text(render, "remote_ip", meaning->remote == SP_REMOTE_CIDR ? sp_cidr_format(&meaning->remote_cidr, cidr) : NULL);
+    const struct sp_uuid none = {{0}};
+    put_uuid(render, "remote_group", meaning->remote == SP_REMOTE_GROUP ? &meaning->remote_group : &none);
+    put_integer(render, "port_min", meaning->port_min);
+    put_integer(render, "port_max", meaning->port_max);
+    put_integer(render, "icmp_type", meaning->icmp_type);
+    put_integer(render, "icmp_code", meaning->icmp_code);
+    put_text(render, "description", rule->description);
+    put_text(render, "origin", rule->origin == SP_ORIGIN_DEFAULT ? "default" : "user");
+    put_time(render, "created_at", rule->created_at);
+    put_time(render, "updated_at", rule->updated_at);
+    sp_json_object_close(render->out);
+}
+
+void sp_render_rules(const struct sp_render *render, const struct sp_group *group) {
+    sp_json_key(render->out, "rules");
+    sp_json_array_open(render->out);
+    for (size_t i = 0; i < group->n_rules; i++) {
+        sp_render_rule(render, group->rules[i]);
+    }
+    sp_json_array_close(render->out);
+}
+
+static int render_member(void *aux, const struct sp_server *server) {
+    const struct sp_render *render = aux;
+    char text[SP_UUID_TEXT_SIZE];
+    sp_json_string(render->out, sp_uuid_format(&server->id, text));
+    return 0;
+}
+
+void sp_render_group(const struct sp_render *render, const struct sp_group *group) {
+    const struct sp_model *model = sp_engine_model(render->engine);
+    struct sp_render copy = *render;
+    sp_json_object_open(render->out);
+    put_uuid(render, "id", &group->id);
+    put_text(render, "region", group->region);
+    put_text(render, "name", group->name);
+    put_text(render, "description", group->description);
+    put_bool(render, "default", sp_model_group_is_default(model, group));
+    sp_render_rules(render, group);
+    sp_json_key(render->out, "servers");
+    sp_json_array_open(render->out);
+    sp_model_each_member(model, &group->id, render_member, &copy);
+    sp_json_array_close(render->out);
+    put_integer(render, "revision", (int64_t)group->revision);
+    put_time(render, "created_at", group->created_at);
+    put_time(render, "updated_at", group->updated_at);
+    sp_json_object_close(render->out);
+}
+
+static void render_port(const struct sp_render *render, const struct sp_port *port) {
+    static const char *const states[] = {
+        [SP_PORT_UNBOUND] = "unbound", [SP_PORT_PENDING] = "pending", [SP_PORT_ACTIVE] = "active"};
+    char mac[SP_MAC_TEXT_SIZE], ip[SP_CIDR_TEXT_SIZE], dpid[SP_DPID_TEXT_SIZE];
+    sp_json_object_open(render->out);
+    put_uuid(render, "id", &port->id);
+    put_text(render, "mac", sp_mac_format(&port->mac, mac));
+    sp_json_key(render->out, "ips");
+    sp_json_array_open(render->out);
+    for (size_t i = 0; i < port->n_ips; i++) {
+        sp_json_string(render->out, sp_cidr_format_address(&port->ips[i], ip));
+    }
+    sp_json_array_close(render->out);
+    put_text(render, "bridge", port->has_bridge ? sp_render_dpid(port->dpid, dpid) : NULL);
+    put_text(render, "port", port->has_bridge ? port->name : NULL);
+    put_text(render, "iface_id", port->iface_id);
+    sp_json_key(render->out, "vlan");
+    if (port->vlan) {
+        sp_json_integer(render->out, port->vlan);
+    } else {
+        sp_json_null(render->out);
+    }
+    put_bool(render, "port_security", port->port_security);
+    sp_json_key(render->out, "allowed_address_pairs");
+    sp_json_array_open(render->out);
+    for (size_t i = 0; i < port->n_pairs; i++) {
+        const struct sp_cidr *pair = &port->pairs[i].ip;
+        sp_json_object_open(render->out);
+        put_text(render, "ip", sp_cidr_is_address(pair) ? sp_cidr_format_address(pair, ip) : sp_cidr_format(pair, ip));
+        put_text(render, "mac", sp_mac_format(&port->pairs[i].mac, mac));
+        sp_json_object_close(render->out);
+    }
+    sp_json_array_close(render->out);
+    put_text(render, "state", states[sp_engine_port_state(render->engine, port)]);
+    sp_json_object_close(render->out);
+}
+
+void sp_render_server(const struct sp_render *render, const struct sp_server *server) {
+    char id[SP_UUID_TEXT_SIZE];
+    sp_json_object_open(render->out);
+    put_uuid(render, "id", &server->id);
+    put_text(render, "name", server->name);
+    put_text(render, "region", server->region);
+    put_text(render, "kind", server->kind == SP_SERVER_VPS ? "vps" : "baremetal");
+    sp_json_key(render->out, "security_groups");
+    sp_json_array_open(render->out);
+    for (size_t i = 0; i < server->n_groups; i++) {
+        sp_json_string(render->out, sp_uuid_format(&server->groups[i], id));
+    }
+    sp_json_array_close(render->out);
+    sp_json_key(render->out, "ports");
+    sp_json_array_open(render->out);
+    for (size_t i = 0; i < server->n_ports; i++) {
+        render_port(render, server->ports[i]);
+    }
+    sp_json_array_close(render->out);
+    put_time(render, "created_at", server->created_at);
+    put_time(render, "updated_at", server->updated_at);
+    sp_json_object_close(render->out);
+}
+
+static const char *text_or_null(const char *text) {
+    return text && *text ? text : NULL;
+}
+
+static void render_bridge_port(const struct sp_render *render, const struct sp_bridge_port_status *port) {
+    static const char *const roles[] = {[SP_ROLE_CLOSED] = "closed", [SP_ROLE_SERVER] = "server", [SP_ROLE_UPLINK] = "uplink"};
+    const struct sp_uuid none = {{0}};
+    sp_json_object_open(render->out);
+    put_integer(render, "ofport", port->ofport);
+    put_text(render, "name", port->name);
+    put_text(render, "role", roles[port->role]);
+    put_uuid(render, "server", port->server ? &port->server->id : &none);
+    sp_json_object_close(render->out);
+}
+
+void sp_render_bridge(const struct sp_render *render, const struct sp_bridge_status *bridge) {
+    char dpid[SP_DPID_TEXT_SIZE];
+    sp_json_object_open(render->out);
+    put_text(render, "dpid", sp_render_dpid(bridge->dpid, dpid));
+    put_text(render, "name", text_or_null(bridge->name));
+    put_bool(render, "connected", bridge->connected);
+    put_text(render, "peer", text_or_null(bridge->peer));
+    put_text(render, "version", text_or_null(bridge->version));
+    sp_json_key(render->out, "uplinks");
+    sp_json_array_open(render->out);
+    for (size_t i = 0; i < bridge->n_uplinks; i++) {
+        sp_json_string(render->out, bridge->uplinks[i]);
+    }
+    sp_json_array_close(render->out);
+    sp_json_key(render->out, "ports");
+    sp_json_array_open(render->out);
+    for (size_t i = 0; i < bridge->n_ports; i++) {
+        render_bridge_port(render, &bridge->ports[i]);
+    }
+    sp_json_array_close(render->out);
+    sp_json_key(render->out, "flows");
+    sp_json_object_open(render->out);
+    put_integer(render, "desired", (int64_t)bridge->flows_desired);
+    put_integer(render, "installed", (int64_t)bridge->flows_installed);
+    sp_json_object_close(render->out);
+    put_integer(render, "revision", (int64_t)bridge->revision);
+    put_text(render, "last_error", text_or_null(bridge->last_error));
+    sp_json_object_close(render->out);
+}

@@ -1,0 +1,31 @@
+/* From objects to JSON: every field always there, null where there is none.
+ *
+ * All functions append one object to the writer; a step that fails makes sp_json_write_done() fail. */
+
+#ifndef SALLYPORT_CONTROLLER_API_RENDER_H
+#define SALLYPORT_CONTROLLER_API_RENDER_H 1
+
+#include "controller/api/protocol.h"
+#include "controller/engine.h"
+#include "controller/json/json.h"
+
+struct sp_render {
+    struct sp_json_write *out;
+    const struct sp_engine *engine;
+    const struct sp_protocols *protocols;
+};
+
+void sp_render_region(const struct sp_render *, const struct sp_region *);
+void sp_render_rule(const struct sp_render *, const struct sp_rule *);
+void sp_render_group(const struct sp_render *, const struct sp_group *);
+void sp_render_server(const struct sp_render *, const struct sp_server *);
+void sp_render_bridge(const struct sp_render *, const struct sp_bridge_status *);
+
+/* "rules":[...] of 'group', within an open object. */
+void sp_render_rules(const struct sp_render *, const struct sp_group *);
+
+/* Writes 'dpid' as 16 hexadecimal digits and a NUL. */
+#define SP_DPID_TEXT_SIZE 17
+const char *sp_render_dpid(uint64_t dpid, char *out);
+
+#endif

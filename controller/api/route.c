@@ -1,0 +1,137 @@
+#include "controller/api/route.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const nothing[] = {NULL};
+static const char *const wait[] = {"wait", NULL};
+static const char *const by_group[] = {"region", "name", NULL};
+static const char *const by_server[] = {"region", "name", "security_group", NULL};
+
+#define GROUP "/v1/security-groups/{group}"
+
+/* HEAD is GET without a body. */
+static const struct sp_route routes[] = {
+    {"GET", "/v1/regions", nothing, .read = sp_read_regions},
+    {"GET", "/v1/regions/{region}", nothing, .read = sp_read_region},
+    {"PUT", "/v1/regions/{region}", wait, .operation = &sp_region_put},
+    {"DELETE", "/v1/regions/{region}", wait, .operation = &sp_region_delete},
+    {"GET", "/v1/security-groups", by_group, .read = sp_read_groups},
+    {"POST", "/v1/security-groups", wait, SP_BODY_REQUIRED, .operation = &sp_group_post},
+    {"GET", GROUP, nothing, .read = sp_read_group},
+    {"PATCH", GROUP, wait, SP_BODY_REQUIRED, .operation = &sp_group_patch},
+    {"DELETE", GROUP, wait, .operation = &sp_group_delete},
+    {"GET", GROUP "/rules", nothing, .read = sp_read_rules},
+    {"POST", GROUP "/rules", wait, SP_BODY_REQUIRED, .operation = &sp_rule_post},
+    {"PUT", GROUP "/rules", wait, SP_BODY_REQUIRED, .operation = &sp_rules_put},
+    {"GET", GROUP "/rules/{rule}", nothing, .read = sp_read_rule},
+    {"PATCH", GROUP "/rules/{rule}", wait, SP_BODY_REQUIRED, .operation = &sp_rule_patch},
+    {"DELETE", GROUP "/rules/{rule}", wait, .operation = &sp_rule_delete},
+    {"GET", "/v1/servers", by_server, .read = sp_read_servers},
+    {"POST", "/v1/servers", wait, SP_BODY_REQUIRED, .operation = &sp_server_post},
+    {"GET", "/v1/servers/{server}", nothing, .read = sp_read_server},
+    {"PATCH", "/v1/servers/{server}", wait, SP_BODY_REQUIRED, .operation = &sp_server_patch},
+    {"DELETE", "/v1/servers/{server}", wait, .operation = &sp_server_delete},
+    {"PUT", "/v1/servers/{server}/security-groups", wait, SP_BODY_REQUIRED, .operation = &sp_server_groups_put},
+    {"GET", "/v1/bridges", nothing, .read = sp_read_bridges},
+    {"GET", "/v1/bridges/{dpid}", nothing, .read = sp_read_bridge},
+    {"PUT", "/v1/bridges/{dpid}", wait, .operation = &sp_bridge_put},
+    {"DELETE", "/v1/bridges/{dpid}", wait, .operation = &sp_bridge_delete},
+    {"POST", "/v1/explain", nothing, SP_BODY_REQUIRED, .read = sp_read_explain},
+    {"GET", "/v1/status", nothing, .read = sp_read_status},
+    {"GET", "/metrics", nothing, .read = sp_read_metrics},
+    {"GET", "/healthz", nothing, .read = sp_read_health, .is_open = true},
+    {"GET", "/readyz", nothing, .read = sp_read_ready, .is_open = true},
+};
+#define N_ROUTES (sizeof routes / sizeof *routes)
+
+static size_t segment_len(const char *p) {
+    return strcspn(p, "/");
+}
+
+static bool path_fits(const char *pattern, const char *path) {
+    while (*pattern == '/' && *path == '/') {
+        pattern++;
+        path++;
+        size_t pattern_len = segment_len(pattern), path_len = segment_len(path);
+        bool fits = *pattern == '{' ? path_len > 0 : pattern_len == path_len && !strncmp(pattern, path, path_len);
+        if (!fits) {
+            return false;
+        }
+        pattern += pattern_len;
+        path += path_len;
+    }
+    return !*pattern && !*path;
+}
+
+/* A name of the path that only a change which creates the object may bring along. */
+static int refuse_name(struct sp_call *call, const char *field, const char *message) {
+    if (strcmp(call->route->method, "PUT")) {
+        return SP_E_MISSING;
+    }
+    sp_problems_add(&call->problems, field, "%s", message);
+    return SP_E_INVALID;
+}
+
+/* Takes the path's segment 'text' for what 'name' of the pattern stands for. */
+static int take_segment(struct sp_call *call, const char *name, size_t name_len, const char *text) {
+    if (!strncmp(name, "{region}", name_len)) {
+        call->region = text;
+        return sp_decode_is_region_name(text) ? 0 : refuse_name(call, "name", "must be 1 to 64 of A-Z a-z 0-9 . _ -");
+    }
+    if (!strncmp(name, "{dpid}", name_len)) {
+        return sp_decode_dpid(text, &call->dpid) ? refuse_name(call, "dpid", "must be 16 hexadecimal digits") : 0;
+    }
+    return sp_uuid_parse(text, strncmp(name, "{rule}", name_len) ? &call->id : &call->rule) ? SP_E_MISSING : 0;
+}
+
+/* Fills in what the path names. */
+static int take_path(struct sp_call *call) {
+    const char *pattern = call->route->pattern, *path = sp_http_path(call->request);
+    int result = 0;
+    while (*pattern) {
+        pattern++;
+        path++;
+        size_t pattern_len = segment_len(pattern), path_len = segment_len(path);
+        if (*pattern == '{') {
+            char *text = sp_pool_text(&call->pool, path, path_len);
+            if (!text) {
+                return -ENOMEM;
+            }
+            int r = take_segment(call, pattern, pattern_len, text);
+            result = result ? result : r;
+        }
+        pattern += pattern_len;
+        path += path_len;
+    }
+    return result;
+}
+
+int sp_route_find(struct sp_call *call) {
+    const char *method = sp_http_method(call->request), *path = sp_http_path(call->request);
+    bool is_known = false;
+    method = strcmp(method, "HEAD") ? method : "GET";
+    for (size_t i = 0; i < N_ROUTES; i++) {
+        if (!path_fits(routes[i].pattern, path)) {
+            continue;
+        }
+        is_known = true;
+        if (!strcmp(routes[i].method, method)) {
+            call->route = &routes[i];
+            return take_path(call);
+        }
+    }
+    return is_known ? SP_E_EXISTS : SP_E_MISSING;
+}
+
+void sp_route_allow(const struct sp_call *call, char *out) {
+    *out = '\0';
+    for (size_t i = 0; i < N_ROUTES; i++) {
+        if (path_fits(routes[i].pattern, sp_http_path(call->request))) {
+            size_t len = strlen(out);
+            snprintf(out + len, SP_ROUTE_ALLOW_SIZE - len, "%s%s%s", len ? ", " : "", routes[i].method,
+                     strcmp(routes[i].method, "GET") ? "" : ", HEAD");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+#include <stdio.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "controller/api/call.h"
+
+/* Whether one of the entity tags in 'list' is 'etag'; a weak one never is.  Source: RFC 9110 section 8.8.3.2. */
+static bool lists_etag(const char *list, const char *etag) {
+    size_t len = strlen(etag);
+    for (const char *p = list; *p;) {
+        p += strspn(p, " \t,");
+        bool is_weak = !strncmp(p, "W/", 2);
+        if (is_weak) {
+            p += 2;
+        }
+        if (*p != '"') {
+            return false;
+        }
+        const char *end = strchr(p + 1, '"');
+        if (!end) {
+            return false;
+        }
+        if (!is_weak && (size_t)(end + 1 - p) == len && !strncmp(p, etag, len)) {
+            return true;
+        }
+        p = end + 1;
+    }
+    return false;
+}
+
+/* Judges If-Match against the state that the change will meet.  Source: RFC 9110 section 13.1.1. */
+static int check_match(const struct sp_call *call) {
+    const char *list = sp_http_header(call->request, "If-Match");
+    if (!list || !strcmp(list + strspn(list, " \t"), "*")) {
+        return 0;
+    }
+    const struct sp_group *group =
+        call->route->operation->about == SP_ABOUT_GROUP ? sp_model_group(sp_call_model(call), &call->id) : NULL;
+    char etag[SP_ETAG_SIZE];
+    return group && lists_etag(list, sp_call_etag(group, etag)) ? 0 : SP_E_STALE;
+}
+
+static int stage(void *aux, struct sp_batch *batch) {
+    struct sp_call *call = aux;
+    const struct sp_operation *operation = call->route->operation;
+    int r = operation->merges ? operation->decode(call) : 0;
+    if (r) {
+        return r;
+    }
+    if (operation->about == SP_ABOUT_GROUP && !sp_model_group(sp_call_model(call), &call->id)) {
+        return SP_E_MISSING;
+    }
+    r = check_match(call);
+    return r ? r : operation->stage(call, batch);
+}
+
+static void answer(struct sp_call *call, const struct sp_outcome *outcome) {
+    const struct sp_operation *operation = call->route->operation;
+    struct sp_http_field fields[SP_CALL_FIELDS_MAX];
+    size_t n = 0;
+    char revision[24], etag[SP_ETAG_SIZE], location[256];
+    snprintf(revision, sizeof revision, "%" PRIu64, outcome->revision);
+    fields[n++] = (struct sp_http_field){"Sallyport-Revision", revision};
+    fields[n++] = (struct sp_http_field){"Sallyport-Applied", outcome->applied ? "true" : "false"};
+    if (operation->locate && call->created) {
+        operation->locate(call, location, sizeof location);
+        fields[n++] = (struct sp_http_field){"Location", location};
+    }
+    if (!operation->render) {
+        sp_call_empty(call, outcome->applied ? 204 : 202, fields, n);
+        return;
+    }
+    const struct sp_group *group = operation->about != SP_ABOUT_OTHER ? sp_model_group(sp_call_model(call), &call->id) : NULL;
+    if (group) {
+        fields[n++] = (struct sp_http_field){"ETag", sp_call_etag(group, etag)};
+    }
+    struct sp_render render = {.out = sp_json_write_new(false), .engine = call->api->engine, .protocols = call->api->protocols};
+    if (!operation->render(call, &render)) {
+        sp_json_write_free(render.out);
+        sp_call_refuse_with(call, 404, "The change was made, but a later one has deleted the object.", fields, n);
+        return;
+    }
+    sp_call_json(call, !outcome->applied ? 202 : call->created ? 201 : 200, render.out, fields, n);
+}
+
+static void done(void *aux, const struct sp_outcome *outcome) {
+    struct sp_call *call = aux;
+    if (outcome->error) {
+        char detail[300];
+        if (outcome->why) {
+            snprintf(detail, sizeof detail, "The change could not be stored: %s", outcome->why);
+        }
+        sp_call_fail(call, outcome->error, outcome->why ? detail : NULL);
+        return;
+    }
+    if (outcome->applied) {
+        call->api->n_changes_applied++;
+    } else {
+        call->api->n_changes_unconfirmed++;
+    }
+    answer(call, outcome);
+}
+
+void sp_write_run(struct sp_call *call) {
+    const struct sp_operation *operation = call->route->operation;
+    int r = operation->decode(call);
+    if (r) {
+        sp_call_fail(call, r, NULL);
+        return;
+    }
+    struct sp_write write = {.stage = stage, .done = done, .aux = call, .wait_ms = call->wait_ms};
+    r = sp_engine_write(call->api->engine, &write);
+    if (r == SP_E_FULL) {
+        sp_call_refuse(call, 429, "Too many changes are waiting; try again in a second.");
+    } else if (r) {
+        sp_call_fail(call, r, NULL);
+    }
+}
