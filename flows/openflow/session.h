@@ -20,6 +20,7 @@
 
 #define SP_SESSION_OUTPUT_MAX (1u << 20)
 #define SP_SESSION_PORTS_MAX 65280u
+#define SP_SESSION_FLOWS_MAX 2000000u /* In one dump. */
 #define SP_SESSION_PORT_NAME_SIZE 17 /* OpenFlow's 16 bytes and a NUL. */
 
 #define SP_SESSION_HANDSHAKE_MS 10000 /* From the first byte of the connection to SP_EVENT_READY. */
