@@ -15,7 +15,8 @@
 enum { N_REMOTES = 10, N_GROUPS = 3, N_DETAILS = 5, N_RULES_MAX = 12 };
 
 static const char *const remote_texts[N_REMOTES] = {
-    "10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.1.0", "192.0.2.1", "2001:db8::", "2001:db8::1", "2001:db8::2", "fe80::1",
+    "10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.1.0", "192.0.2.1",
+    "2001:db8::", "2001:db8::1", "2001:db8::2", "fe80::1",
 };
 static const uint8_t protocols[] = {1, 6, 17, 47, 58};
 
@@ -51,7 +52,8 @@ static void init_world(struct world *w)
                     bool icmp = protocols[p] == 1 || protocols[p] == 58, ports = protocols[p] == 6 || protocols[p] == 17;
 
                     w->connections[n++] = (struct sp_connection){
-                        (enum sp_direction) direction, protocols[p], w->remotes[r], ports ? d : -1, icmp ? d / 2 : -1, icmp ? d % 2 : -1,
+                        (enum sp_direction) direction, protocols[p],         w->remotes[r],
+                        ports ? d : -1,                icmp ? d / 2 : -1,    icmp ? d % 2 : -1,
                     };
                 }
             }
@@ -87,7 +89,9 @@ static void random_remote(struct world *w, struct sp_meaning *m)
         m->remote_group.bytes[0] = (uint8_t) (1 + sp_random_below(&w->random, N_GROUPS));
     } else if (m->remote == SP_REMOTE_CIDR) {
         do {
-            assert_int_equal(sp_cidr_parse(cidrs[sp_random_below(&w->random, sizeof cidrs / sizeof cidrs[0])], &m->remote_cidr), 0);
+            const char *cidr = cidrs[sp_random_below(&w->random, sizeof cidrs / sizeof cidrs[0])];
+
+            assert_int_equal(sp_cidr_parse(cidr, &m->remote_cidr), 0);
         } while ((m->protocol == 1 && m->remote_cidr.family == 6) || (m->protocol == 58 && m->remote_cidr.family == 4));
     }
 }
@@ -157,7 +161,8 @@ static bool is_member(void *aux, const struct sp_uuid *group, const struct sp_ci
     for (size_t r = 0; r < N_REMOTES; r++) {
         struct sp_cidr remote;
 
-        if (list->members[group->bytes[0] - 1][r] && !sp_cidr_parse(remote_texts[r], &remote) && sp_cidr_equal(&remote, address)) {
+        if (list->members[group->bytes[0] - 1][r] && !sp_cidr_parse(remote_texts[r], &remote) &&
+            sp_cidr_equal(&remote, address)) {
             return true;
         }
     }

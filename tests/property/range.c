@@ -21,8 +21,7 @@ static unsigned fewest(unsigned lo, unsigned hi, unsigned base, unsigned size)
     return fewest(lo, hi, base, size / 2) + fewest(lo, hi, base + size / 2, size / 2);
 }
 
-/* The fewest blocks of width 'bits' for lo..hi by trying all covers: the best cover of lo..hi is a block that begins at lo and the best
- * cover of the rest. */
+/* The same by trying all covers: the best cover of 'lo'..'hi' is some block that begins at 'lo' and the best cover of the rest. */
 static unsigned fewest_by_search(unsigned lo, unsigned hi, unsigned memo[])
 {
     unsigned best = 1000;
@@ -95,7 +94,9 @@ static void test_no_cover_is_smaller(void **state)
 
 static void test_every_port_is_judged_right(void **state)
 {
-    static const struct { uint16_t lo, hi; } ranges[] = {{1, 65534}, {0, 65535}, {5200, 5299}, {32768, 60999}, {1, 65535}, {0, 65534}};
+    static const struct {
+        uint16_t lo, hi;
+    } ranges[] = {{1, 65534}, {0, 65535}, {5200, 5299}, {32768, 60999}, {1, 65535}, {0, 65534}};
     struct sp_port_mask masks[SP_RANGE_MASKS_MAX];
 
     for (size_t r = 0; r < sizeof ranges / sizeof ranges[0]; r++) {
