@@ -21,7 +21,7 @@ static unsigned fewest(unsigned lo, unsigned hi, unsigned base, unsigned size)
     return fewest(lo, hi, base, size / 2) + fewest(lo, hi, base + size / 2, size / 2);
 }
 
-/* The same by trying all covers: the best cover of 'lo'..'hi' is some block that begins at 'lo' and the best cover of the rest. */
+/* The same by trying all covers: the best cover of 'lo'..'hi' is a block that begins at 'lo' and the best cover of the rest. */
 static unsigned fewest_by_search(unsigned lo, unsigned hi, unsigned memo[])
 {
     unsigned best = 1000;
