@@ -1,11 +1,15 @@
 /* The HTTP/1.1 server: the only door to libmicrohttpd.
  *
- * The happy path: a listener is opened on the loop; a whole request (its body bounded) is handed to 'handle'; the handler answers
- * with sp_http_respond(), at once or in a later turn of the loop.  What goes wrong is answered here, as
- * application/problem+json: 400 malformed (two lengths, length and chunked together, bare CR, ...), 411 a body without a
- * length where one is needed, 413 a body over the limit, 414, 431, 503 too many connections.  A client that takes longer than
- * SP_HTTP_REQUEST_MS from its first byte to its last, or does not read its answer for as long, is cut off.  A client that goes
- * away while its request is being worked on is told to nobody: the answer is dropped. */
+ * The happy path: a listener is opened on the loop; a whole request (its body bounded) is handed to 'handle'; the handler
+ * answers with sp_http_respond(), at once or in a later turn of the loop.  What goes wrong is answered here, as
+ * application/problem+json: 400 malformed (two lengths, length and chunked together, bare CR, ...), 413 a body over the
+ * limit, 501 an unknown transfer coding, 503 too many connections; and the connection is closed.  What does not even look
+ * like a request, and a head that is too long (414, 431), gets the status alone that counts, on a page of libmicrohttpd's.
+ * Whether a request needs a body (411) is the handler's to say.
+ *
+ * A client has SP_HTTP_REQUEST_MS to come to the end of its request line (or to begin: an idle connection is closed), as long
+ * again for the rest of its request, and as long to read the answer; then it is cut off, however busy it looks.  A client
+ * that goes away while its request is being worked on is told to nobody: the answer is dropped. */
 
 #ifndef SALLYPORT_CONTROLLER_HTTP_HTTP_H
 #define SALLYPORT_CONTROLLER_HTTP_HTTP_H 1
@@ -35,12 +39,14 @@ uint16_t sp_http_port(const struct sp_http_server *); /* Bound port, 0 for a uni
 
 /* A request is valid from 'handle' until it is answered. */
 const char *sp_http_method(const struct sp_http_request *);
-const char *sp_http_path(const struct sp_http_request *);   /* Percent-decoded; a NUL, invalid UTF-8 or an encoded slash is answered 400 before. */
-/* Query parameters in order, decoded; NULL past the end. */
+/* Percent-decoded; a NUL, invalid UTF-8 or an encoded slash is answered 400 before. */
+const char *sp_http_path(const struct sp_http_request *);
+/* Query parameters in order, decoded ('+' is a blank); NULL past the end.  One without '=' has the value "". */
 const char *sp_http_query_key(const struct sp_http_request *, size_t index);
 const char *sp_http_query_value(const struct sp_http_request *, size_t index);
 const char *sp_http_header(const struct sp_http_request *, const char *name); /* Any case; NULL = absent. */
-const char *sp_http_body(const struct sp_http_request *, size_t *ret_size);
+const char *sp_http_body(const struct sp_http_request *, size_t *ret_size); /* NUL-terminated; never NULL. */
+/* Whether a body was announced: a length above 0, or chunks, be they empty. */
 bool sp_http_has_body(const struct sp_http_request *);
 
 struct sp_http_field {

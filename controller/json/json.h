@@ -1,10 +1,10 @@
 /* JSON in and out: the only door to yajl.
  *
- * Reading gives a tree of values.  Beyond yajl's checks it refuses: more than SP_JSON_DEPTH_MAX levels, a key twice in one object,
- * invalid UTF-8 (overlong forms and surrogates too, raw or escaped), a NUL in a string.  Numbers are kept as 64-bit
- * integers when they are integers in the text ("1.0" and "1e2" are not) and fit, else as the nearest finite real: the grammar has
- * no bounds, so it is for a field's own check to refuse them.
- * Writing appends to a growing buffer; a failed step makes sp_json_write_done() fail, so callers check once.
+ * Reading gives a tree of values.  Beyond yajl's checks it refuses: more than SP_JSON_DEPTH_MAX levels, a key twice in one
+ * object, invalid UTF-8 (overlong forms and surrogates too, raw or escaped), a NUL in a string.  Numbers are kept as 64-bit
+ * integers when they are integers in the text ("1.0" and "1e2" are not) and fit, else as the nearest finite real: the grammar
+ * has no bounds, so it is for a field's own check to refuse them. Writing appends to a growing buffer; a failed step makes
+ * sp_json_write_done() fail, so callers check once.
  *
  * Source: RFC 8259. */
 

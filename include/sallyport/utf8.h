@@ -5,8 +5,8 @@
 
 #include "sallyport/value.h"
 
-/* The size in bytes (1 to 4) of the character that 'text' begins with, of which 'size' bytes may be read; 0 if 'size' is 0 or these
- * bytes are no character.  A NUL is a character of one byte. */
+/* The size in bytes (1 to 4) of the character that 'text' begins with, of which 'size' bytes may be read; 0 if 'size' is 0 or
+ * these bytes are no character.  A NUL is a character of one byte. */
 size_t sp_utf8_size(const char *text, size_t size);
 
 /* Whether all 'size' bytes of 'text' are characters.  Nothing is valid. */

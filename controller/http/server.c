@@ -1,0 +1,632 @@
+/* The loop drives libmicrohttpd: its epoll descriptor is polled, and MHD_run() does what there is to do.
+ *
+ * A connection goes WAITING -> RECEIVING (its request line is there) -> WORKING (the handler has the whole request) -> ANSWERING
+ * -> WAITING.  Each state but WORKING has a deadline of ours: libmicrohttpd's timeout is one of idleness, which a byte a second
+ * never reaches.  At the deadline the socket is shut down, and libmicrohttpd cleans up.
+ *
+ * What libmicrohttpd 0.9.75 lets pass is refused in the first call of its handler.  What it refuses by itself it answers with a
+ * page of its own, in HTML: a broken request line, header line, length or chunk, and a head over HEAD_MAX. */
+
+#include "controller/http/http.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "controller/http/linger.h"
+#include "controller/http/listen.h"
+#include "controller/http/request.h"
+#include "controller/obs/log.h"
+
+#define HEAD_MAX (32u << 10) /* libmicrohttpd's memory for a connection: the heads of the request and of the answer. */
+#define SPARE_CONNECTIONS 64 /* Accepted beyond the limit, to be told 503. */
+#define PER_ADDRESS_MAX 256  /* Connections of one address, where the listener is not for this machine alone. */
+#define TICK_MS 500          /* How exact deadlines are. */
+#define CLOSE_MS 2000        /* How long answers may take to leave when the server closes. */
+
+enum state { WAITING, RECEIVING, WORKING, ANSWERING };
+
+struct connection {
+    struct sp_http_server *server;
+    struct connection *prev, *next;
+    int fd;             /* libmicrohttpd's. */
+    enum state state;
+    uint64_t since_ms;  /* In this state, by uv_now(). */
+    bool is_surplus;    /* One too many: answered 503. */
+    bool is_cut;        /* Shut down by us. */
+    bool is_unread;     /* It may have sent more than was read. */
+};
+
+/* One request and its answer on a connection. */
+struct sp_http_exchange {
+    struct connection *connection;
+    struct MHD_Connection *mhd;
+    struct sp_http_request *request; /* NULL: answered. */
+    bool is_begun;      /* libmicrohttpd's first call is over. */
+    bool is_handed;     /* The handler has the request. */
+    bool is_suspended;
+    bool is_answered;
+    struct MHD_Response *response; /* NULL with 'is_answered': there was no memory for it. */
+    unsigned status;
+};
+
+struct sp_http_server {
+    uv_loop_t *loop;
+    sp_http_handle *handle;
+    void *aux;
+    struct MHD_Daemon *daemon;
+    struct sp_http_listener listener;
+    struct sp_http_linger *linger;
+    struct connection *connections;
+    size_t n_connections;
+    struct sp_http_request *handed; /* Those that the handler has and that want an answer. */
+    uv_poll_t poll;
+    uv_timer_t run_timer;  /* When libmicrohttpd wants to run again. */
+    uv_timer_t tick_timer; /* Deadlines. */
+    int n_handles;
+    bool is_closing;
+    uint64_t close_until_ms;
+    void (*closed)(void *aux);
+    void *closed_aux;
+};
+
+static int start_daemon(struct sp_http_server *, bool is_exposed);
+static int start_handles(struct sp_http_server *);
+static void close_handles(struct sp_http_server *);
+static void run(struct sp_http_server *);
+static void run_soon(struct sp_http_server *, uint64_t in_ms);
+static void on_poll(uv_poll_t *, int status, int events);
+static void on_run_timer(uv_timer_t *);
+static void on_tick(uv_timer_t *);
+static void on_handle_closed(uv_handle_t *);
+static void cut(struct connection *);
+static void on_connection(void *aux, struct MHD_Connection *, void **context, enum MHD_ConnectionNotificationCode);
+static void *on_target(void *aux, const char *target, struct MHD_Connection *);
+static size_t keep_escapes(void *aux, struct MHD_Connection *, char *text);
+static enum MHD_Result on_request(void *aux, struct MHD_Connection *, const char *url, const char *method, const char *version,
+                                  const char *data, size_t *size, void **context);
+static void on_completed(void *aux, struct MHD_Connection *, void **context, enum MHD_RequestTerminationCode);
+static enum MHD_Result begin(struct sp_http_exchange *, const char *method, const char *version);
+static enum MHD_Result receive(struct sp_http_exchange *, const char *data, size_t *size);
+static enum MHD_Result finish(struct sp_http_exchange *);
+static enum MHD_Result answer_now(struct sp_http_exchange *);
+static void answer_problem(struct sp_http_exchange *, unsigned status, const char *detail);
+static void give_answer(struct sp_http_exchange *, unsigned status, const char *content_type, const char *body, size_t size,
+                        const struct sp_http_field *fields, size_t n_fields);
+static int format_problem(char *out, size_t out_size, unsigned status, const char *detail);
+static struct sp_http_request *take_request(struct sp_http_exchange *);
+static void enter(struct connection *, enum state);
+
+int
+sp_http_open(struct uv_loop_s *loop, const char *address, sp_http_handle *handle, void *aux, struct sp_http_server **ret,
+             char *why, size_t why_size)
+{
+    struct sp_http_server *s = calloc(1, sizeof *s);
+
+    if (!s) {
+        snprintf(why, why_size, "cannot serve HTTP on %s: out of memory", address);
+        return -ENOMEM;
+    }
+    s->loop = loop;
+    s->handle = handle;
+    s->aux = aux;
+
+    int r = sp_http_listen(address, &s->listener, why, why_size);
+
+    if (r) {
+        free(s);
+        return r;
+    }
+    s->linger = sp_http_linger_new(loop);
+    r = s->linger ? start_daemon(s, sp_http_address_is_exposed(address)) : -ENOMEM;
+    if (r) {
+        close(s->listener.fd);
+    } else {
+        r = start_handles(s);
+    }
+    if (!r) {
+        *ret = s;
+        return 0;
+    }
+    snprintf(why, why_size, "cannot serve HTTP on %s: %s", address, strerror(-r));
+    if (s->daemon) {
+        MHD_stop_daemon(s->daemon);
+    }
+    sp_http_listener_clear(&s->listener);
+    sp_http_linger_close(s->linger);
+    s->linger = NULL;
+    close_handles(s); /* They free 's' at last. */
+    return r;
+}
+
+void
+sp_http_close(struct sp_http_server *s, void (*closed)(void *aux), void *aux)
+{
+    s->closed = closed;
+    s->closed_aux = aux;
+    s->is_closing = true;
+    s->close_until_ms = uv_now(s->loop) + CLOSE_MS;
+
+    MHD_socket fd = MHD_quiesce_daemon(s->daemon);
+
+    if (fd != MHD_INVALID_SOCKET) {
+        close(fd);
+    }
+    sp_http_listener_clear(&s->listener);
+    while (s->handed) {
+        struct sp_http_exchange *x = s->handed->exchange;
+
+        take_request(x); /* Stays with the handler, and goes when the handler answers. */
+        answer_problem(x, 503, "the controller is stopping");
+    }
+    for (struct connection *c = s->connections; c; c = c->next) {
+        if (c->state == WAITING) {
+            cut(c);
+        }
+    }
+    run_soon(s, 0);
+}
+
+uint16_t
+sp_http_port(const struct sp_http_server *s)
+{
+    return s->listener.port;
+}
+
+void
+sp_http_respond(struct sp_http_request *r, unsigned status, const char *content_type, const char *body, size_t size,
+                const struct sp_http_field *fields, size_t n_fields)
+{
+    struct sp_http_exchange *x = r->exchange;
+
+    if (x) {
+        take_request(x);
+        give_answer(x, status, content_type, body, size, fields, n_fields);
+    }
+    sp_http_request_free(r);
+}
+
+static int
+start_daemon(struct sp_http_server *s, bool is_exposed)
+{
+    struct MHD_OptionItem options[] = {
+        {MHD_OPTION_LISTEN_SOCKET, s->listener.fd, NULL},
+        {MHD_OPTION_CONNECTION_LIMIT, SP_HTTP_CONNECTIONS_MAX + SPARE_CONNECTIONS, NULL},
+        {MHD_OPTION_PER_IP_CONNECTION_LIMIT, is_exposed ? PER_ADDRESS_MAX : 0, NULL},
+        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, HEAD_MAX, NULL},
+        /* 0: a missing Host is left to us, who answer it in the right form. */
+        {MHD_OPTION_STRICT_FOR_CLIENT, 0, NULL},
+        {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t) on_connection, s},
+        {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t) on_target, s},
+        {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t) keep_escapes, NULL},
+        {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t) on_completed, s},
+        {MHD_OPTION_END, 0, NULL},
+    };
+
+    errno = 0;
+    s->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, s, MHD_OPTION_ARRAY,
+                                 options, MHD_OPTION_END);
+    return s->daemon ? 0 : errno ? -errno : -ENOMEM;
+}
+
+static int
+start_handles(struct sp_http_server *s)
+{
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    int r;
+
+    s->poll.data = s->run_timer.data = s->tick_timer.data = s;
+    r = info ? uv_poll_init(s->loop, &s->poll, info->epoll_fd) : -EINVAL;
+    if (r) {
+        return r;
+    }
+    uv_timer_init(s->loop, &s->run_timer);
+    uv_timer_init(s->loop, &s->tick_timer);
+    s->n_handles = 3;
+    return uv_poll_start(&s->poll, UV_READABLE, on_poll);
+}
+
+static void
+close_handles(struct sp_http_server *s)
+{
+    if (!s->n_handles) {
+        free(s);
+        return;
+    }
+    uv_close((uv_handle_t *) &s->poll, on_handle_closed);
+    uv_close((uv_handle_t *) &s->run_timer, on_handle_closed);
+    uv_close((uv_handle_t *) &s->tick_timer, on_handle_closed);
+}
+
+static void
+on_handle_closed(uv_handle_t *handle)
+{
+    struct sp_http_server *s = handle->data;
+
+    if (!--s->n_handles) {
+        void (*closed)(void *aux) = s->closed;
+        void *aux = s->closed_aux;
+
+        free(s);
+        if (closed) {
+            closed(aux);
+        }
+    }
+}
+
+static void
+run(struct sp_http_server *s)
+{
+    MHD_UNSIGNED_LONG_LONG timeout_ms;
+
+    MHD_run(s->daemon);
+    if (s->is_closing && (!s->n_connections || uv_now(s->loop) >= s->close_until_ms)) {
+        uv_poll_stop(&s->poll); /* Before its descriptor goes. */
+        MHD_stop_daemon(s->daemon);
+        s->daemon = NULL;
+        sp_http_linger_close(s->linger);
+        s->linger = NULL;
+        close_handles(s);
+        return;
+    }
+    if (MHD_get_timeout(s->daemon, &timeout_ms) == MHD_YES) {
+        run_soon(s, timeout_ms);
+    }
+    if (!uv_is_active((uv_handle_t *) &s->tick_timer)) {
+        uv_timer_start(&s->tick_timer, on_tick, TICK_MS, 0);
+    }
+}
+
+static void
+run_soon(struct sp_http_server *s, uint64_t in_ms)
+{
+    uv_timer_start(&s->run_timer, on_run_timer, in_ms, 0);
+}
+
+static void
+on_poll(uv_poll_t *poll, int status, int events)
+{
+    run(poll->data);
+}
+
+static void
+on_run_timer(uv_timer_t *timer)
+{
+    run(timer->data);
+}
+
+/* Looks for deadlines.  Ticks while there is a connection, or one lingers. */
+static void
+on_tick(uv_timer_t *timer)
+{
+    struct sp_http_server *s = timer->data;
+    uint64_t now_ms = uv_now(s->loop);
+
+    for (struct connection *c = s->connections; c; c = c->next) {
+        if (c->state != WORKING && now_ms - c->since_ms >= SP_HTTP_REQUEST_MS) {
+            cut(c);
+        }
+    }
+    size_t n_lingering = sp_http_linger_expire(s->linger, now_ms);
+
+    if (s->is_closing) {
+        run(s);
+    } else if (s->n_connections || n_lingering) {
+        uv_timer_start(timer, on_tick, TICK_MS, 0);
+    }
+}
+
+static void
+cut(struct connection *c)
+{
+    if (!c->is_cut) {
+        c->is_cut = true;
+        shutdown(c->fd, SHUT_RDWR);
+    }
+}
+
+static void
+enter(struct connection *c, enum state state)
+{
+    c->state = state;
+    c->since_ms = uv_now(c->server->loop);
+}
+
+static struct connection *
+connection_of(struct MHD_Connection *mhd)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info ? info->socket_context : NULL;
+}
+
+static void
+on_connection(void *aux, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode code)
+{
+    struct sp_http_server *s = aux;
+    struct connection *c = *context;
+
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+        c = calloc(1, sizeof *c);
+        if (!c) {
+            shutdown(info->connect_fd, SHUT_RDWR);
+            return;
+        }
+        c->server = s;
+        c->fd = info->connect_fd;
+        c->is_surplus = s->n_connections >= SP_HTTP_CONNECTIONS_MAX;
+        c->is_unread = true;
+        c->next = s->connections;
+        if (c->next) {
+            c->next->prev = c;
+        }
+        s->connections = c;
+        s->n_connections++;
+        enter(c, WAITING);
+        *context = c;
+        return;
+    }
+    if (!c) {
+        return;
+    }
+    if (c->is_unread && !c->is_cut && s->linger) {
+        int fd = dup(c->fd); /* libmicrohttpd closes its own, after taking it out of its epoll. */
+
+        if (fd >= 0) {
+            sp_http_linger_add(s->linger, fd);
+        }
+    }
+    if (c->prev) {
+        c->prev->next = c->next;
+    } else {
+        s->connections = c->next;
+    }
+    if (c->next) {
+        c->next->prev = c->prev;
+    }
+    s->n_connections--;
+    free(c);
+    *context = NULL;
+}
+
+/* libmicrohttpd's first word about a request: its line is there.  What is returned is the context of on_request(). */
+static void *
+on_target(void *aux, const char *target, struct MHD_Connection *mhd)
+{
+    struct connection *c = connection_of(mhd);
+    struct sp_http_exchange *x = calloc(1, sizeof *x);
+
+    if (!c || !x) {
+        free(x);
+        return NULL;
+    }
+    x->connection = c;
+    x->mhd = mhd;
+    x->request = sp_http_request_new(target ? target : "");
+    if (!x->request) {
+        free(x);
+        return NULL;
+    }
+    x->request->exchange = x;
+    c->is_unread = true;
+    enter(c, RECEIVING);
+    return x;
+}
+
+/* The target is decoded in one place, and strictly (target.h). */
+static size_t
+keep_escapes(void *aux, struct MHD_Connection *mhd, char *text)
+{
+    return strlen(text);
+}
+
+static enum MHD_Result
+on_request(void *aux, struct MHD_Connection *mhd, const char *url, const char *method, const char *version, const char *data,
+           size_t *size, void **context)
+{
+    struct sp_http_exchange *x = *context;
+
+    if (!x) {
+        return MHD_NO;
+    }
+    if (x->is_answered) {
+        return answer_now(x);
+    }
+    if (!x->is_begun) {
+        x->is_begun = true;
+        return begin(x, method, version);
+    }
+    return *size ? receive(x, data, size) : finish(x);
+}
+
+static void
+on_completed(void *aux, struct MHD_Connection *mhd, void **context, enum MHD_RequestTerminationCode code)
+{
+    struct sp_http_exchange *x = *context;
+
+    if (!x) {
+        return;
+    }
+    enter(x->connection, WAITING);
+    if (x->connection->server->is_closing) {
+        cut(x->connection);
+    }
+
+    bool is_handed = x->is_handed;
+    struct sp_http_request *request = take_request(x);
+
+    if (!is_handed) {
+        sp_http_request_free(request);
+    }
+    if (x->response) {
+        MHD_destroy_response(x->response);
+    }
+    free(x);
+    *context = NULL;
+}
+
+static enum MHD_Result
+add_header(void *aux, enum MHD_ValueKind kind, const char *name, size_t name_size, const char *value, size_t value_size)
+{
+    sp_http_request_add_header(aux, name, name_size, value ? value : "", value_size);
+    return MHD_YES;
+}
+
+static enum MHD_Result
+begin(struct sp_http_exchange *x, const char *method, const char *version)
+{
+    struct sp_http_request *r = x->request;
+    struct sp_http_problem problem;
+
+    MHD_get_connection_values_n(x->mhd, MHD_HEADER_KIND, add_header, r);
+    problem = sp_http_request_check(r, method, version);
+    if (x->connection->is_surplus) {
+        problem = (struct sp_http_problem) {503, "too many connections"};
+    }
+    if (!problem.status) {
+        return MHD_YES;
+    }
+    sp_http_request_free(take_request(x));
+    answer_problem(x, problem.status, problem.detail);
+    return answer_now(x);
+}
+
+/* libmicrohttpd takes no answer while a body comes in, so a body without a declared length that gets too long is answered
+ * past it, with a few bytes that the socket's buffer holds, and the connection ends. */
+static enum MHD_Result
+receive(struct sp_http_exchange *x, const char *data, size_t *size)
+{
+    int r = sp_http_request_append(x->request, data, *size);
+    char problem[256], head[512];
+
+    *size = 0;
+    if (!r) {
+        return MHD_YES;
+    }
+
+    unsigned status = r < 0 ? 503 : 413;
+    int n = format_problem(problem, sizeof problem, status, r < 0 ? "out of memory" : "the body is longer than 1 MiB");
+
+    n = snprintf(head, sizeof head,
+                 "HTTP/1.1 %u %s\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
+                 status, MHD_get_reason_phrase_for(status), n, problem);
+    if (send(x->connection->fd, head, (size_t) n, MSG_DONTWAIT | MSG_NOSIGNAL) != n) {
+        sp_log(SP_LOG_DEBUG, "http", "a client of a body that is too long was not told");
+    }
+    return MHD_NO;
+}
+
+/* The request is whole.  The handler answers from inside the call, or the connection is suspended until it does. */
+static enum MHD_Result
+finish(struct sp_http_exchange *x)
+{
+    struct connection *c = x->connection;
+    struct sp_http_server *s = c->server;
+    struct sp_http_request *r = x->request;
+
+    if (!x->is_handed) {
+        if (s->is_closing) {
+            sp_http_request_free(take_request(x));
+            answer_problem(x, 503, "the controller is stopping");
+            return answer_now(x);
+        }
+        c->is_unread = false;
+        enter(c, WORKING);
+        x->is_handed = true;
+        r->next = s->handed;
+        if (r->next) {
+            r->next->prev = r;
+        }
+        s->handed = r;
+        s->handle(s->aux, r);
+    }
+    if (x->is_answered) {
+        return answer_now(x);
+    }
+    x->is_suspended = true;
+    MHD_suspend_connection(x->mhd);
+    return MHD_YES;
+}
+
+static enum MHD_Result
+answer_now(struct sp_http_exchange *x)
+{
+    enter(x->connection, ANSWERING);
+    return x->response ? MHD_queue_response(x->mhd, x->status, x->response) : MHD_NO;
+}
+
+static int
+format_problem(char *out, size_t out_size, unsigned status, const char *detail)
+{
+    return snprintf(out, out_size, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"detail\":\"%s\",\"errors\":[]}",
+                    MHD_get_reason_phrase_for(status), status, detail);
+}
+
+static void
+answer_problem(struct sp_http_exchange *x, unsigned status, const char *detail)
+{
+    const struct sp_http_field fields[] = {{"Connection", "close"}};
+    char problem[256];
+    int size = format_problem(problem, sizeof problem, status, detail);
+
+    give_answer(x, status, "application/problem+json", problem, (size_t) size, fields, 1);
+}
+
+/* Has the answer sent, now or when libmicrohttpd asks for it. */
+static void
+give_answer(struct sp_http_exchange *x, unsigned status, const char *content_type, const char *body, size_t size,
+            const struct sp_http_field *fields, size_t n_fields)
+{
+    x->status = status;
+    x->is_answered = true;
+    x->response = MHD_create_response_from_buffer(content_type ? size : 0, content_type ? (void *) body : NULL,
+                                                  MHD_RESPMEM_MUST_COPY);
+
+    bool ok = x->response && (!content_type || MHD_add_response_header(x->response, "Content-Type", content_type) == MHD_YES);
+
+    for (size_t i = 0; i < n_fields && ok; i++) {
+        ok = MHD_add_response_header(x->response, fields[i].name, fields[i].value) == MHD_YES;
+    }
+    if (!ok && x->response) {
+        sp_log(SP_LOG_ERROR, "http", "an answer's header was refused, or memory is short: the connection is closed instead");
+        MHD_destroy_response(x->response);
+        x->response = NULL;
+    }
+    if (x->is_suspended) {
+        x->is_suspended = false;
+        MHD_resume_connection(x->mhd);
+        run_soon(x->connection->server, 0);
+    }
+}
+
+/* Parts an exchange from its request, and the request from the list of those that want an answer. */
+static struct sp_http_request *
+take_request(struct sp_http_exchange *x)
+{
+    struct sp_http_request *r = x->request;
+
+    if (!r) {
+        return NULL;
+    }
+    x->request = NULL;
+    r->exchange = NULL;
+    if (x->is_handed) {
+        if (r->prev) {
+            r->prev->next = r->next;
+        } else {
+            x->connection->server->handed = r->next;
+        }
+        if (r->next) {
+            r->next->prev = r->prev;
+        }
+        r->prev = r->next = NULL;
+    }
+    return r;
+}
