@@ -18,8 +18,8 @@ int sp_compile_static(struct sp_flow_list *out) SP_MUST_USE;
 int sp_compile_uplinks(const uint16_t *ofports, size_t n, struct sp_flow_list *out) SP_MUST_USE;
 
 /* A server port that is present on the bridge as 'ofport'.  Its identities: MAC index 0 is the port's own with its own
- * addresses, its link-local address and the pairs of that MAC; each other MAC among the pairs has an index of its own, in
- * order of first appearance, with the pairs' addresses.  'set' is its server's rule set, 0 for none. */
+ * addresses, its link-local address and the pairs of that MAC; each other MAC among the pairs has as its index 1 + the place of
+ * its first pair, with the pairs' addresses.  'set' is its server's rule set, 0 for none. */
 struct sp_port_facts {
     const struct sp_port *port; /* Borrowed. */
     uint16_t ofport;
@@ -28,10 +28,12 @@ struct sp_port_facts {
 int sp_compile_port(const struct sp_port_facts *, struct sp_flow_list *out) SP_MUST_USE;
 
 /* Destination 'mac' in 'vlan' (0 = untagged) is on the server ports 'ofports' ('n' of them, ascending, at least one). */
-int sp_compile_mac(uint16_t vlan, const struct sp_mac *mac, const uint16_t *ofports, size_t n, struct sp_flow_list *out) SP_MUST_USE;
+int sp_compile_mac(uint16_t vlan, const struct sp_mac *mac, const uint16_t *ofports, size_t n,
+                   struct sp_flow_list *out) SP_MUST_USE;
 
 /* ARP requests or neighbour solicitations for 'ip' (a single address) in 'vlan' go to the server ports 'ofports' alone. */
-int sp_compile_target(uint16_t vlan, const struct sp_cidr *ip, const uint16_t *ofports, size_t n, struct sp_flow_list *out) SP_MUST_USE;
+int sp_compile_target(uint16_t vlan, const struct sp_cidr *ip, const uint16_t *ofports, size_t n,
+                      struct sp_flow_list *out) SP_MUST_USE;
 
 /* Group addresses in 'vlan' go to 'chunks' ('n' chunk numbers, ascending), each holding the server ports 'ofports'. */
 int sp_compile_flood_vlan(uint16_t vlan, const uint8_t *chunks, size_t n, struct sp_flow_list *out) SP_MUST_USE;

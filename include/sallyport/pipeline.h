@@ -4,22 +4,53 @@
  *
  *   CLASSIFY     by in_port.  Server port: source MAC known -> load facts (origin, phase 1, VLAN, zone, identity, set), go on;
  *                uplink: VLAN from the tag, learn the source MAC if there is more than one uplink -> FORWARD.  Else drop.
- *   SOURCE       server ports with port security: copies the claimed addresses of the packet (IP source; ARP sender;
- *                ND target and link-layer option) into the check registers; drops what never passes (DHCP server, RA, redirect, ...).
+ *   SOURCE       server ports with port security: copies what the packet claims to be (IP source; ARP sender; ND source and
+ *                link-layer option) into the claim registers; drops what never passes (DHCP server, RA, redirect, a second tag).
  *   HARDWARE     (identity, claimed hardware address in ARP or ND) known -> ADDRESS, else drop.
  *   ADDRESS      (identity, claimed IP address) known -> CHECKED, else drop.
- *   CHECKED      dispatches what was claimed honestly: ARP, ND, DHCP client -> FORWARD; IP -> RULES.
- *   RULE_SET     the one flow per rule set: loads the set's VERSION and region, ct(zone of the port, table=TRACKED).
- *   TRACKED      the gate: +inv drops; ct_mark that is live in the set -> PASSED; else -> JUDGE.
- *   JUDGE        chooses the rules by the connection's direction; later fragments -> COMMIT; SCTP -> the SCTP tables.
+ *   CHECKED      dispatches what was claimed honestly: ARP, ND, DHCP client -> FORWARD; an ND advertisement once more through
+ *                ADDRESS with its target; IP -> RULE_SET.  Ports without port security come here at once.
+ *   RULE_SET     the one flow per rule set: loads the set's VERSION and region -> CONNTRACK.
+ *   CONNTRACK    ct(zone of the port, table=TRACKED).
+ *   TRACKED      the gate: +inv drops; ct_mark that is live in the set -> PASSED; else -> JUDGE.  SCTP always -> JUDGE.
+ *   JUDGE        chooses the rules by the connection's direction; later fragments -> COMMIT.
  *   REMOTE_IN, REMOTE_OUT   class of the connection's remote address; only for sets that name remote groups.
- *   RULES_IN, RULES_OUT     the rules: load SLOT -> STAMP, or drop.  SCTP_ORIGINAL, SCTP_REPLY: the same on packet headers.
+ *   RULES_IN, RULES_OUT     the rules: load SLOT -> STAMP, or drop.  SCTP goes on to SCTP_ORIGINAL and SCTP_REPLY.
  *   STAMP        slot -> mark.
  *   COMMIT       related errors pass uncommitted; else ct(commit, ct_mark = MARK).
  *   PASSED       phase 1 (leaving) -> FORWARD; phase 2 (entering) -> DELIVERED.
- *   FORWARD      by VLAN and destination: local server -> ENTER; group address -> FLOOD; else UPLINKS.
- *   ENTER        out port -> its facts (phase 2, zone, set); GUARD: ARP, ND, RA from an uplink, DHCP answers -> DELIVERED; IP -> RULE_SET.
+ *   FORWARD      by VLAN and destination: local server -> STRIP, ENTER; group address -> FLOOD; else LEARNED, UPLINK.
+ *   FLOOD        UPLINK, STRIP, then each server port of the VLAN: FLOOD_VLAN -> FLOOD_CHUNK -> ENTER.
+ *   UPLINK       brings the VLAN's tag onto a server's frame for UPLINK_OUTPUT and takes it off again for the copies that follow.
+ *   STRIP        takes the tag off an uplink's frame, once for all copies that follow.
+ *   ENTER        out port -> its facts (phase 2, zone, set) -> GUARD.
+ *   GUARD        ARP, ND, RA from an uplink, DHCP answers -> DELIVERED; IP -> RULE_SET; else drop.
  *   DELIVERED    output.
+ *
+ * Copies.  resubmit() keeps what its table has changed, so whatever a copy changes is either set anew by the next copy
+ * (what ENTER and RULE_SET load) or undone (UPLINK).  ct() forks: nothing behind it reaches back.  Output to the port of entry
+ * is left out by the switch itself, so that no table needs to say it.
+ *
+ * Claims.  The addresses of a port are checked with one flow each, whatever the packet: shared flows in SOURCE copy the claim
+ * from wherever ARP, IPv4, IPv6 or ND keeps it.  A switch cannot see the source link-layer option of a router solicitation, so
+ * that one is not checked.  ND in fragments drops (RFC 6980).  Nothing that is multicast, broadcast or zero passes as a source, even where
+ * a pair's prefix covers it; it must be listed by itself.
+ *
+ * Who hears an ARP request or a neighbour solicitation.  For an address that is known here, only its port; a probe for a
+ * duplicate (sender or source unspecified) and an announcement (sender = target) are for all.
+ *
+ * Unknown unicast goes to uplinks only, never to a server port: not even to one without port security, as with one uplink
+ * that port would hear all the traffic that the others send out.
+ *
+ * Fragments.  The userspace datapath's conntrack holds the fragments of a datagram until all are there, judges the datagram and
+ * lets the fragments go on one by one, the later ones without ports.  So a later fragment that the gate does not know goes to
+ * COMMIT unjudged, where ct(commit) gathers the datagram a second time: it leaves only if its first fragment, which was
+ * judged, has come there as well.
+ *
+ * SCTP.  The userspace datapath tracks all SCTP between two addresses as one connection without ports.  So no association may be
+ * admitted by another's mark: each packet is judged on its own headers, as a packet of an association that its own direction's
+ * rules allow (SCTP_ORIGINAL: destination port) or, in an established connection, as an answer to one that the other
+ * direction's rules allow (SCTP_REPLY: source port).
  *
  * Why a VERSION before ct(): OVS up to 3.1 has a bug in its userspace datapath: a rule change that alters the actions of
  * one of two overlapping megaflows may change the wrong one, and the stale one then leaks or blocks for as long as traffic
@@ -29,7 +60,7 @@
  *
  * Invariants, cited by tests:
  *  P1  Every flow of ours has priority >= 1 and a cookie with SP_COOKIE_OWNER; no other flow is read, changed or deleted.
- *  P2  A packet is output to a server port only from DELIVERED, and to an uplink only from the UPLINK tables.
+ *  P2  A packet is output to a server port only from DELIVERED, and to an uplink only from UPLINK_OUTPUT.
  *  P3  IP reaches DELIVERED only through RULE_SET with the receiving port's set, but for GUARD's exceptions; it leaves a
  *      server port only through RULE_SET with the sending port's set, but for CHECKED's.
  *  P4  A zone belongs to one port; a mark to one (rule set, rule, state of that rule); neither is used again soon. */
@@ -46,6 +77,7 @@ enum sp_table {
     SP_T_ADDRESS = 3,
     SP_T_CHECKED = 4,
     SP_T_RULE_SET = 8,
+    SP_T_CONNTRACK = 9,
     SP_T_TRACKED = 10,
     SP_T_JUDGE = 11,
     SP_T_REMOTE_OUT = 12,
@@ -64,6 +96,7 @@ enum sp_table {
     SP_T_LEARNED = 35,     /* Made by SP_OP_LEARN_MAC. */
     SP_T_UPLINK = 36,      /* One uplink or all. */
     SP_T_UPLINK_OUTPUT = 37,
+    SP_T_STRIP = 39,
     SP_T_ENTER = 40,
     SP_T_GUARD = 41,
     SP_T_DELIVERED = 60,
@@ -78,20 +111,53 @@ enum sp_table {
 #define SP_R_PHASE SP_F_REG(5)    /* SP_PHASE_... */
 #define SP_R_ZONE SP_F_REG(6)     /* Of the port whose rules are asked. */
 #define SP_R_MARK SP_F_REG(7)     /* Slot, then mark of the admitting rule. */
-#define SP_R_OUT SP_F_REG(8)      /* Output port. */
+#define SP_R_OUT SP_F_REG(8)      /* Output port; in UPLINK_OUTPUT 0 = all uplinks. */
 #define SP_R_REGION SP_F_REG(9)   /* Region of the set, in the low 24 bits; SP_REGION_HAS_REMOTE_IN/OUT above. */
 #define SP_R_IDENTITY SP_F_REG(10) /* zone << 16 | index of the MAC; cleared before ct(). */
-#define SP_R_STAGE SP_F_REG(11)   /* Second look at a claimed address, chunk of a flood; cleared before ct(). */
-#define SP_R_CLAIM SP_F_XXREG3    /* Claimed IP address (IPv4 in REG15) or hardware address (REG14, REG15, 48 bits); cleared before ct(). */
+#define SP_R_STAGE SP_F_REG(11)   /* SP_STAGE_...; in FLOOD_CHUNK the chunk's number; cleared before ct(). */
+#define SP_R_CLAIM SP_F_XXREG3    /* Claimed IP address (IPv4: REG15 alone); cleared before ct(). */
+#define SP_R_CLAIM_IPV4 SP_F_REG(15)
+/* Claimed hardware address, 48 bits from this one of XXREG2 on: the first two octets in REG8, four in REG9, which are OUT and
+ * REGION later; no packet that claims one reaches ct(). */
+#define SP_R_HARDWARE_FIELD SP_F_XXREG2
+#define SP_R_HARDWARE_BIT 64u
+#define SP_R_HARDWARE_HIGH SP_F_REG(8)
+#define SP_R_HARDWARE_LOW SP_F_REG(9)
 
 #define SP_FROM_SERVER 1u
 #define SP_FROM_UPLINK 2u
 #define SP_PHASE_LEAVING 1u
 #define SP_PHASE_ENTERING 2u
+
+/* What is being checked, and what becomes of it in CHECKED.  SP_STAGE_IPV6 is a bit: the claim is an IPv6 address, which
+ * keeps ::192.0.2.1 apart from 192.0.2.1. */
+#define SP_STAGE_IPV6 0x100u
+#define SP_STAGE_ARP 0x001u
+#define SP_STAGE_IPV4_PACKET 0x002u
+#define SP_STAGE_IPV6_PACKET 0x102u
+#define SP_STAGE_ND 0x101u
+#define SP_STAGE_ADVERTISEMENT 0x103u /* Its target is still to be checked. */
+#define SP_STAGE_OPEN 0x200u          /* Entering a port without port security. */
+
+#define SP_REGION_MASK 0x00ffffffu
 #define SP_REGION_HAS_REMOTE_OUT 0x01000000u
 #define SP_REGION_HAS_REMOTE_IN 0x02000000u
 
 #define SP_FLOOD_CHUNKS 48u /* Chunk of a port = zone % this; bounds resubmits and the size of a flow. */
+
+/* Priorities in FORWARD. */
+enum sp_forward_priority {
+    SP_PF_UNKNOWN = 1,
+    SP_PF_GROUP = 500,
+    SP_PF_MAC = 600,
+    SP_PF_TARGET = 700,       /* ARP requests, neighbour solicitations. */
+    SP_PF_ANNOUNCEMENT = 800, /* Of an ARP target. */
+    SP_PF_PROBE = 900,
+    SP_PF_NEVER = 1000,       /* 01-80-c2-00-00-0x, which no bridge forwards (IEEE 802.1D table 7-10). */
+};
+
+/* Priority of a rule's flows: the lowest priority number decides, and of equals the one that denies. */
+#define SP_RULE_PRIORITY(PRIORITY, DENIES) ((uint16_t) (10 + 2 * (1000 - (PRIORITY)) + ((DENIES) ? 1 : 0)))
 
 /* Cookies: owner in bits 48-63, kind in bits 40-47, number in bits 0-39. */
 #define SP_COOKIE_OWNER 0x5350000000000000ull

@@ -1,0 +1,114 @@
+#include "flows/compile.h"
+
+#include "flows/compile_emit.h"
+
+#define ARP_REQUEST 1
+#define ND_NEIGHBOUR_SOLICITATION 135
+
+/* Begins a flow of FORWARD in 'vlan'. */
+static struct sp_flow_build *begin_forward(struct sp_emit *e, uint16_t priority, uint16_t vlan)
+{
+    struct sp_flow_build *b = sp_emit_begin(e, SP_T_FORWARD, priority);
+
+    sp_flow_match_exact(b, SP_R_VLAN, vlan);
+    return b;
+}
+
+/* Ends it by a copy to each of 'ofports'. */
+static void end_entering(struct sp_emit *e, const uint16_t *ofports, size_t n)
+{
+    sp_flow_resubmit(&e->build, SP_T_STRIP);
+    sp_enter_each(&e->build, ofports, n);
+    sp_emit_end(e);
+}
+
+int sp_compile_mac(uint16_t vlan, const struct sp_mac *mac, const uint16_t *ofports, size_t n, struct sp_flow_list *out)
+{
+    struct sp_emit e;
+
+    sp_emit_init(&e, out, NULL, SP_COOKIE(SP_COOKIE_FLOOD, (uint64_t) vlan << 8 | 0xff));
+    sp_flow_match_bytes(begin_forward(&e, SP_PF_MAC, vlan), SP_F_ETH_DST, mac, NULL);
+    end_entering(&e, ofports, n);
+    return e.error;
+}
+
+int sp_compile_target(uint16_t vlan, const struct sp_cidr *ip, const uint16_t *ofports, size_t n, struct sp_flow_list *out)
+{
+    static const struct sp_mac broadcast = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}, group = {{1}};
+    struct sp_flow_build *b;
+    struct sp_emit e;
+
+    sp_emit_init(&e, out, NULL, SP_COOKIE(SP_COOKIE_FLOOD, (uint64_t) vlan << 8 | 0xff));
+    if (ip->family == 6) {
+        b = begin_forward(&e, SP_PF_TARGET, vlan);
+        sp_flow_match_bytes(b, SP_F_ETH_DST, &group, &group);
+        sp_match_ip(b, SP_ETH_IPV6, SP_IP_ICMPV6);
+        sp_flow_match_exact(b, SP_F_ICMPV6_TYPE, ND_NEIGHBOUR_SOLICITATION);
+        sp_flow_match_exact(b, SP_F_ICMPV6_CODE, 0);
+        sp_flow_match_bytes(b, SP_F_ND_TARGET, ip->bytes, NULL);
+        end_entering(&e, ofports, n);
+        return e.error;
+    }
+    for (unsigned announcement = 0; announcement < 2; announcement++) {
+        b = begin_forward(&e, announcement ? SP_PF_ANNOUNCEMENT : SP_PF_TARGET, vlan);
+        sp_flow_match_bytes(b, SP_F_ETH_DST, &broadcast, NULL);
+        sp_flow_match_exact(b, SP_F_ETH_TYPE, SP_ETH_ARP);
+        sp_flow_match_exact(b, SP_F_ARP_OP, ARP_REQUEST);
+        sp_flow_match_bytes(b, SP_F_ARP_TPA, ip->bytes, NULL);
+        if (announcement) {
+            sp_flow_match_bytes(b, SP_F_ARP_SPA, ip->bytes, NULL);
+            sp_emit_goto(&e, SP_T_FLOOD);
+        } else {
+            end_entering(&e, ofports, n);
+        }
+    }
+    return e.error;
+}
+
+int sp_compile_flood_vlan(uint16_t vlan, const uint8_t *chunks, size_t n, struct sp_flow_list *out)
+{
+    struct sp_flow_build *b;
+    struct sp_emit e;
+
+    sp_emit_init(&e, out, NULL, SP_COOKIE(SP_COOKIE_FLOOD, (uint64_t) vlan << 8 | 0xff));
+    b = sp_emit_begin(&e, SP_T_FLOOD_VLAN, 100);
+    sp_flow_match_exact(b, SP_R_VLAN, vlan);
+    for (size_t i = 0; i < n; i++) {
+        sp_flow_load_reg(b, SP_R_STAGE, chunks[i]);
+        sp_flow_resubmit(b, SP_T_FLOOD_CHUNK);
+    }
+    sp_emit_end(&e);
+    return e.error;
+}
+
+int sp_compile_flood_chunk(uint16_t vlan, uint8_t chunk, const uint16_t *ofports, size_t n, struct sp_flow_list *out)
+{
+    struct sp_flow_build *b;
+    struct sp_emit e;
+
+    sp_emit_init(&e, out, NULL, SP_COOKIE(SP_COOKIE_FLOOD, (uint64_t) vlan << 8 | chunk));
+    b = sp_emit_begin(&e, SP_T_FLOOD_CHUNK, 100);
+    sp_flow_match_exact(b, SP_R_VLAN, vlan);
+    sp_flow_match_exact(b, SP_R_STAGE, chunk);
+    sp_enter_each(b, ofports, n);
+    sp_emit_end(&e);
+    return e.error;
+}
+
+int sp_compile_remote(uint32_t region, const struct sp_cidr *ip, uint32_t set, struct sp_flow_list *out)
+{
+    struct sp_emit e;
+
+    sp_emit_init(&e, out, NULL, SP_COOKIE(SP_COOKIE_REMOTE, set));
+    for (unsigned outbound = 0; outbound < 2; outbound++) {
+        struct sp_flow_build *b = sp_emit_begin(&e, outbound ? SP_T_REMOTE_OUT : SP_T_REMOTE_IN, 100);
+
+        sp_flow_match_uint(b, SP_R_REGION, region, SP_REGION_MASK);
+        sp_flow_match_exact(b, SP_F_ETH_TYPE, ip->family == 6 ? SP_ETH_IPV6 : SP_ETH_IPV4);
+        sp_match_valid(b);
+        sp_flow_match_cidr(b, outbound ? SP_F_CT_NW_DST : SP_F_CT_NW_SRC, outbound ? SP_F_CT_IPV6_DST : SP_F_CT_IPV6_SRC, ip);
+        sp_flow_load_reg(b, SP_R_CLASS, set);
+        sp_emit_goto(&e, outbound ? SP_T_RULES_OUT : SP_T_RULES_IN);
+    }
+    return e.error;
+}

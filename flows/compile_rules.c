@@ -1,0 +1,222 @@
+#include "flows/compile.h"
+
+#include <errno.h>
+
+#include "flows/compile_emit.h"
+#include "flows/range.h"
+
+/* Where a rule's flows look for what it names: in the connection's original tuple, or for SCTP in the packet's headers. */
+struct place {
+    uint8_t table;
+    uint32_t phase;    /* SP_PHASE_... to match, or 0. */
+    bool sctp;
+    bool established;  /* Answers in an established connection only. */
+    bool refusal_ends; /* A rule that denies drops; else the other direction's rules are asked. */
+    enum sp_field remote4, remote6, port;
+};
+
+/* One flow's worth of a rule. */
+struct aspect {
+    uint16_t eth_type;
+    const struct sp_cidr *cidr;       /* Or NULL. */
+    uint32_t class;                   /* Or 0. */
+    const struct sp_port_mask *ports; /* Or NULL. */
+};
+
+static struct place tuple_place(bool inbound)
+{
+    return (struct place){
+        .table = inbound ? SP_T_RULES_IN : SP_T_RULES_OUT,
+        .refusal_ends = true,
+        .remote4 = inbound ? SP_F_CT_NW_SRC : SP_F_CT_NW_DST,
+        .remote6 = inbound ? SP_F_CT_IPV6_SRC : SP_F_CT_IPV6_DST,
+        .port = SP_F_CT_TP_DST,
+    };
+}
+
+static struct place sctp_place(bool inbound, bool reply)
+{
+    bool entering = inbound != reply;
+
+    return (struct place){
+        .table = reply ? SP_T_SCTP_REPLY : SP_T_SCTP_ORIGINAL,
+        .phase = entering ? SP_PHASE_ENTERING : SP_PHASE_LEAVING,
+        .sctp = true,
+        .established = reply,
+        .refusal_ends = reply,
+        .remote4 = entering ? SP_F_IP_SRC : SP_F_IP_DST,
+        .remote6 = entering ? SP_F_IPV6_SRC : SP_F_IPV6_DST,
+        .port = reply ? SP_F_SCTP_SRC : SP_F_SCTP_DST,
+    };
+}
+
+static void match_protocol(struct sp_flow_build *b, const struct sp_meaning *m, const struct place *place, uint16_t eth_type)
+{
+    uint32_t established = place->established ? SP_CT_EST : 0;
+
+    sp_flow_match_exact(b, SP_F_ETH_TYPE, eth_type);
+    sp_flow_match_uint(b, SP_F_CT_STATE, SP_CT_VALID_VALUE | established, SP_CT_VALID_MASK | established);
+    if (place->sctp) {
+        sp_flow_match_exact(b, SP_F_IP_PROTO, SP_IP_SCTP);
+        sp_flow_match_exact(b, SP_R_PHASE, place->phase);
+    } else if (m->protocol >= 0) {
+        sp_flow_match_exact(b, SP_F_CT_NW_PROTO, (uint64_t) m->protocol);
+    }
+}
+
+static void rule_flow(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct sp_rule_facts *rule,
+                      const struct place *place, const struct aspect *aspect)
+{
+    const struct sp_meaning *m = rule->meaning;
+    struct sp_flow_build *b = sp_emit_begin(e, place->table, SP_RULE_PRIORITY(m->priority, m->action == SP_DENY));
+
+    sp_flow_match_exact(b, SP_R_SET, set->number);
+    match_protocol(b, m, place, aspect->eth_type);
+    if (aspect->cidr) {
+        sp_flow_match_cidr(b, place->remote4, place->remote6, aspect->cidr);
+    }
+    if (aspect->class) {
+        sp_flow_match_exact(b, SP_R_CLASS, aspect->class);
+    }
+    if (aspect->ports) {
+        sp_flow_match_uint(b, place->port, aspect->ports->value, aspect->ports->mask);
+    }
+    if (!place->sctp && m->icmp_type >= 0) {
+        sp_flow_match_exact(b, SP_F_CT_TP_SRC, (uint64_t) m->icmp_type);
+        if (m->icmp_code >= 0) {
+            sp_flow_match_exact(b, SP_F_CT_TP_DST, (uint64_t) m->icmp_code);
+        }
+    }
+    if (m->action == SP_ALLOW) {
+        sp_flow_load_reg(b, SP_R_MARK, rule->slot);
+        sp_emit_goto(e, SP_T_STAMP);
+    } else if (place->refusal_ends) {
+        sp_emit_end(e);
+    } else {
+        /* To the table where answers in established connections are judged; for the others nothing matches there. */
+        sp_emit_goto(e, SP_T_SCTP_REPLY);
+    }
+}
+
+/* For each remote address or class, all ports of the rule. */
+static void remote_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct sp_rule_facts *rule,
+                         const struct place *place, struct aspect aspect)
+{
+    const struct sp_meaning *m = rule->meaning;
+    struct sp_port_mask masks[SP_RANGE_MASKS_MAX];
+    size_t n_masks = 0;
+
+    if (m->port_min >= 0 && m->port_max >= 0 && (m->port_min > 0 || m->port_max < 65535)) {
+        n_masks = sp_range_masks((uint16_t) m->port_min, (uint16_t) m->port_max, masks);
+    }
+    for (size_t i = 0; i < (n_masks ? n_masks : 1) && !e->error; i++) {
+        aspect.ports = n_masks ? &masks[i] : NULL;
+        rule_flow(e, set, rule, place, &aspect);
+    }
+}
+
+static void place_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct sp_rule_facts *rule,
+                        const struct place *place)
+{
+    const struct sp_meaning *m = rule->meaning;
+
+    for (unsigned family = 4; family <= 6; family += 2) {
+        struct aspect aspect = {.eth_type = family == 6 ? SP_ETH_IPV6 : SP_ETH_IPV4};
+
+        /* Each ICMP is a protocol of its own family alone. */
+        if ((m->protocol == SP_PROTOCOL_ICMP && family == 6) || (m->protocol == SP_PROTOCOL_ICMPV6 && family == 4) ||
+            (m->remote == SP_REMOTE_CIDR && m->remote_cidr.family != family)) {
+            continue;
+        }
+        if (m->remote == SP_REMOTE_GROUP) {
+            for (size_t i = 0; i < rule->n_classes && !e->error; i++) {
+                aspect.class = rule->classes[i];
+                remote_flows(e, set, rule, place, aspect);
+            }
+            continue;
+        }
+        aspect.cidr = m->remote == SP_REMOTE_CIDR ? &m->remote_cidr : NULL;
+        remote_flows(e, set, rule, place, aspect);
+    }
+}
+
+/* The gate for the connections that 'rule' admits, and the step from its slot to its mark. */
+static void admission_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct sp_rule_facts *rule)
+{
+    struct sp_flow_build *b = sp_emit_begin(e, SP_T_TRACKED, 200);
+
+    sp_flow_match_exact(b, SP_R_SET, set->number);
+    sp_match_valid(b);
+    sp_flow_match_exact(b, SP_F_CT_MARK, rule->mark);
+    sp_emit_goto(e, SP_T_PASSED);
+
+    b = sp_emit_begin(e, SP_T_STAMP, 100);
+    sp_flow_match_exact(b, SP_R_MARK, rule->slot);
+    sp_flow_load_reg(b, SP_R_MARK, rule->mark);
+    sp_emit_goto(e, SP_T_COMMIT);
+}
+
+static void rule_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct sp_rule_facts *rule)
+{
+    const struct sp_meaning *m = rule->meaning;
+    bool inbound = m->direction == SP_INBOUND;
+    struct place place;
+
+    e->cookie = SP_COOKIE(SP_COOKIE_RULE, rule->slot);
+    if (m->action == SP_ALLOW) {
+        admission_flows(e, set, rule);
+    }
+    if (m->protocol != SP_PROTOCOL_SCTP) {
+        place = tuple_place(inbound);
+        place_flows(e, set, rule, &place);
+    }
+    if (m->protocol == SP_PROTOCOL_SCTP || m->protocol == SP_PROTOCOL_ANY) {
+        place = sctp_place(inbound, false);
+        place_flows(e, set, rule, &place);
+        place = sctp_place(inbound, true);
+        place_flows(e, set, rule, &place);
+    }
+}
+
+/* Which tables of remote addresses the set's packets must visit.  SCTP is judged by the rules of both directions. */
+static uint32_t remote_flags(const struct sp_rule_set_facts *set)
+{
+    uint32_t flags = 0;
+
+    for (size_t i = 0; i < set->n_rules; i++) {
+        const struct sp_meaning *m = set->rules[i].meaning;
+        bool both = m->protocol == SP_PROTOCOL_SCTP || m->protocol == SP_PROTOCOL_ANY;
+
+        if (m->remote == SP_REMOTE_GROUP) {
+            flags |= both || m->direction == SP_INBOUND ? SP_REGION_HAS_REMOTE_IN : 0;
+            flags |= both || m->direction == SP_OUTBOUND ? SP_REGION_HAS_REMOTE_OUT : 0;
+        }
+    }
+    return flags;
+}
+
+int sp_compile_rule_set(const struct sp_rule_set_facts *set, struct sp_flow_list *out)
+{
+    struct sp_flow_table *seen;
+    struct sp_flow_build *b;
+    struct sp_emit e;
+
+    if (set->region & ~SP_REGION_MASK) {
+        return SP_E_RANGE;
+    }
+    seen = sp_flow_table_new();
+    if (!seen) {
+        return -ENOMEM;
+    }
+    sp_emit_init(&e, out, seen, SP_COOKIE(SP_COOKIE_SET, set->number));
+    b = sp_emit_begin(&e, SP_T_RULE_SET, 100);
+    sp_flow_match_exact(b, SP_R_SET, set->number);
+    sp_flow_load_reg(b, SP_R_VERSION, set->version);
+    sp_flow_load_reg(b, SP_R_REGION, set->region | remote_flags(set));
+    sp_emit_goto(&e, SP_T_CONNTRACK);
+    for (size_t i = 0; i < set->n_rules && !e.error; i++) {
+        rule_flows(&e, set, &set->rules[i]);
+    }
+    sp_flow_table_free(seen);
+    return e.error;
+}
