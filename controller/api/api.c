@@ -11,7 +11,9 @@
 #define WAIT_DEFAULT_MS 5000
 #define WAIT_MAX_S 60
 
-struct sp_api *sp_api_new(struct sp_engine *engine, struct sp_tokens *tokens) {
+struct sp_api *
+sp_api_new(struct sp_engine *engine, struct sp_tokens *tokens)
+{
     struct sp_api *api = calloc(1, sizeof *api);
     struct sp_protocols *protocols = sp_protocols_new();
     if (!api || !protocols) {
@@ -25,7 +27,9 @@ struct sp_api *sp_api_new(struct sp_engine *engine, struct sp_tokens *tokens) {
     return api;
 }
 
-void sp_api_free(struct sp_api *api) {
+void
+sp_api_free(struct sp_api *api)
+{
     if (api) {
         sp_protocols_free(api->protocols);
         sp_tokens_free(api->tokens);
@@ -33,32 +37,42 @@ void sp_api_free(struct sp_api *api) {
     }
 }
 
-void sp_api_ready(struct sp_api *api) {
+void
+sp_api_ready(struct sp_api *api)
+{
     api->is_ready = true;
 }
 
-void sp_api_stop(struct sp_api *api) {
+void
+sp_api_stop(struct sp_api *api)
+{
     api->is_ready = false;
     api->is_stopping = true;
 }
 
-static bool is_allowed(const struct sp_call *call) {
+static bool
+is_allowed(const struct sp_call *call)
+{
     return !call->api->tokens || (call->route && call->route->is_open) ||
            sp_tokens_allow(call->api->tokens, sp_http_header(call->request, "Authorization"));
 }
 
 /* "0" to "60". */
-static bool parse_wait(const char *text, unsigned *ret_ms) {
+static bool
+parse_wait(const char *text, unsigned *ret_ms)
+{
     size_t len = strspn(text, "0123456789");
     if (!len || len > 2 || text[len] || atoi(text) > WAIT_MAX_S) {
         return false;
     }
-    *ret_ms = (unsigned)atoi(text) * 1000;
+    *ret_ms = (unsigned) atoi(text) * 1000;
     return true;
 }
 
 /* Notes down parameters that the route does not have, that come twice, or that are wrong. */
-static void check_query(struct sp_call *call) {
+static void
+check_query(struct sp_call *call)
+{
     call->wait_ms = WAIT_DEFAULT_MS;
     const char *key;
     for (size_t i = 0; (key = sp_http_query_key(call->request, i)); i++) {
@@ -82,7 +96,9 @@ static void check_query(struct sp_call *call) {
 }
 
 /* Whether 'type' is application/json, in UTF-8 where it says so.  Source: RFC 9110 section 8.3.1, RFC 8259 section 11. */
-static bool is_json_type(const char *type) {
+static bool
+is_json_type(const char *type)
+{
     static const char json[] = "application/json";
     if (!type || strncasecmp(type, json, sizeof json - 1)) {
         return false;
@@ -98,7 +114,9 @@ static bool is_json_type(const char *type) {
 }
 
 /* Parses the body, if any.  Answers and returns false if it is not what the route takes. */
-static bool take_body(struct sp_call *call) {
+static bool
+take_body(struct sp_call *call)
+{
     size_t size;
     const char *text = sp_http_body(call->request, &size);
     if (!size) {
@@ -125,7 +143,9 @@ static bool take_body(struct sp_call *call) {
     return true;
 }
 
-static void refuse_method(struct sp_call *call) {
+static void
+refuse_method(struct sp_call *call)
+{
     char allow[SP_ROUTE_ALLOW_SIZE];
     sp_route_allow(call, allow);
     const struct sp_http_field field = {"Allow", allow};
@@ -133,7 +153,9 @@ static void refuse_method(struct sp_call *call) {
 }
 
 /* Answers and returns false if the request goes no further. */
-static bool admit(struct sp_call *call) {
+static bool
+admit(struct sp_call *call)
+{
     int r = sp_route_find(call);
     if (!is_allowed(call)) {
         const struct sp_http_field field = {"WWW-Authenticate", "Bearer"};
@@ -156,7 +178,9 @@ static bool admit(struct sp_call *call) {
     return true;
 }
 
-void sp_api_handle(void *aux, struct sp_http_request *request) {
+void
+sp_api_handle(void *aux, struct sp_http_request *request)
+{
     struct sp_api *api = aux;
     struct sp_call *call = sp_call_new(api, request);
     if (!call || !admit(call)) {

@@ -32,7 +32,9 @@ static const struct {
     {SP_E_CLOSED, 503, "The controller is stopping."},
 };
 
-struct sp_call *sp_call_new(struct sp_api *api, struct sp_http_request *request) {
+struct sp_call *
+sp_call_new(struct sp_api *api, struct sp_http_request *request)
+{
     struct sp_call *call = calloc(1, sizeof *call);
     if (!call) {
         sp_http_respond(request, 503, NULL, NULL, 0, NULL, 0);
@@ -44,23 +46,31 @@ struct sp_call *sp_call_new(struct sp_api *api, struct sp_http_request *request)
     return call;
 }
 
-static void free_call(struct sp_call *call) {
+static void
+free_call(struct sp_call *call)
+{
     sp_json_free(call->body);
     sp_problems_clear(&call->problems);
     sp_pool_clear(&call->pool);
     free(call);
 }
 
-const struct sp_model *sp_call_model(const struct sp_call *call) {
+const struct sp_model *
+sp_call_model(const struct sp_call *call)
+{
     return sp_engine_model(call->api->engine);
 }
 
-struct sp_decode sp_call_decode(struct sp_call *call) {
+struct sp_decode
+sp_call_decode(struct sp_call *call)
+{
     return (struct sp_decode){
         .protocols = call->api->protocols, .model = sp_call_model(call), .problems = &call->problems, .pool = &call->pool};
 }
 
-const char *sp_call_parameter(const struct sp_call *call, const char *name) {
+const char *
+sp_call_parameter(const struct sp_call *call, const char *name)
+{
     const char *key;
     for (size_t i = 0; (key = sp_http_query_key(call->request, i)); i++) {
         if (!strcmp(key, name)) {
@@ -70,13 +80,17 @@ const char *sp_call_parameter(const struct sp_call *call, const char *name) {
     return NULL;
 }
 
-const char *sp_call_etag(const struct sp_group *group, char *out) {
+const char *
+sp_call_etag(const struct sp_group *group, char *out)
+{
     snprintf(out, SP_ETAG_SIZE, "\"%" PRIu64 "\"", group->revision);
     return out;
 }
 
-static void respond(struct sp_call *call, unsigned status, const char *content_type, const char *body, size_t size,
-                    const struct sp_http_field *fields, size_t n) {
+static void
+respond(struct sp_call *call, unsigned status, const char *content_type, const char *body, size_t size,
+        const struct sp_http_field *fields, size_t n)
+{
     if (status >= SP_STATUS_MIN && status <= SP_STATUS_MAX) {
         call->api->n_answers[status - SP_STATUS_MIN]++;
     }
@@ -84,17 +98,23 @@ static void respond(struct sp_call *call, unsigned status, const char *content_t
     free_call(call);
 }
 
-void sp_call_empty(struct sp_call *call, unsigned status, const struct sp_http_field *fields, size_t n) {
+void
+sp_call_empty(struct sp_call *call, unsigned status, const struct sp_http_field *fields, size_t n)
+{
     respond(call, status, NULL, NULL, 0, fields, n);
 }
 
-void sp_call_text(struct sp_call *call, const char *content_type, const char *text, size_t size) {
+void
+sp_call_text(struct sp_call *call, const char *content_type, const char *text, size_t size)
+{
     respond(call, 200, content_type, text, size, NULL, 0);
 }
 
 /* Takes over 'out'.  An answer that cannot be written is 503: of a change too, which its reader then has to look up. */
-static void respond_json(struct sp_call *call, unsigned status, const char *content_type, struct sp_json_write *out,
-                         const struct sp_http_field *fields, size_t n) {
+static void
+respond_json(struct sp_call *call, unsigned status, const char *content_type, struct sp_json_write *out,
+             const struct sp_http_field *fields, size_t n)
+{
     const char *text;
     size_t size;
     if (!out || sp_json_write_done(out, &text, &size)) {
@@ -105,17 +125,22 @@ static void respond_json(struct sp_call *call, unsigned status, const char *cont
     sp_json_write_free(out);
 }
 
-void sp_call_json(struct sp_call *call, unsigned status, struct sp_json_write *out, const struct sp_http_field *fields,
-                  size_t n) {
+void
+sp_call_json(struct sp_call *call, unsigned status, struct sp_json_write *out, const struct sp_http_field *fields, size_t n)
+{
     respond_json(call, status, "application/json", out, fields, n);
 }
 
-static void put_text(struct sp_json_write *out, const char *key, const char *value) {
+static void
+put_text(struct sp_json_write *out, const char *key, const char *value)
+{
     sp_json_key(out, key);
     sp_json_string(out, value);
 }
 
-static void put_errors(struct sp_json_write *out, const struct sp_problems *problems) {
+static void
+put_errors(struct sp_json_write *out, const struct sp_problems *problems)
+{
     sp_json_key(out, "errors");
     sp_json_array_open(out);
     for (size_t i = 0; i < problems->n; i++) {
@@ -130,7 +155,9 @@ static void put_errors(struct sp_json_write *out, const struct sp_problems *prob
     sp_json_array_close(out);
 }
 
-static void put_holders(struct sp_json_write *out, const struct sp_problems *problems) {
+static void
+put_holders(struct sp_json_write *out, const struct sp_problems *problems)
+{
     sp_json_key(out, "in_use_by");
     sp_json_array_open(out);
     for (size_t i = 0; i < problems->n_holders; i++) {
@@ -146,7 +173,9 @@ static void put_holders(struct sp_json_write *out, const struct sp_problems *pro
 }
 
 /* One sentence about the whole. */
-static const char *describe(const struct sp_problems *problems, const char *detail, char *out, size_t size) {
+static const char *
+describe(const struct sp_problems *problems, const char *detail, char *out, size_t size)
+{
     if (problems->detail || detail) {
         return problems->detail ? problems->detail : detail;
     }
@@ -159,8 +188,9 @@ static const char *describe(const struct sp_problems *problems, const char *deta
     return out;
 }
 
-void sp_call_refuse_with(struct sp_call *call, unsigned status, const char *detail, const struct sp_http_field *fields,
-                         size_t n) {
+void
+sp_call_refuse_with(struct sp_call *call, unsigned status, const char *detail, const struct sp_http_field *fields, size_t n)
+{
     const char *title = "Error";
     for (size_t i = 0; i < sizeof titles / sizeof *titles; i++) {
         title = titles[i].status == status ? titles[i].title : title;
@@ -181,12 +211,16 @@ void sp_call_refuse_with(struct sp_call *call, unsigned status, const char *deta
     respond_json(call, status, "application/problem+json", out, fields, n);
 }
 
-void sp_call_refuse(struct sp_call *call, unsigned status, const char *detail) {
+void
+sp_call_refuse(struct sp_call *call, unsigned status, const char *detail)
+{
     const struct sp_http_field retry = {"Retry-After", "1"};
     sp_call_refuse_with(call, status, detail, &retry, status == 429 || status == 503);
 }
 
-void sp_call_fail(struct sp_call *call, int error, const char *detail) {
+void
+sp_call_fail(struct sp_call *call, int error, const char *detail)
+{
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
         if (refusals[i].error == error) {
             sp_call_refuse(call, refusals[i].status, detail ? detail : refusals[i].detail);

@@ -5,16 +5,22 @@
 
 /* Regions. */
 
-static int decode_nothing(struct sp_call *call) {
+static int
+decode_nothing(struct sp_call *call)
+{
     struct sp_decode decode = sp_call_decode(call);
     return sp_decode_nothing(&decode, call->body);
 }
 
-static int stage_region_put(struct sp_call *call, struct sp_batch *batch) {
+static int
+stage_region_put(struct sp_call *call, struct sp_batch *batch)
+{
     return sp_batch_put_region(batch, call->region, &call->created, &call->problems);
 }
 
-static bool render_region(struct sp_call *call, const struct sp_render *render) {
+static bool
+render_region(struct sp_call *call, const struct sp_render *render)
+{
     const struct sp_region *region = sp_model_region(sp_call_model(call), call->region);
     if (region) {
         sp_render_region(render, region);
@@ -22,11 +28,15 @@ static bool render_region(struct sp_call *call, const struct sp_render *render) 
     return region;
 }
 
-static void locate_region(const struct sp_call *call, char *out, size_t size) {
+static void
+locate_region(const struct sp_call *call, char *out, size_t size)
+{
     snprintf(out, size, "/v1/regions/%s", call->region);
 }
 
-static int stage_region_delete(struct sp_call *call, struct sp_batch *batch) {
+static int
+stage_region_delete(struct sp_call *call, struct sp_batch *batch)
+{
     return sp_batch_delete_region(batch, call->region, &call->problems);
 }
 
@@ -36,7 +46,9 @@ const struct sp_operation sp_region_delete = {.decode = decode_nothing, .stage =
 
 /* Groups. */
 
-static bool render_group(struct sp_call *call, const struct sp_render *render) {
+static bool
+render_group(struct sp_call *call, const struct sp_render *render)
+{
     const struct sp_group *group = sp_model_group(sp_call_model(call), &call->id);
     if (group) {
         sp_render_group(render, group);
@@ -44,26 +56,36 @@ static bool render_group(struct sp_call *call, const struct sp_render *render) {
     return group;
 }
 
-static int locate_in_group(const struct sp_call *call, char *out, size_t size) {
+static int
+locate_in_group(const struct sp_call *call, char *out, size_t size)
+{
     char id[SP_UUID_TEXT_SIZE];
     return snprintf(out, size, "/v1/security-groups/%s", sp_uuid_format(&call->id, id));
 }
 
-static void locate_group(const struct sp_call *call, char *out, size_t size) {
+static void
+locate_group(const struct sp_call *call, char *out, size_t size)
+{
     locate_in_group(call, out, size);
 }
 
-static int decode_group_post(struct sp_call *call) {
+static int
+decode_group_post(struct sp_call *call)
+{
     struct sp_decode decode = sp_call_decode(call);
     return sp_decode_group(&decode, call->body, &call->input.group);
 }
 
-static int stage_group_post(struct sp_call *call, struct sp_batch *batch) {
+static int
+stage_group_post(struct sp_call *call, struct sp_batch *batch)
+{
     call->created = true;
     return sp_batch_create_group(batch, &call->input.group, &call->id, &call->problems);
 }
 
-static int decode_group_patch(struct sp_call *call) {
+static int
+decode_group_patch(struct sp_call *call)
+{
     struct sp_decode decode = sp_call_decode(call);
     if (!sp_model_group(decode.model, &call->id)) {
         return SP_E_MISSING;
@@ -71,11 +93,15 @@ static int decode_group_patch(struct sp_call *call) {
     return sp_decode_group_patch(&decode, call->body, &call->input.group_patch);
 }
 
-static int stage_group_patch(struct sp_call *call, struct sp_batch *batch) {
+static int
+stage_group_patch(struct sp_call *call, struct sp_batch *batch)
+{
     return sp_batch_patch_group(batch, &call->id, &call->input.group_patch, &call->problems);
 }
 
-static int stage_group_delete(struct sp_call *call, struct sp_batch *batch) {
+static int
+stage_group_delete(struct sp_call *call, struct sp_batch *batch)
+{
     return sp_batch_delete_group(batch, &call->id, &call->problems);
 }
 
@@ -90,7 +116,9 @@ const struct sp_operation sp_group_delete = {.decode = decode_nothing, .stage = 
 
 /* Rules. */
 
-static const struct sp_rule *find_rule(const struct sp_group *group, const struct sp_uuid *id) {
+static const struct sp_rule *
+find_rule(const struct sp_group *group, const struct sp_uuid *id)
+{
     for (size_t i = 0; group && i < group->n_rules; i++) {
         if (sp_uuid_equal(&group->rules[i]->id, id)) {
             return group->rules[i];
@@ -99,7 +127,9 @@ static const struct sp_rule *find_rule(const struct sp_group *group, const struc
     return NULL;
 }
 
-static bool render_rule(struct sp_call *call, const struct sp_render *render) {
+static bool
+render_rule(struct sp_call *call, const struct sp_render *render)
+{
     const struct sp_rule *rule = find_rule(sp_model_group(sp_call_model(call), &call->id), &call->rule);
     if (rule) {
         sp_render_rule(render, rule);
@@ -107,49 +137,67 @@ static bool render_rule(struct sp_call *call, const struct sp_render *render) {
     return rule;
 }
 
-static void locate_rule(const struct sp_call *call, char *out, size_t size) {
+static void
+locate_rule(const struct sp_call *call, char *out, size_t size)
+{
     char id[SP_UUID_TEXT_SIZE];
     int len = locate_in_group(call, out, size);
-    snprintf(out + len, size - (size_t)len, "/rules/%s", sp_uuid_format(&call->rule, id));
+    snprintf(out + len, size - (size_t) len, "/rules/%s", sp_uuid_format(&call->rule, id));
 }
 
-static int decode_rule_post(struct sp_call *call) {
+static int
+decode_rule_post(struct sp_call *call)
+{
     struct sp_decode decode = sp_call_decode(call);
     const struct sp_group *group = sp_model_group(decode.model, &call->id);
     return group ? sp_decode_rule(&decode, call->body, "", group->region, NULL, &call->input.rule) : SP_E_MISSING;
 }
 
-static int stage_rule_post(struct sp_call *call, struct sp_batch *batch) {
+static int
+stage_rule_post(struct sp_call *call, struct sp_batch *batch)
+{
     return sp_batch_add_rule(batch, &call->id, &call->input.rule, &call->rule, &call->created, &call->problems);
 }
 
-static int decode_rule_patch(struct sp_call *call) {
+static int
+decode_rule_patch(struct sp_call *call)
+{
     struct sp_decode decode = sp_call_decode(call);
     const struct sp_group *group = sp_model_group(decode.model, &call->id);
     const struct sp_rule *rule = find_rule(group, &call->rule);
     return rule ? sp_decode_rule(&decode, call->body, "", group->region, rule, &call->input.rule) : SP_E_MISSING;
 }
 
-static int stage_rule_patch(struct sp_call *call, struct sp_batch *batch) {
+static int
+stage_rule_patch(struct sp_call *call, struct sp_batch *batch)
+{
     return sp_batch_set_rule(batch, &call->id, &call->rule, &call->input.rule, &call->problems);
 }
 
-static int stage_rule_delete(struct sp_call *call, struct sp_batch *batch) {
+static int
+stage_rule_delete(struct sp_call *call, struct sp_batch *batch)
+{
     return sp_batch_delete_rule(batch, &call->id, &call->rule, &call->problems);
 }
 
-static int decode_rules_put(struct sp_call *call) {
+static int
+decode_rules_put(struct sp_call *call)
+{
     struct sp_decode decode = sp_call_decode(call);
     const struct sp_group *group = sp_model_group(decode.model, &call->id);
     return group ? sp_decode_rules(&decode, call->body, group->region, &call->input.rules.list, &call->input.rules.n)
                  : SP_E_MISSING;
 }
 
-static int stage_rules_put(struct sp_call *call, struct sp_batch *batch) {
+static int
+stage_rules_put(struct sp_call *call, struct sp_batch *batch)
+{
     return sp_batch_replace_rules(batch, &call->id, call->input.rules.list, call->input.rules.n, &call->problems);
 }
 
-static bool render_rules(struct sp_call *call, const struct sp_render *render) {
+static bool
+render_rules(struct sp_call *call, const struct sp_render *render)
+{
     const struct sp_group *group = sp_model_group(sp_call_model(call), &call->id);
     if (group) {
         sp_json_object_open(render->out);

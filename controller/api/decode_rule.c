@@ -12,17 +12,23 @@ static const char *const rule_fields[] = {"direction", "action",   "priority",  
                                           "port_min",  "port_max", "icmp_type", "icmp_code", "description", NULL};
 static const char *const rule_fixed[] = {"id", "origin", "created_at", "updated_at", NULL};
 
-static bool has_ports(int16_t protocol) {
+static bool
+has_ports(int16_t protocol)
+{
     return protocol == SP_PROTOCOL_TCP || protocol == SP_PROTOCOL_UDP || protocol == SP_PROTOCOL_SCTP;
 }
 
-static bool has_types(int16_t protocol) {
+static bool
+has_types(int16_t protocol)
+{
     return protocol == SP_PROTOCOL_ICMP || protocol == SP_PROTOCOL_ICMPV6;
 }
 
 /* Returns whether 'meaning->protocol' is one to judge the other fields by. */
-static bool read_protocol(const struct sp_decode *decode, const struct sp_reader *reader, const struct sp_rule *base,
-                          struct sp_meaning *meaning) {
+static bool
+read_protocol(const struct sp_decode *decode, const struct sp_reader *reader, const struct sp_rule *base,
+              struct sp_meaning *meaning)
+{
     const struct sp_json *value = sp_reader_get(reader, "protocol");
     if (!value) {
         if (!base) {
@@ -31,7 +37,7 @@ static bool read_protocol(const struct sp_decode *decode, const struct sp_reader
         return base;
     }
     if (value->type == SP_JSON_INTEGER && value->integer >= 0 && value->integer <= 255) {
-        meaning->protocol = (int16_t)value->integer;
+        meaning->protocol = (int16_t) value->integer;
         return true;
     }
     if (value->type == SP_JSON_STRING && !sp_protocols_parse(decode->protocols, value->string, &meaning->protocol)) {
@@ -42,7 +48,9 @@ static bool read_protocol(const struct sp_decode *decode, const struct sp_reader
     return false;
 }
 
-static void read_remote_ip(const struct sp_reader *reader, struct sp_meaning *meaning) {
+static void
+read_remote_ip(const struct sp_reader *reader, struct sp_meaning *meaning)
+{
     const struct sp_json *value = sp_reader_get(reader, "remote_ip");
     if (value->type != SP_JSON_STRING || sp_cidr_parse(value->string, &meaning->remote_cidr)) {
         sp_reader_problem(reader, "remote_ip", "must be an IPv4 or IPv6 address or CIDR, or null");
@@ -52,8 +60,10 @@ static void read_remote_ip(const struct sp_reader *reader, struct sp_meaning *me
 }
 
 /* Returns whether 'id' is a group of 'region'; notes it down if not. */
-static bool check_group(const struct sp_decode *decode, const struct sp_reader *reader, const char *name,
-                        const struct sp_uuid *id, const char *region) {
+static bool
+check_group(const struct sp_decode *decode, const struct sp_reader *reader, const char *name, const struct sp_uuid *id,
+            const char *region)
+{
     const struct sp_group *group = sp_model_group(decode->model, id);
     if (!group) {
         sp_reader_problem(reader, name, "no security group has this id");
@@ -64,16 +74,18 @@ static bool check_group(const struct sp_decode *decode, const struct sp_reader *
     return group;
 }
 
-static void read_remote_group(const struct sp_decode *decode, const struct sp_reader *reader, const char *region,
-                              struct sp_meaning *meaning) {
+static void
+read_remote_group(const struct sp_decode *decode, const struct sp_reader *reader, const char *region, struct sp_meaning *meaning)
+{
     if (sp_reader_uuid(reader, "remote_group", &meaning->remote_group) &&
         check_group(decode, reader, "remote_group", &meaning->remote_group, region)) {
         meaning->remote = SP_REMOTE_GROUP;
     }
 }
 
-static void read_remote(const struct sp_decode *decode, const struct sp_reader *reader, const char *region,
-                        struct sp_meaning *meaning) {
+static void
+read_remote(const struct sp_decode *decode, const struct sp_reader *reader, const char *region, struct sp_meaning *meaning)
+{
     bool ip = sp_reader_has(reader, "remote_ip") && !sp_reader_is_null(reader, "remote_ip");
     bool group = sp_reader_has(reader, "remote_group") && !sp_reader_is_null(reader, "remote_group");
     bool cleared = (sp_reader_is_null(reader, "remote_ip") && meaning->remote == SP_REMOTE_CIDR) ||
@@ -94,7 +106,9 @@ static void read_remote(const struct sp_decode *decode, const struct sp_reader *
     }
 }
 
-static void check_family(const struct sp_reader *reader, const struct sp_meaning *meaning) {
+static void
+check_family(const struct sp_reader *reader, const struct sp_meaning *meaning)
+{
     if (meaning->remote != SP_REMOTE_CIDR || !has_types(meaning->protocol)) {
         return;
     }
@@ -108,14 +122,17 @@ static void check_family(const struct sp_reader *reader, const struct sp_meaning
 }
 
 /* Reads the two fields into '*low' and '*high'.  Returns whether what is there is right. */
-static bool read_pair(const struct sp_reader *reader, const char *low_name, const char *high_name, int64_t max, int64_t *low,
-                      int64_t *high) {
+static bool
+read_pair(const struct sp_reader *reader, const char *low_name, const char *high_name, int64_t max, int64_t *low, int64_t *high)
+{
     bool ok_low = !sp_reader_has(reader, low_name) || sp_reader_integer(reader, low_name, -1, max, low);
     bool ok_high = !sp_reader_has(reader, high_name) || sp_reader_integer(reader, high_name, -1, max, high);
     return ok_low && ok_high;
 }
 
-static void read_ports(const struct sp_reader *reader, bool protocol_known, struct sp_meaning *meaning) {
+static void
+read_ports(const struct sp_reader *reader, bool protocol_known, struct sp_meaning *meaning)
+{
     bool min_given = sp_reader_has(reader, "port_min"), max_given = sp_reader_has(reader, "port_max");
     if (!min_given && !max_given && !has_ports(meaning->protocol)) {
         meaning->port_min = meaning->port_max = -1;
@@ -139,11 +156,13 @@ static void read_ports(const struct sp_reader *reader, bool protocol_known, stru
     } else if (min > max) {
         sp_reader_problem(reader, max_given ? "port_max" : "port_min", "port_min must not be greater than port_max");
     }
-    meaning->port_min = (int32_t)min;
-    meaning->port_max = (int32_t)max;
+    meaning->port_min = (int32_t) min;
+    meaning->port_max = (int32_t) max;
 }
 
-static void read_types(const struct sp_reader *reader, bool protocol_known, struct sp_meaning *meaning) {
+static void
+read_types(const struct sp_reader *reader, bool protocol_known, struct sp_meaning *meaning)
+{
     bool type_given = sp_reader_has(reader, "icmp_type"), code_given = sp_reader_has(reader, "icmp_code");
     if (!type_given && !code_given && !has_types(meaning->protocol)) {
         meaning->icmp_type = meaning->icmp_code = -1;
@@ -162,12 +181,14 @@ static void read_types(const struct sp_reader *reader, bool protocol_known, stru
     } else if (type == -1 && code != -1) {
         sp_reader_problem(reader, "icmp_code", "needs an icmp_type");
     }
-    meaning->icmp_type = (int16_t)type;
-    meaning->icmp_code = (int16_t)code;
+    meaning->icmp_type = (int16_t) type;
+    meaning->icmp_code = (int16_t) code;
 }
 
-int sp_decode_rule(const struct sp_decode *decode, const struct sp_json *value, const char *path, const char *region,
-                   const struct sp_rule *base, struct sp_rule_input *ret) {
+int
+sp_decode_rule(const struct sp_decode *decode, const struct sp_json *value, const char *path, const char *region,
+               const struct sp_rule *base, struct sp_rule_input *ret)
+{
     static const struct sp_reader_fields fields = {rule_fields, rule_fixed};
     size_t n_before = decode->problems->n;
     struct sp_reader reader;
@@ -191,7 +212,7 @@ int sp_decode_rule(const struct sp_decode *decode, const struct sp_json *value, 
         meaning.action = choice ? SP_ALLOW : SP_DENY;
     }
     if (sp_reader_integer(&reader, "priority", SP_PRIORITY_MIN, SP_PRIORITY_MAX, &priority)) {
-        meaning.priority = (uint16_t)priority;
+        meaning.priority = (uint16_t) priority;
     }
     sp_reader_text(&reader, "description", 0, SP_DESCRIPTION_MAX, &description);
     bool protocol_known = read_protocol(decode, &reader, base, &meaning);
@@ -217,8 +238,10 @@ int sp_decode_rule(const struct sp_decode *decode, const struct sp_json *value, 
 }
 
 /* The array 'rules' of 'reader'. */
-static int decode_list(const struct sp_decode *decode, const struct sp_reader *reader, const char *region,
-                       struct sp_rule_input **ret_rules, size_t *ret_n) {
+static int
+decode_list(const struct sp_decode *decode, const struct sp_reader *reader, const char *region, struct sp_rule_input **ret_rules,
+            size_t *ret_n)
+{
     const struct sp_json *array = sp_reader_array(reader, "rules", SIZE_MAX);
     if (!array) {
         return sp_reader_has(reader, "rules") ? SP_E_INVALID : 0;
@@ -242,8 +265,10 @@ static int decode_list(const struct sp_decode *decode, const struct sp_reader *r
     return result;
 }
 
-int sp_decode_rules(const struct sp_decode *decode, const struct sp_json *body, const char *region,
-                    struct sp_rule_input **ret_rules, size_t *ret_n) {
+int
+sp_decode_rules(const struct sp_decode *decode, const struct sp_json *body, const char *region, struct sp_rule_input **ret_rules,
+                size_t *ret_n)
+{
     static const char *const writable[] = {"rules", NULL}, *const fixed[] = {NULL};
     static const struct sp_reader_fields fields = {writable, fixed};
     struct sp_reader reader;
@@ -255,7 +280,9 @@ int sp_decode_rules(const struct sp_decode *decode, const struct sp_json *body, 
 
 static const char *const group_fixed[] = {"id", "servers", "revision", "created_at", "updated_at", NULL};
 
-int sp_decode_group(const struct sp_decode *decode, const struct sp_json *body, struct sp_group_input *ret) {
+int
+sp_decode_group(const struct sp_decode *decode, const struct sp_json *body, struct sp_group_input *ret)
+{
     static const char *const writable[] = {"region", "name", "description", "default", "rules", "template", NULL};
     static const struct sp_reader_fields fields = {writable, group_fixed};
     static const char *const templates[] = {"outbound", "remote-login", "none", NULL};
@@ -290,7 +317,9 @@ int sp_decode_group(const struct sp_decode *decode, const struct sp_json *body, 
     return 0;
 }
 
-int sp_decode_group_patch(const struct sp_decode *decode, const struct sp_json *body, struct sp_group_patch *ret) {
+int
+sp_decode_group_patch(const struct sp_decode *decode, const struct sp_json *body, struct sp_group_patch *ret)
+{
     static const char *const writable[] = {"name", "description", "default", "rules", NULL};
     static const char *const fixed[] = {"id", "region", "servers", "revision", "created_at", "updated_at", NULL};
     static const struct sp_reader_fields fields = {writable, fixed};

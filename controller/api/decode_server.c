@@ -9,14 +9,18 @@ static const char *const kinds[] = {"vps", "baremetal", NULL};
 static const enum sp_server_kind kind_values[] = {SP_SERVER_VPS, SP_SERVER_BAREMETAL};
 static const char *const none[] = {NULL};
 
-int sp_decode_nothing(const struct sp_decode *decode, const struct sp_json *body) {
+int
+sp_decode_nothing(const struct sp_decode *decode, const struct sp_json *body)
+{
     static const struct sp_reader_fields fields = {none, none};
     struct sp_reader reader;
     sp_reader_open(&reader, body, "", &fields, decode->problems);
     return decode->problems->n ? SP_E_INVALID : 0;
 }
 
-int sp_decode_dpid(const char *text, uint64_t *ret) {
+int
+sp_decode_dpid(const char *text, uint64_t *ret)
+{
     if (strlen(text) != 16 || strspn(text, "0123456789abcdefABCDEF") != 16) {
         return SP_E_SYNTAX;
     }
@@ -24,13 +28,17 @@ int sp_decode_dpid(const char *text, uint64_t *ret) {
     return 0;
 }
 
-bool sp_decode_is_region_name(const char *name) {
+bool
+sp_decode_is_region_name(const char *name)
+{
     size_t len = strlen(name);
     return len >= 1 && len <= 64 && strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len;
 }
 
 /* The name of an OpenFlow port. */
-static bool read_port_name(const struct sp_reader *reader, const char *name, const char **ret) {
+static bool
+read_port_name(const struct sp_reader *reader, const char *name, const char **ret)
+{
     if (!sp_reader_text(reader, name, 1, SP_PORT_NAME_MAX, ret)) {
         return false;
     }
@@ -41,8 +49,10 @@ static bool read_port_name(const struct sp_reader *reader, const char *name, con
     return true;
 }
 
-int sp_decode_uplinks(const struct sp_decode *decode, const struct sp_json *body, bool *ret_has, const char ***ret_names,
-                      size_t *ret_n) {
+int
+sp_decode_uplinks(const struct sp_decode *decode, const struct sp_json *body, bool *ret_has, const char ***ret_names,
+                  size_t *ret_n)
+{
     static const char *const writable[] = {"uplinks", NULL};
     static const char *const fixed[] = {"dpid",  "name",  "connected", "peer",       "version",
                                         "ports", "flows", "revision",  "last_error", NULL};
@@ -85,8 +95,10 @@ int sp_decode_uplinks(const struct sp_decode *decode, const struct sp_json *body
 }
 
 /* The ids in the array 'security_groups', each once. */
-static int read_groups(const struct sp_decode *decode, const struct sp_reader *reader, const char *region, bool *ret_has,
-                       const struct sp_uuid **ret_groups, size_t *ret_n) {
+static int
+read_groups(const struct sp_decode *decode, const struct sp_reader *reader, const char *region, bool *ret_has,
+            const struct sp_uuid **ret_groups, size_t *ret_n)
+{
     const struct sp_json *array = sp_reader_array(reader, "security_groups", SP_LIST_MAX);
     *ret_has = array;
     if (!array) {
@@ -125,7 +137,9 @@ static int read_groups(const struct sp_decode *decode, const struct sp_reader *r
 }
 
 /* An address that one interface can have: a single one, neither unspecified, loopback, multicast nor broadcast. */
-static bool is_interface_address(const struct sp_cidr *ip) {
+static bool
+is_interface_address(const struct sp_cidr *ip)
+{
     static const uint8_t zero[16], loopback[16] = {[15] = 1};
     if (!sp_cidr_is_address(ip)) {
         return false;
@@ -136,7 +150,9 @@ static bool is_interface_address(const struct sp_cidr *ip) {
     return ip->bytes[0] != 0xff && memcmp(ip->bytes, zero, 16) && memcmp(ip->bytes, loopback, 16);
 }
 
-static int read_ips(const struct sp_decode *decode, const struct sp_reader *reader, struct sp_port_input *port) {
+static int
+read_ips(const struct sp_decode *decode, const struct sp_reader *reader, struct sp_port_input *port)
+{
     const struct sp_json *array = sp_reader_array(reader, "ips", SP_LIST_MAX);
     if (!array) {
         return 0;
@@ -165,7 +181,9 @@ static int read_ips(const struct sp_decode *decode, const struct sp_reader *read
     return 0;
 }
 
-static bool read_mac(const struct sp_reader *reader, const char *name, struct sp_mac *ret) {
+static bool
+read_mac(const struct sp_reader *reader, const char *name, struct sp_mac *ret)
+{
     const struct sp_json *value = sp_reader_get(reader, name);
     if (!value) {
         return false;
@@ -177,7 +195,9 @@ static bool read_mac(const struct sp_reader *reader, const char *name, struct sp
     return true;
 }
 
-static int read_pairs(const struct sp_decode *decode, const struct sp_reader *port_reader, struct sp_port_input *port) {
+static int
+read_pairs(const struct sp_decode *decode, const struct sp_reader *port_reader, struct sp_port_input *port)
+{
     static const char *const writable[] = {"ip", "mac", NULL};
     static const struct sp_reader_fields fields = {writable, none};
     const struct sp_json *array = sp_reader_array(port_reader, "allowed_address_pairs", SP_LIST_MAX);
@@ -209,7 +229,9 @@ static int read_pairs(const struct sp_decode *decode, const struct sp_reader *po
 }
 
 /* Where the port is found: a bridge and a port's name there, or an iface_id, or both. */
-static void read_place(const struct sp_reader *reader, struct sp_port_input *port) {
+static void
+read_place(const struct sp_reader *reader, struct sp_port_input *port)
+{
     bool bridge_given = sp_reader_has(reader, "bridge") && !sp_reader_is_null(reader, "bridge");
     bool name_given = sp_reader_has(reader, "port") && !sp_reader_is_null(reader, "port");
     bool iface_given = sp_reader_has(reader, "iface_id") && !sp_reader_is_null(reader, "iface_id");
@@ -236,7 +258,9 @@ static void read_place(const struct sp_reader *reader, struct sp_port_input *por
 }
 
 /* Whether 'port' is where 'input' is. */
-static bool is_same_place(const struct sp_port *port, const struct sp_port_input *input) {
+static bool
+is_same_place(const struct sp_port *port, const struct sp_port_input *input)
+{
     if (!sp_mac_equal(&port->mac, &input->mac) || port->has_bridge != input->has_bridge) {
         return false;
     }
@@ -247,7 +271,9 @@ static bool is_same_place(const struct sp_port *port, const struct sp_port_input
 }
 
 /* Which of the ports of 'base' it is, if any. */
-static void read_port_id(const struct sp_reader *reader, const struct sp_server *base, struct sp_port_input *port) {
+static void
+read_port_id(const struct sp_reader *reader, const struct sp_server *base, struct sp_port_input *port)
+{
     if (sp_reader_has(reader, "id")) {
         if (!sp_reader_uuid(reader, "id", &port->id)) {
             return;
@@ -268,8 +294,10 @@ static void read_port_id(const struct sp_reader *reader, const struct sp_server 
     }
 }
 
-static int read_port(const struct sp_decode *decode, const struct sp_json *value, const char *path, const struct sp_server *base,
-                     struct sp_port_input *port) {
+static int
+read_port(const struct sp_decode *decode, const struct sp_json *value, const char *path, const struct sp_server *base,
+          struct sp_port_input *port)
+{
     static const char *const writable[] = {
         "id", "mac", "ips", "bridge", "port", "iface_id", "vlan", "port_security", "allowed_address_pairs", NULL};
     static const char *const fixed[] = {"state", "id", NULL};
@@ -281,7 +309,7 @@ static int read_port(const struct sp_decode *decode, const struct sp_json *value
     read_place(&reader, port);
     int64_t vlan;
     if (!sp_reader_is_null(&reader, "vlan") && sp_reader_integer(&reader, "vlan", 1, 4094, &vlan)) {
-        port->vlan = (uint16_t)vlan;
+        port->vlan = (uint16_t) vlan;
     }
     port->port_security = true;
     sp_reader_bool(&reader, "port_security", &port->port_security);
@@ -293,8 +321,10 @@ static int read_port(const struct sp_decode *decode, const struct sp_json *value
 }
 
 /* The array 'ports'. */
-static int read_ports(const struct sp_decode *decode, const struct sp_reader *reader, const struct sp_server *base, bool *ret_has,
-                      const struct sp_port_input **ret_ports, size_t *ret_n) {
+static int
+read_ports(const struct sp_decode *decode, const struct sp_reader *reader, const struct sp_server *base, bool *ret_has,
+           const struct sp_port_input **ret_ports, size_t *ret_n)
+{
     const struct sp_json *array = sp_reader_array(reader, "ports", SP_LIST_MAX);
     *ret_has = array;
     if (!array) {
@@ -323,7 +353,9 @@ static int read_ports(const struct sp_decode *decode, const struct sp_reader *re
     return 0;
 }
 
-int sp_decode_server(const struct sp_decode *decode, const struct sp_json *body, struct sp_server_input *ret) {
+int
+sp_decode_server(const struct sp_decode *decode, const struct sp_json *body, struct sp_server_input *ret)
+{
     static const char *const writable[] = {"region", "name", "kind", "security_groups", "ports", NULL};
     static const char *const fixed[] = {"id", "created_at", "updated_at", NULL};
     static const struct sp_reader_fields fields = {writable, fixed};
@@ -351,8 +383,10 @@ int sp_decode_server(const struct sp_decode *decode, const struct sp_json *body,
     return 0;
 }
 
-int sp_decode_server_patch(const struct sp_decode *decode, const struct sp_json *body, const struct sp_server *base,
-                           struct sp_server_patch *ret) {
+int
+sp_decode_server_patch(const struct sp_decode *decode, const struct sp_json *body, const struct sp_server *base,
+                       struct sp_server_patch *ret)
+{
     static const char *const writable[] = {"name", "kind", "security_groups", "ports", NULL};
     static const char *const fixed[] = {"id", "region", "created_at", "updated_at", NULL};
     static const struct sp_reader_fields fields = {writable, fixed};
@@ -373,8 +407,10 @@ int sp_decode_server_patch(const struct sp_decode *decode, const struct sp_json 
     return 0;
 }
 
-int sp_decode_server_groups(const struct sp_decode *decode, const struct sp_json *body, const char *region,
-                            struct sp_server_patch *ret) {
+int
+sp_decode_server_groups(const struct sp_decode *decode, const struct sp_json *body, const char *region,
+                        struct sp_server_patch *ret)
+{
     static const char *const writable[] = {"security_groups", NULL};
     static const struct sp_reader_fields fields = {writable, none};
     struct sp_server_patch patch = {.kind = -1};

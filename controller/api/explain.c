@@ -21,7 +21,9 @@ struct candidate {
     const struct sp_group *group;
 };
 
-static void read_server(const struct sp_call *call, const struct sp_reader *reader, struct question *question) {
+static void
+read_server(const struct sp_call *call, const struct sp_reader *reader, struct question *question)
+{
     bool server_given = sp_reader_has(reader, "server"), port_given = sp_reader_has(reader, "port");
     if (server_given == port_given) {
         if (reader->object) {
@@ -43,7 +45,9 @@ static void read_server(const struct sp_call *call, const struct sp_reader *read
 }
 
 /* Returns whether the connection's protocol is known. */
-static bool read_protocol(const struct sp_call *call, const struct sp_reader *reader, struct sp_connection *connection) {
+static bool
+read_protocol(const struct sp_call *call, const struct sp_reader *reader, struct sp_connection *connection)
+{
     const struct sp_json *value = sp_reader_get(reader, "protocol");
     int16_t protocol = SP_PROTOCOL_ANY;
     if (!value) {
@@ -51,7 +55,7 @@ static bool read_protocol(const struct sp_call *call, const struct sp_reader *re
         return false;
     }
     if (value->type == SP_JSON_INTEGER && value->integer >= 0 && value->integer <= 255) {
-        protocol = (int16_t)value->integer;
+        protocol = (int16_t) value->integer;
     } else if (value->type == SP_JSON_STRING && sp_protocols_parse(call->api->protocols, value->string, &protocol)) {
         protocol = SP_PROTOCOL_ANY;
     }
@@ -61,11 +65,13 @@ static bool read_protocol(const struct sp_call *call, const struct sp_reader *re
                           "number 0 to 255");
         return false;
     }
-    connection->protocol = (uint8_t)protocol;
+    connection->protocol = (uint8_t) protocol;
     return true;
 }
 
-static void read_remote(const struct sp_reader *reader, struct sp_connection *connection) {
+static void
+read_remote(const struct sp_reader *reader, struct sp_connection *connection)
+{
     const struct sp_json *value = sp_reader_get(reader, "remote_ip");
     if (!value) {
         sp_reader_require(reader, "remote_ip");
@@ -76,8 +82,9 @@ static void read_remote(const struct sp_reader *reader, struct sp_connection *co
 }
 
 /* A number that only makes sense with some protocols; -1 or null = not known. */
-static int32_t read_number(const struct sp_reader *reader, const char *name, int64_t max, bool makes_sense,
-                           const char *protocols) {
+static int32_t
+read_number(const struct sp_reader *reader, const char *name, int64_t max, bool makes_sense, const char *protocols)
+{
     int64_t value = -1;
     if (sp_reader_is_null(reader, name) || !sp_reader_integer(reader, name, -1, max, &value)) {
         return -1;
@@ -85,10 +92,12 @@ static int32_t read_number(const struct sp_reader *reader, const char *name, int
     if (value != -1 && !makes_sense) {
         sp_reader_problem(reader, name, "is for %s only", protocols);
     }
-    return (int32_t)value;
+    return (int32_t) value;
 }
 
-static bool is_valid(struct sp_call *call, struct question *question) {
+static bool
+is_valid(struct sp_call *call, struct question *question)
+{
     static const char *const none[] = {NULL};
     static const struct sp_reader_fields fields = {fields_known, none};
     struct sp_connection *connection = &question->connection;
@@ -107,8 +116,8 @@ static bool is_valid(struct sp_call *call, struct question *question) {
     int32_t local = read_number(&reader, "local_port", 65535, has_ports, "tcp, udp and sctp");
     int32_t remote = read_number(&reader, "remote_port", 65535, has_ports, "tcp, udp and sctp");
     connection->port = connection->direction == SP_INBOUND ? local : remote;
-    connection->icmp_type = (int16_t)read_number(&reader, "icmp_type", 255, has_types, "icmp and icmpv6");
-    connection->icmp_code = (int16_t)read_number(&reader, "icmp_code", 255, has_types, "icmp and icmpv6");
+    connection->icmp_type = (int16_t) read_number(&reader, "icmp_type", 255, has_types, "icmp and icmpv6");
+    connection->icmp_code = (int16_t) read_number(&reader, "icmp_code", 255, has_types, "icmp and icmpv6");
     if (connection->icmp_code != -1 && connection->icmp_type == -1) {
         sp_reader_problem(&reader, "icmp_code", "needs an icmp_type");
     }
@@ -120,7 +129,9 @@ static bool is_valid(struct sp_call *call, struct question *question) {
     return !call->problems.n;
 }
 
-static int compare(const void *a_, const void *b_) {
+static int
+compare(const void *a_, const void *b_)
+{
     const struct candidate *a = a_, *b = b_;
     if (a->rule->created_at != b->rule->created_at) {
         return a->rule->created_at < b->rule->created_at ? -1 : 1;
@@ -129,7 +140,9 @@ static int compare(const void *a_, const void *b_) {
 }
 
 /* All rules of the server's groups; NULL: no memory. */
-static struct candidate *collect(struct sp_call *call, const struct sp_server *server, size_t *ret_n) {
+static struct candidate *
+collect(struct sp_call *call, const struct sp_server *server, size_t *ret_n)
+{
     const struct sp_model *model = sp_call_model(call);
     size_t n = 0;
     for (size_t i = 0; i < server->n_groups; i++) {
@@ -152,17 +165,21 @@ static struct candidate *collect(struct sp_call *call, const struct sp_server *s
     return candidates;
 }
 
-static bool is_member(void *aux, const struct sp_uuid *group, const struct sp_cidr *address) {
+static bool
+is_member(void *aux, const struct sp_uuid *group, const struct sp_cidr *address)
+{
     return sp_model_is_member_address(aux, group, address);
 }
 
 /* "tcp 8888 from 203.0.113.9", "icmp type 8 to 192.0.2.1". */
-static void describe(const struct sp_call *call, const struct sp_connection *connection, char *out, size_t size) {
+static void
+describe(const struct sp_call *call, const struct sp_connection *connection, char *out, size_t size)
+{
     char remote[SP_CIDR_TEXT_SIZE], detail[40] = "", number[16];
     const char *protocol = sp_protocols_name(call->api->protocols, connection->protocol);
     snprintf(number, sizeof number, "protocol %d", connection->protocol);
     if (connection->port != -1) {
-        snprintf(detail, sizeof detail, " %d", (int)connection->port);
+        snprintf(detail, sizeof detail, " %d", (int) connection->port);
     } else if (connection->icmp_code != -1) {
         snprintf(detail, sizeof detail, " type %d code %d", connection->icmp_type, connection->icmp_code);
     } else if (connection->icmp_type != -1) {
@@ -172,7 +189,9 @@ static void describe(const struct sp_call *call, const struct sp_connection *con
              sp_cidr_format_address(&connection->remote, remote));
 }
 
-static void answer(struct sp_call *call, const struct question *question, const struct candidate *decider) {
+static void
+answer(struct sp_call *call, const struct question *question, const struct candidate *decider)
+{
     char what[160], id[SP_UUID_TEXT_SIZE], reason[1600];
     describe(call, &question->connection, what, sizeof what);
     const char *direction = directions[question->connection.direction == SP_OUTBOUND];
@@ -207,7 +226,9 @@ static void answer(struct sp_call *call, const struct question *question, const 
     sp_call_json(call, 200, render.out, NULL, 0);
 }
 
-void sp_read_explain(struct sp_call *call) {
+void
+sp_read_explain(struct sp_call *call)
+{
     struct question question = {0};
     if (!is_valid(call, &question)) {
         sp_call_fail(call, SP_E_INVALID, NULL);
@@ -223,7 +244,7 @@ void sp_read_explain(struct sp_call *call) {
     for (size_t i = 0; i < n; i++) {
         meanings[i] = &candidates[i].rule->meaning;
     }
-    void *model = (void *)(uintptr_t)sp_call_model(call); /* is_member() gives it its const back. */
+    void *model = (void *) (uintptr_t) sp_call_model(call); /* is_member() gives it its const back. */
     ptrdiff_t index = sp_explain(meanings, n, &question.connection, is_member, model);
     answer(call, &question, index < 0 ? NULL : &candidates[index]);
 }

@@ -7,11 +7,15 @@
 /* The text exposition format, version 0.0.4.  Source: prometheus.io, "Exposition formats". */
 #define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
-static void put_head(FILE *out, const char *name, const char *type, const char *help) {
+static void
+put_head(FILE *out, const char *name, const char *type, const char *help)
+{
     fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-static void put(FILE *out, const char *name, const char *type, const char *help, uint64_t value) {
+static void
+put(FILE *out, const char *name, const char *type, const char *help, uint64_t value)
+{
     put_head(out, name, type, help);
     fprintf(out, "%s %" PRIu64 "\n", name, value);
 }
@@ -22,37 +26,53 @@ struct bridges {
     uint64_t (*value)(const struct sp_bridge_status *);
 };
 
-static int put_bridge(void *aux, const struct sp_bridge_status *bridge) {
+static int
+put_bridge(void *aux, const struct sp_bridge_status *bridge)
+{
     struct bridges *bridges = aux;
     fprintf(bridges->out, "%s{dpid=\"%016" PRIx64 "\"} %" PRIu64 "\n", bridges->name, bridge->dpid, bridges->value(bridge));
     return 0;
 }
 
-static uint64_t connected(const struct sp_bridge_status *bridge) {
+static uint64_t
+connected(const struct sp_bridge_status *bridge)
+{
     return bridge->connected;
 }
 
-static uint64_t desired(const struct sp_bridge_status *bridge) {
+static uint64_t
+desired(const struct sp_bridge_status *bridge)
+{
     return bridge->flows_desired;
 }
 
-static uint64_t installed(const struct sp_bridge_status *bridge) {
+static uint64_t
+installed(const struct sp_bridge_status *bridge)
+{
     return bridge->flows_installed;
 }
 
-static uint64_t pending(const struct sp_bridge_status *bridge) {
+static uint64_t
+pending(const struct sp_bridge_status *bridge)
+{
     return bridge->pending;
 }
 
-static uint64_t failing(const struct sp_bridge_status *bridge) {
+static uint64_t
+failing(const struct sp_bridge_status *bridge)
+{
     return bridge->last_error != NULL;
 }
 
-static uint64_t revision(const struct sp_bridge_status *bridge) {
+static uint64_t
+revision(const struct sp_bridge_status *bridge)
+{
     return bridge->revision;
 }
 
-static void put_bridges(FILE *out, struct sp_engine *engine) {
+static void
+put_bridges(FILE *out, struct sp_engine *engine)
+{
     static const struct {
         const char *name, *help;
         uint64_t (*value)(const struct sp_bridge_status *);
@@ -71,13 +91,17 @@ static void put_bridges(FILE *out, struct sp_engine *engine) {
     }
 }
 
-static int count_connected(void *aux, const struct sp_bridge_status *bridge) {
+static int
+count_connected(void *aux, const struct sp_bridge_status *bridge)
+{
     uint64_t *n = aux;
     *n += bridge->connected;
     return 0;
 }
 
-static void put_engine(FILE *out, struct sp_engine *engine) {
+static void
+put_engine(FILE *out, struct sp_engine *engine)
+{
     struct sp_engine_counters counters;
     sp_engine_counters(engine, &counters);
     uint64_t n_connected = 0;
@@ -98,13 +122,17 @@ static void put_engine(FILE *out, struct sp_engine *engine) {
     put(out, "sallyport_changes_queued", "gauge", "Changes that wait for the store.", counters.writes_queued);
 }
 
-static int count_region(void *aux, const struct sp_region *region) {
+static int
+count_region(void *aux, const struct sp_region *region)
+{
     uint64_t *n = aux;
     ++*n;
     return 0;
 }
 
-static void put_model(FILE *out, const struct sp_model *model) {
+static void
+put_model(FILE *out, const struct sp_model *model)
+{
     uint64_t n_regions = 0;
     sp_model_each_region(model, count_region, &n_regions);
     put(out, "sallyport_revision", "gauge", "The last stored revision.", sp_model_counters(model)->revision);
@@ -113,7 +141,9 @@ static void put_model(FILE *out, const struct sp_model *model) {
     put(out, "sallyport_servers", "gauge", "Servers.", sp_model_count_servers(model, NULL));
 }
 
-static void put_api(FILE *out, const struct sp_api *api) {
+static void
+put_api(FILE *out, const struct sp_api *api)
+{
     put(out, "sallyport_changes_applied_total", "counter", "Changes answered as confirmed by every bridge that they touched.",
         api->n_changes_applied);
     put(out, "sallyport_changes_unconfirmed_total", "counter", "Changes answered before every bridge had confirmed them.",
@@ -126,7 +156,9 @@ static void put_api(FILE *out, const struct sp_api *api) {
     }
 }
 
-void sp_read_metrics(struct sp_call *call) {
+void
+sp_read_metrics(struct sp_call *call)
+{
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);

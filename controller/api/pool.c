@@ -9,7 +9,9 @@ struct sp_pool_block {
     max_align_t data[];
 };
 
-void *sp_pool_alloc(struct sp_pool *pool, size_t n, size_t size) {
+void *
+sp_pool_alloc(struct sp_pool *pool, size_t n, size_t size)
+{
     size_t bytes, total;
     if (__builtin_mul_overflow(n, size, &bytes) || __builtin_add_overflow(bytes, sizeof(struct sp_pool_block), &total)) {
         return NULL;
@@ -23,7 +25,9 @@ void *sp_pool_alloc(struct sp_pool *pool, size_t n, size_t size) {
     return block->data;
 }
 
-char *sp_pool_text(struct sp_pool *pool, const char *text, size_t size) {
+char *
+sp_pool_text(struct sp_pool *pool, const char *text, size_t size)
+{
     char *copy = size < SIZE_MAX ? sp_pool_alloc(pool, size + 1, 1) : NULL;
     if (copy) {
         memcpy(copy, text, size);
@@ -31,7 +35,9 @@ char *sp_pool_text(struct sp_pool *pool, const char *text, size_t size) {
     return copy;
 }
 
-void sp_pool_clear(struct sp_pool *pool) {
+void
+sp_pool_clear(struct sp_pool *pool)
+{
     while (pool->blocks) {
         struct sp_pool_block *block = pool->blocks;
         pool->blocks = block->next;

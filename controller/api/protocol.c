@@ -19,7 +19,9 @@ struct sp_protocols {
 };
 
 /* Names too long for an entry are left out: the number still works. */
-static int add(struct sp_protocols *protocols, const char *name, uint8_t number) {
+static int
+add(struct sp_protocols *protocols, const char *name, uint8_t number)
+{
     size_t len = strlen(name);
     if (!len || len >= NAME_SIZE || !strcasecmp(name, "ip") || !strcasecmp(name, "any")) {
         return 0;
@@ -39,7 +41,9 @@ static int add(struct sp_protocols *protocols, const char *name, uint8_t number)
     return 0;
 }
 
-static int add_all(struct sp_protocols *protocols) {
+static int
+add_all(struct sp_protocols *protocols)
+{
     static const struct entry promised[] = {
         {"tcp", SP_PROTOCOL_TCP},   {"udp", SP_PROTOCOL_UDP},       {"sctp", SP_PROTOCOL_SCTP},
         {"icmp", SP_PROTOCOL_ICMP}, {"icmpv6", SP_PROTOCOL_ICMPV6},
@@ -53,16 +57,18 @@ static int add_all(struct sp_protocols *protocols) {
         if (p->p_proto < 0 || p->p_proto > 255) {
             continue;
         }
-        r |= add(protocols, p->p_name, (uint8_t)p->p_proto);
+        r |= add(protocols, p->p_name, (uint8_t) p->p_proto);
         for (char **alias = p->p_aliases; *alias; alias++) {
-            r |= add(protocols, *alias, (uint8_t)p->p_proto);
+            r |= add(protocols, *alias, (uint8_t) p->p_proto);
         }
     }
     endprotoent();
     return r;
 }
 
-struct sp_protocols *sp_protocols_new(void) {
+struct sp_protocols *
+sp_protocols_new(void)
+{
     struct sp_protocols *protocols = calloc(1, sizeof *protocols);
     if (!protocols || add_all(protocols)) {
         sp_protocols_free(protocols);
@@ -74,7 +80,9 @@ struct sp_protocols *sp_protocols_new(void) {
     return protocols;
 }
 
-void sp_protocols_free(struct sp_protocols *protocols) {
+void
+sp_protocols_free(struct sp_protocols *protocols)
+{
     if (protocols) {
         free(protocols->entries);
         free(protocols);
@@ -82,7 +90,9 @@ void sp_protocols_free(struct sp_protocols *protocols) {
 }
 
 /* One to three digits, 0 to 255. */
-static int parse_number(const char *text, int16_t *ret) {
+static int
+parse_number(const char *text, int16_t *ret)
+{
     size_t len = strspn(text, "0123456789");
     if (!len || len > 3 || text[len]) {
         return SP_E_SYNTAX;
@@ -91,11 +101,13 @@ static int parse_number(const char *text, int16_t *ret) {
     if (number > 255) {
         return SP_E_SYNTAX;
     }
-    *ret = (int16_t)number;
+    *ret = (int16_t) number;
     return 0;
 }
 
-int sp_protocols_parse(const struct sp_protocols *protocols, const char *name, int16_t *ret) {
+int
+sp_protocols_parse(const struct sp_protocols *protocols, const char *name, int16_t *ret)
+{
     if (!strcasecmp(name, "any")) {
         *ret = SP_PROTOCOL_ANY;
         return 0;
@@ -109,6 +121,8 @@ int sp_protocols_parse(const struct sp_protocols *protocols, const char *name, i
     return parse_number(name, ret);
 }
 
-const char *sp_protocols_name(const struct sp_protocols *protocols, int16_t protocol) {
+const char *
+sp_protocols_name(const struct sp_protocols *protocols, int16_t protocol)
+{
     return protocol == SP_PROTOCOL_ANY ? "any" : protocol >= 0 && protocol <= 255 ? protocols->names[protocol] : NULL;
 }

@@ -2,7 +2,9 @@
 
 #include "controller/api/route.h"
 
-static struct sp_render begin(const struct sp_call *call) {
+static struct sp_render
+begin(const struct sp_call *call)
+{
     return (struct sp_render){.out = sp_json_write_new(false), .engine = call->api->engine, .protocols = call->api->protocols};
 }
 
@@ -13,7 +15,9 @@ struct listing {
     const struct sp_uuid *member_of; /* NULL: any. */
 };
 
-static struct listing begin_list(const struct sp_call *call, const char *key) {
+static struct listing
+begin_list(const struct sp_call *call, const char *key)
+{
     struct listing listing = {.render = begin(call), .name = sp_call_parameter(call, "name")};
     sp_json_object_open(listing.render.out);
     sp_json_key(listing.render.out, key);
@@ -21,31 +25,41 @@ static struct listing begin_list(const struct sp_call *call, const char *key) {
     return listing;
 }
 
-static void end_list(struct sp_call *call, struct listing *listing) {
+static void
+end_list(struct sp_call *call, struct listing *listing)
+{
     sp_json_array_close(listing->render.out);
     sp_json_object_close(listing->render.out);
     sp_call_json(call, 200, listing->render.out, NULL, 0);
 }
 
-static void answer_group(struct sp_call *call, const struct sp_group *group, struct sp_json_write *out) {
+static void
+answer_group(struct sp_call *call, const struct sp_group *group, struct sp_json_write *out)
+{
     char etag[SP_ETAG_SIZE];
     const struct sp_http_field field = {"ETag", sp_call_etag(group, etag)};
     sp_call_json(call, 200, out, &field, 1);
 }
 
-static int list_region(void *aux, const struct sp_region *region) {
+static int
+list_region(void *aux, const struct sp_region *region)
+{
     struct listing *listing = aux;
     sp_render_region(&listing->render, region);
     return 0;
 }
 
-void sp_read_regions(struct sp_call *call) {
+void
+sp_read_regions(struct sp_call *call)
+{
     struct listing listing = begin_list(call, "regions");
     sp_model_each_region(sp_call_model(call), list_region, &listing);
     end_list(call, &listing);
 }
 
-void sp_read_region(struct sp_call *call) {
+void
+sp_read_region(struct sp_call *call)
+{
     const struct sp_region *region = sp_model_region(sp_call_model(call), call->region);
     if (!region) {
         sp_call_fail(call, SP_E_MISSING, "There is no such region.");
@@ -56,7 +70,9 @@ void sp_read_region(struct sp_call *call) {
     sp_call_json(call, 200, render.out, NULL, 0);
 }
 
-static int list_group(void *aux, const struct sp_group *group) {
+static int
+list_group(void *aux, const struct sp_group *group)
+{
     struct listing *listing = aux;
     if (!listing->name || !strcmp(listing->name, group->name)) {
         sp_render_group(&listing->render, group);
@@ -64,14 +80,18 @@ static int list_group(void *aux, const struct sp_group *group) {
     return 0;
 }
 
-void sp_read_groups(struct sp_call *call) {
+void
+sp_read_groups(struct sp_call *call)
+{
     struct listing listing = begin_list(call, "security_groups");
     sp_model_each_group(sp_call_model(call), sp_call_parameter(call, "region"), list_group, &listing);
     end_list(call, &listing);
 }
 
 /* The group that the path names, or NULL and the call is answered. */
-static const struct sp_group *find_group(struct sp_call *call) {
+static const struct sp_group *
+find_group(struct sp_call *call)
+{
     const struct sp_group *group = sp_model_group(sp_call_model(call), &call->id);
     if (!group) {
         sp_call_fail(call, SP_E_MISSING, "There is no such security group.");
@@ -79,7 +99,9 @@ static const struct sp_group *find_group(struct sp_call *call) {
     return group;
 }
 
-void sp_read_group(struct sp_call *call) {
+void
+sp_read_group(struct sp_call *call)
+{
     const struct sp_group *group = find_group(call);
     if (group) {
         struct sp_render render = begin(call);
@@ -88,7 +110,9 @@ void sp_read_group(struct sp_call *call) {
     }
 }
 
-void sp_read_rules(struct sp_call *call) {
+void
+sp_read_rules(struct sp_call *call)
+{
     const struct sp_group *group = find_group(call);
     if (group) {
         struct sp_render render = begin(call);
@@ -99,7 +123,9 @@ void sp_read_rules(struct sp_call *call) {
     }
 }
 
-void sp_read_rule(struct sp_call *call) {
+void
+sp_read_rule(struct sp_call *call)
+{
     const struct sp_group *group = find_group(call);
     if (!group) {
         return;
@@ -115,7 +141,9 @@ void sp_read_rule(struct sp_call *call) {
     sp_call_fail(call, SP_E_MISSING, "The security group has no such rule.");
 }
 
-static int list_server(void *aux, const struct sp_server *server) {
+static int
+list_server(void *aux, const struct sp_server *server)
+{
     struct listing *listing = aux;
     if (listing->name && strcmp(listing->name, server->name)) {
         return 0;
@@ -130,7 +158,9 @@ static int list_server(void *aux, const struct sp_server *server) {
     return 0;
 }
 
-void sp_read_servers(struct sp_call *call) {
+void
+sp_read_servers(struct sp_call *call)
+{
     const char *group = sp_call_parameter(call, "security_group");
     struct sp_uuid id;
     if (group && sp_uuid_parse(group, &id)) {
@@ -144,7 +174,9 @@ void sp_read_servers(struct sp_call *call) {
     end_list(call, &listing);
 }
 
-void sp_read_server(struct sp_call *call) {
+void
+sp_read_server(struct sp_call *call)
+{
     const struct sp_server *server = sp_model_server(sp_call_model(call), &call->id);
     if (!server) {
         sp_call_fail(call, SP_E_MISSING, "There is no such server.");
@@ -155,24 +187,32 @@ void sp_read_server(struct sp_call *call) {
     sp_call_json(call, 200, render.out, NULL, 0);
 }
 
-static int list_bridge(void *aux, const struct sp_bridge_status *bridge) {
+static int
+list_bridge(void *aux, const struct sp_bridge_status *bridge)
+{
     struct listing *listing = aux;
     sp_render_bridge(&listing->render, bridge);
     return 0;
 }
 
-void sp_read_bridges(struct sp_call *call) {
+void
+sp_read_bridges(struct sp_call *call)
+{
     struct listing listing = begin_list(call, "bridges");
     sp_engine_each_bridge(call->api->engine, list_bridge, &listing);
     end_list(call, &listing);
 }
 
-static int render_bridge(void *aux, const struct sp_bridge_status *bridge) {
+static int
+render_bridge(void *aux, const struct sp_bridge_status *bridge)
+{
     sp_render_bridge(aux, bridge);
     return 0;
 }
 
-void sp_read_bridge(struct sp_call *call) {
+void
+sp_read_bridge(struct sp_call *call)
+{
     struct sp_render render = begin(call);
     if (sp_engine_one_bridge(call->api->engine, call->dpid, render_bridge, &render)) {
         sp_json_write_free(render.out);
@@ -182,7 +222,9 @@ void sp_read_bridge(struct sp_call *call) {
     sp_call_json(call, 200, render.out, NULL, 0);
 }
 
-static int list_pending(void *aux, const struct sp_bridge_status *bridge) {
+static int
+list_pending(void *aux, const struct sp_bridge_status *bridge)
+{
     struct listing *listing = aux;
     char dpid[SP_DPID_TEXT_SIZE];
     if (bridge->pending) {
@@ -191,14 +233,16 @@ static int list_pending(void *aux, const struct sp_bridge_status *bridge) {
     return 0;
 }
 
-void sp_read_status(struct sp_call *call) {
+void
+sp_read_status(struct sp_call *call)
+{
     struct listing listing = {.render = begin(call)};
     struct sp_json_write *out = listing.render.out;
     sp_json_object_open(out);
     sp_json_key(out, "version");
     sp_json_string(out, SP_VERSION);
     sp_json_key(out, "revision");
-    sp_json_integer(out, (int64_t)sp_model_counters(sp_call_model(call))->revision);
+    sp_json_integer(out, (int64_t) sp_model_counters(sp_call_model(call))->revision);
     sp_json_key(out, "bridges");
     sp_json_array_open(out);
     sp_engine_each_bridge(call->api->engine, list_bridge, &listing);
@@ -209,7 +253,9 @@ void sp_read_status(struct sp_call *call) {
     end_list(call, &listing);
 }
 
-static void answer_state(struct sp_call *call, const char *state) {
+static void
+answer_state(struct sp_call *call, const char *state)
+{
     struct sp_json_write *out = sp_json_write_new(false);
     sp_json_object_open(out);
     sp_json_key(out, "status");
@@ -218,11 +264,15 @@ static void answer_state(struct sp_call *call, const char *state) {
     sp_call_json(call, 200, out, NULL, 0);
 }
 
-void sp_read_health(struct sp_call *call) {
+void
+sp_read_health(struct sp_call *call)
+{
     answer_state(call, "ok");
 }
 
-void sp_read_ready(struct sp_call *call) {
+void
+sp_read_ready(struct sp_call *call)
+{
     if (!call->api->is_ready) {
         sp_call_refuse(call, 503, call->api->is_stopping ? "The controller is stopping." : "The controller is starting.");
         return;

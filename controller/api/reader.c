@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool is_among(const char *name, const char *const *names) {
+static bool
+is_among(const char *name, const char *const *names)
+{
     for (; *names; names++) {
         if (!strcmp(name, *names)) {
             return true;
@@ -14,8 +16,10 @@ static bool is_among(const char *name, const char *const *names) {
     return false;
 }
 
-void sp_reader_open(struct sp_reader *reader, const struct sp_json *value, const char *path,
-                    const struct sp_reader_fields *fields, struct sp_problems *problems) {
+void
+sp_reader_open(struct sp_reader *reader, const struct sp_json *value, const char *path, const struct sp_reader_fields *fields,
+               struct sp_problems *problems)
+{
     *reader = (struct sp_reader){.path = path, .problems = problems};
     if (!value) {
         return;
@@ -34,20 +38,24 @@ void sp_reader_open(struct sp_reader *reader, const struct sp_json *value, const
     }
 }
 
-const char *sp_reader_field(const struct sp_reader *reader, const char *name, char *out) {
+const char *
+sp_reader_field(const struct sp_reader *reader, const char *name, char *out)
+{
     snprintf(out, SP_READER_PATH_SIZE, "%s%s%s", reader->path, *reader->path ? "." : "", name);
     /* An unknown field's name may be of any length: what is cut off must not end inside of a character. */
     size_t len = strlen(out);
     if (len == SP_READER_PATH_SIZE - 1) {
-        while (len && ((unsigned char)out[len - 1] & 0xc0) == 0x80) {
+        while (len && ((unsigned char) out[len - 1] & 0xc0) == 0x80) {
             len--;
         }
-        out[len && (unsigned char)out[len - 1] >= 0xc0 ? len - 1 : len] = '\0';
+        out[len && (unsigned char) out[len - 1] >= 0xc0 ? len - 1 : len] = '\0';
     }
     return out;
 }
 
-void sp_reader_problem(const struct sp_reader *reader, const char *name, const char *format, ...) {
+void
+sp_reader_problem(const struct sp_reader *reader, const char *name, const char *format, ...)
+{
     char field[SP_READER_PATH_SIZE], message[512];
     va_list args;
     va_start(args, format);
@@ -56,27 +64,37 @@ void sp_reader_problem(const struct sp_reader *reader, const char *name, const c
     sp_problems_add(reader->problems, sp_reader_field(reader, name, field), "%s", message);
 }
 
-const struct sp_json *sp_reader_get(const struct sp_reader *reader, const char *name) {
+const struct sp_json *
+sp_reader_get(const struct sp_reader *reader, const char *name)
+{
     return reader->object ? sp_json_get(reader->object, name) : NULL;
 }
 
-bool sp_reader_has(const struct sp_reader *reader, const char *name) {
+bool
+sp_reader_has(const struct sp_reader *reader, const char *name)
+{
     return sp_reader_get(reader, name);
 }
 
-bool sp_reader_is_null(const struct sp_reader *reader, const char *name) {
+bool
+sp_reader_is_null(const struct sp_reader *reader, const char *name)
+{
     const struct sp_json *value = sp_reader_get(reader, name);
     return value && value->type == SP_JSON_NULL;
 }
 
-void sp_reader_require(const struct sp_reader *reader, const char *name) {
+void
+sp_reader_require(const struct sp_reader *reader, const char *name)
+{
     if (reader->object && !sp_reader_has(reader, name)) {
         sp_reader_problem(reader, name, "is required");
     }
 }
 
 /* The field 'name' if it is of 'type'; notes it down if it is of another. */
-static const struct sp_json *get_typed(const struct sp_reader *reader, const char *name, enum sp_json_type type) {
+static const struct sp_json *
+get_typed(const struct sp_reader *reader, const char *name, enum sp_json_type type)
+{
     const struct sp_json *value = sp_reader_get(reader, name);
     if (value && value->type != type) {
         sp_reader_problem(reader, name, "must be %s, not %s", sp_json_type_name(type), sp_json_type_name(value->type));
@@ -86,8 +104,10 @@ static const struct sp_json *get_typed(const struct sp_reader *reader, const cha
 }
 
 /* C0, DEL and, in UTF-8, C1. */
-static bool has_control_character(const char *text) {
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+static bool
+has_control_character(const char *text)
+{
+    for (const unsigned char *p = (const unsigned char *) text; *p; p++) {
         if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)) {
             return true;
         }
@@ -95,10 +115,12 @@ static bool has_control_character(const char *text) {
     return false;
 }
 
-bool sp_reader_text_is_wrong(const char *text, size_t min, size_t max, char *out, size_t size) {
+bool
+sp_reader_text_is_wrong(const char *text, size_t min, size_t max, char *out, size_t size)
+{
     size_t n_characters = 0;
     for (const char *p = text; *p; p++) {
-        n_characters += ((unsigned char)*p & 0xc0) != 0x80;
+        n_characters += ((unsigned char) *p & 0xc0) != 0x80;
     }
     if (n_characters < min || n_characters > max) {
         snprintf(out, size, "must have %zu to %zu characters", min, max);
@@ -111,7 +133,9 @@ bool sp_reader_text_is_wrong(const char *text, size_t min, size_t max, char *out
     return false;
 }
 
-bool sp_reader_text(const struct sp_reader *reader, const char *name, size_t min, size_t max, const char **ret) {
+bool
+sp_reader_text(const struct sp_reader *reader, const char *name, size_t min, size_t max, const char **ret)
+{
     const struct sp_json *value = get_typed(reader, name, SP_JSON_STRING);
     if (!value) {
         return false;
@@ -125,7 +149,9 @@ bool sp_reader_text(const struct sp_reader *reader, const char *name, size_t min
     return true;
 }
 
-bool sp_reader_integer(const struct sp_reader *reader, const char *name, int64_t min, int64_t max, int64_t *ret) {
+bool
+sp_reader_integer(const struct sp_reader *reader, const char *name, int64_t min, int64_t max, int64_t *ret)
+{
     const struct sp_json *value = get_typed(reader, name, SP_JSON_INTEGER);
     if (!value) {
         return false;
@@ -138,7 +164,9 @@ bool sp_reader_integer(const struct sp_reader *reader, const char *name, int64_t
     return true;
 }
 
-bool sp_reader_bool(const struct sp_reader *reader, const char *name, bool *ret) {
+bool
+sp_reader_bool(const struct sp_reader *reader, const char *name, bool *ret)
+{
     const struct sp_json *value = get_typed(reader, name, SP_JSON_BOOL);
     if (value) {
         *ret = value->boolean;
@@ -146,7 +174,9 @@ bool sp_reader_bool(const struct sp_reader *reader, const char *name, bool *ret)
     return value;
 }
 
-bool sp_reader_choice(const struct sp_reader *reader, const char *name, const char *const *names, int *ret) {
+bool
+sp_reader_choice(const struct sp_reader *reader, const char *name, const char *const *names, int *ret)
+{
     const struct sp_json *value = get_typed(reader, name, SP_JSON_STRING);
     if (!value) {
         return false;
@@ -164,7 +194,9 @@ bool sp_reader_choice(const struct sp_reader *reader, const char *name, const ch
     return false;
 }
 
-bool sp_reader_uuid(const struct sp_reader *reader, const char *name, struct sp_uuid *ret) {
+bool
+sp_reader_uuid(const struct sp_reader *reader, const char *name, struct sp_uuid *ret)
+{
     const struct sp_json *value = get_typed(reader, name, SP_JSON_STRING);
     if (!value) {
         return false;
@@ -176,7 +208,9 @@ bool sp_reader_uuid(const struct sp_reader *reader, const char *name, struct sp_
     return true;
 }
 
-const struct sp_json *sp_reader_array(const struct sp_reader *reader, const char *name, size_t max) {
+const struct sp_json *
+sp_reader_array(const struct sp_reader *reader, const char *name, size_t max)
+{
     const struct sp_json *value = get_typed(reader, name, SP_JSON_ARRAY);
     if (value && value->n > max) {
         sp_reader_problem(reader, name, "must have at most %zu items", max);

@@ -3,52 +3,68 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static void put_text(const struct sp_render *render, const char *key, const char *value) {
+static void
+put_text(const struct sp_render *render, const char *key, const char *value)
+{
     sp_json_key(render->out, key);
     sp_json_string(render->out, value);
 }
 
-static void put_integer(const struct sp_render *render, const char *key, int64_t value) {
+static void
+put_integer(const struct sp_render *render, const char *key, int64_t value)
+{
     sp_json_key(render->out, key);
     sp_json_integer(render->out, value);
 }
 
-static void put_bool(const struct sp_render *render, const char *key, bool value) {
+static void
+put_bool(const struct sp_render *render, const char *key, bool value)
+{
     sp_json_key(render->out, key);
     sp_json_bool(render->out, value);
 }
 
 /* The id, or null for none. */
-static void put_uuid(const struct sp_render *render, const char *key, const struct sp_uuid *id) {
+static void
+put_uuid(const struct sp_render *render, const char *key, const struct sp_uuid *id)
+{
     char text[SP_UUID_TEXT_SIZE];
     put_text(render, key, sp_uuid_is_none(id) ? NULL : sp_uuid_format(id, text));
 }
 
-static void put_time(const struct sp_render *render, const char *key, int64_t time_us) {
+static void
+put_time(const struct sp_render *render, const char *key, int64_t time_us)
+{
     char text[SP_TIME_TEXT_SIZE];
     put_text(render, key, sp_time_format(time_us, text));
 }
 
-const char *sp_render_dpid(uint64_t dpid, char *out) {
+const char *
+sp_render_dpid(uint64_t dpid, char *out)
+{
     snprintf(out, SP_DPID_TEXT_SIZE, "%016" PRIx64, dpid);
     return out;
 }
 
-void sp_render_region(const struct sp_render *render, const struct sp_region *region) {
+void
+sp_render_region(const struct sp_render *render, const struct sp_region *region)
+{
     const struct sp_model *model = sp_engine_model(render->engine);
     sp_json_object_open(render->out);
     put_text(render, "name", region->name);
     put_uuid(render, "default_group", &region->default_group);
     sp_json_key(render->out, "counts");
     sp_json_object_open(render->out);
-    put_integer(render, "security_groups", (int64_t)sp_model_count_groups(model, region->name));
-    put_integer(render, "servers", (int64_t)sp_model_count_servers(model, region->name));
+    put_integer(render, "security_groups", (int64_t) sp_model_count_groups(model, region->name));
+    put_integer(render, "servers", (int64_t) sp_model_count_servers(model, region->name));
     sp_json_object_close(render->out);
     put_time(render, "created_at", region->created_at);
     sp_json_object_close(render->out);
 }
 
-static void put_protocol(const struct sp_render *render, int16_t protocol) {
+static void
+put_protocol(const struct sp_render *render, int16_t protocol)
+{
     const char *name = sp_protocols_name(render->protocols, protocol);
     if (name) {
         put_text(render, "protocol", name);
@@ -57,7 +73,9 @@ static void put_protocol(const struct sp_render *render, int16_t protocol) {
     }
 }
 
-void sp_render_rule(const struct sp_render *render, const struct sp_rule *rule) {
+void
+sp_render_rule(const struct sp_render *render, const struct sp_rule *rule)
+{
     const struct sp_meaning *meaning = &rule->meaning;
     char cidr[SP_CIDR_TEXT_SIZE];
     sp_json_object_open(render->out);
@@ -80,7 +98,9 @@ void sp_render_rule(const struct sp_render *render, const struct sp_rule *rule) 
     sp_json_object_close(render->out);
 }
 
-void sp_render_rules(const struct sp_render *render, const struct sp_group *group) {
+void
+sp_render_rules(const struct sp_render *render, const struct sp_group *group)
+{
     sp_json_key(render->out, "rules");
     sp_json_array_open(render->out);
     for (size_t i = 0; i < group->n_rules; i++) {
@@ -89,14 +109,18 @@ void sp_render_rules(const struct sp_render *render, const struct sp_group *grou
     sp_json_array_close(render->out);
 }
 
-static int render_member(void *aux, const struct sp_server *server) {
+static int
+render_member(void *aux, const struct sp_server *server)
+{
     const struct sp_render *render = aux;
     char text[SP_UUID_TEXT_SIZE];
     sp_json_string(render->out, sp_uuid_format(&server->id, text));
     return 0;
 }
 
-void sp_render_group(const struct sp_render *render, const struct sp_group *group) {
+void
+sp_render_group(const struct sp_render *render, const struct sp_group *group)
+{
     const struct sp_model *model = sp_engine_model(render->engine);
     struct sp_render copy = *render;
     sp_json_object_open(render->out);
@@ -110,13 +134,15 @@ void sp_render_group(const struct sp_render *render, const struct sp_group *grou
     sp_json_array_open(render->out);
     sp_model_each_member(model, &group->id, render_member, &copy);
     sp_json_array_close(render->out);
-    put_integer(render, "revision", (int64_t)group->revision);
+    put_integer(render, "revision", (int64_t) group->revision);
     put_time(render, "created_at", group->created_at);
     put_time(render, "updated_at", group->updated_at);
     sp_json_object_close(render->out);
 }
 
-static void render_port(const struct sp_render *render, const struct sp_port *port) {
+static void
+render_port(const struct sp_render *render, const struct sp_port *port)
+{
     static const char *const states[] = {
         [SP_PORT_UNBOUND] = "unbound", [SP_PORT_PENDING] = "pending", [SP_PORT_ACTIVE] = "active"};
     char mac[SP_MAC_TEXT_SIZE], ip[SP_CIDR_TEXT_SIZE], dpid[SP_DPID_TEXT_SIZE];
@@ -153,7 +179,9 @@ static void render_port(const struct sp_render *render, const struct sp_port *po
     sp_json_object_close(render->out);
 }
 
-void sp_render_server(const struct sp_render *render, const struct sp_server *server) {
+void
+sp_render_server(const struct sp_render *render, const struct sp_server *server)
+{
     char id[SP_UUID_TEXT_SIZE];
     sp_json_object_open(render->out);
     put_uuid(render, "id", &server->id);
@@ -177,11 +205,15 @@ void sp_render_server(const struct sp_render *render, const struct sp_server *se
     sp_json_object_close(render->out);
 }
 
-static const char *text_or_null(const char *text) {
+static const char *
+text_or_null(const char *text)
+{
     return text && *text ? text : NULL;
 }
 
-static void render_bridge_port(const struct sp_render *render, const struct sp_bridge_port_status *port) {
+static void
+render_bridge_port(const struct sp_render *render, const struct sp_bridge_port_status *port)
+{
     static const char *const roles[] = {[SP_ROLE_CLOSED] = "closed", [SP_ROLE_SERVER] = "server", [SP_ROLE_UPLINK] = "uplink"};
     const struct sp_uuid none = {{0}};
     sp_json_object_open(render->out);
@@ -192,7 +224,9 @@ static void render_bridge_port(const struct sp_render *render, const struct sp_b
     sp_json_object_close(render->out);
 }
 
-void sp_render_bridge(const struct sp_render *render, const struct sp_bridge_status *bridge) {
+void
+sp_render_bridge(const struct sp_render *render, const struct sp_bridge_status *bridge)
+{
     char dpid[SP_DPID_TEXT_SIZE];
     sp_json_object_open(render->out);
     put_text(render, "dpid", sp_render_dpid(bridge->dpid, dpid));
@@ -214,10 +248,10 @@ void sp_render_bridge(const struct sp_render *render, const struct sp_bridge_sta
     sp_json_array_close(render->out);
     sp_json_key(render->out, "flows");
     sp_json_object_open(render->out);
-    put_integer(render, "desired", (int64_t)bridge->flows_desired);
-    put_integer(render, "installed", (int64_t)bridge->flows_installed);
+    put_integer(render, "desired", (int64_t) bridge->flows_desired);
+    put_integer(render, "installed", (int64_t) bridge->flows_installed);
     sp_json_object_close(render->out);
-    put_integer(render, "revision", (int64_t)bridge->revision);
+    put_integer(render, "revision", (int64_t) bridge->revision);
     put_text(render, "last_error", text_or_null(bridge->last_error));
     sp_json_object_close(render->out);
 }

@@ -46,11 +46,15 @@ static const struct sp_route routes[] = {
 };
 #define N_ROUTES (sizeof routes / sizeof *routes)
 
-static size_t segment_len(const char *p) {
+static size_t
+segment_len(const char *p)
+{
     return strcspn(p, "/");
 }
 
-static bool path_fits(const char *pattern, const char *path) {
+static bool
+path_fits(const char *pattern, const char *path)
+{
     while (*pattern == '/' && *path == '/') {
         pattern++;
         path++;
@@ -66,7 +70,9 @@ static bool path_fits(const char *pattern, const char *path) {
 }
 
 /* A name of the path that only a change which creates the object may bring along. */
-static int refuse_name(struct sp_call *call, const char *field, const char *message) {
+static int
+refuse_name(struct sp_call *call, const char *field, const char *message)
+{
     if (strcmp(call->route->method, "PUT")) {
         return SP_E_MISSING;
     }
@@ -75,7 +81,9 @@ static int refuse_name(struct sp_call *call, const char *field, const char *mess
 }
 
 /* Takes the path's segment 'text' for what 'name' of the pattern stands for. */
-static int take_segment(struct sp_call *call, const char *name, size_t name_len, const char *text) {
+static int
+take_segment(struct sp_call *call, const char *name, size_t name_len, const char *text)
+{
     if (!strncmp(name, "{region}", name_len)) {
         call->region = text;
         return sp_decode_is_region_name(text) ? 0 : refuse_name(call, "name", "must be 1 to 64 of A-Z a-z 0-9 . _ -");
@@ -87,7 +95,9 @@ static int take_segment(struct sp_call *call, const char *name, size_t name_len,
 }
 
 /* Fills in what the path names. */
-static int take_path(struct sp_call *call) {
+static int
+take_path(struct sp_call *call)
+{
     const char *pattern = call->route->pattern, *path = sp_http_path(call->request);
     int result = 0;
     while (*pattern) {
@@ -108,7 +118,9 @@ static int take_path(struct sp_call *call) {
     return result;
 }
 
-int sp_route_find(struct sp_call *call) {
+int
+sp_route_find(struct sp_call *call)
+{
     const char *method = sp_http_method(call->request), *path = sp_http_path(call->request);
     bool is_known = false;
     method = strcmp(method, "HEAD") ? method : "GET";
@@ -125,7 +137,9 @@ int sp_route_find(struct sp_call *call) {
     return is_known ? SP_E_EXISTS : SP_E_MISSING;
 }
 
-void sp_route_allow(const struct sp_call *call, char *out) {
+void
+sp_route_allow(const struct sp_call *call, char *out)
+{
     *out = '\0';
     for (size_t i = 0; i < N_ROUTES; i++) {
         if (path_fits(routes[i].pattern, sp_http_path(call->request))) {

@@ -19,7 +19,9 @@ struct sp_tokens {
 static const char token_characters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=";
 
 /* Reads the whole file into '*ret', NUL-terminated. */
-static int read_file(const char *path, char **ret, char *why, size_t why_size) {
+static int
+read_file(const char *path, char **ret, char *why, size_t why_size)
+{
     FILE *file = fopen(path, "re");
     if (!file) {
         int error = errno;
@@ -45,7 +47,9 @@ static int read_file(const char *path, char **ret, char *why, size_t why_size) {
 }
 
 /* Cuts 'text' into lines; a token is what is left of a line without the blanks around it. */
-static int split(struct sp_tokens *tokens, const char *path, char *why, size_t why_size) {
+static int
+split(struct sp_tokens *tokens, const char *path, char *why, size_t why_size)
+{
     size_t n_lines = 1;
     for (const char *p = tokens->text; *p; p++) {
         n_lines += *p == '\n';
@@ -75,7 +79,9 @@ static int split(struct sp_tokens *tokens, const char *path, char *why, size_t w
     return 0;
 }
 
-int sp_tokens_load(const char *path, struct sp_tokens **ret, char *why, size_t why_size) {
+int
+sp_tokens_load(const char *path, struct sp_tokens **ret, char *why, size_t why_size)
+{
     struct sp_tokens *tokens = calloc(1, sizeof *tokens);
     if (!tokens) {
         snprintf(why, why_size, "token file %s: %s", path, strerror(ENOMEM));
@@ -91,7 +97,9 @@ int sp_tokens_load(const char *path, struct sp_tokens **ret, char *why, size_t w
     return 0;
 }
 
-void sp_tokens_free(struct sp_tokens *tokens) {
+void
+sp_tokens_free(struct sp_tokens *tokens)
+{
     if (tokens) {
         if (tokens->text) {
             explicit_bzero(tokens->text, strlen(tokens->text));
@@ -103,16 +111,20 @@ void sp_tokens_free(struct sp_tokens *tokens) {
 }
 
 /* Looks at every byte of 'given', whatever the outcome. */
-static bool equal(const char *token, const char *given, size_t given_len) {
+static bool
+equal(const char *token, const char *given, size_t given_len)
+{
     size_t len = strlen(token);
     unsigned differ = len != given_len;
     for (size_t i = 0; i < given_len; i++) {
-        differ |= (unsigned char)given[i] ^ (unsigned char)token[i < len ? i : len];
+        differ |= (unsigned char) given[i] ^ (unsigned char) token[i < len ? i : len];
     }
     return !differ;
 }
 
-bool sp_tokens_allow(const struct sp_tokens *tokens, const char *authorization) {
+bool
+sp_tokens_allow(const struct sp_tokens *tokens, const char *authorization)
+{
     if (!authorization || strncasecmp(authorization, "Bearer ", 7)) {
         return false;
     }

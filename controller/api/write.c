@@ -5,7 +5,9 @@
 #include "controller/api/call.h"
 
 /* Whether one of the entity tags in 'list' is 'etag'; a weak one never is.  Source: RFC 9110 section 8.8.3.2. */
-static bool lists_etag(const char *list, const char *etag) {
+static bool
+lists_etag(const char *list, const char *etag)
+{
     size_t len = strlen(etag);
     for (const char *p = list; *p;) {
         p += strspn(p, " \t,");
@@ -20,7 +22,7 @@ static bool lists_etag(const char *list, const char *etag) {
         if (!end) {
             return false;
         }
-        if (!is_weak && (size_t)(end + 1 - p) == len && !strncmp(p, etag, len)) {
+        if (!is_weak && (size_t) (end + 1 - p) == len && !strncmp(p, etag, len)) {
             return true;
         }
         p = end + 1;
@@ -29,7 +31,9 @@ static bool lists_etag(const char *list, const char *etag) {
 }
 
 /* Judges If-Match against the state that the change will meet.  Source: RFC 9110 section 13.1.1. */
-static int check_match(const struct sp_call *call) {
+static int
+check_match(const struct sp_call *call)
+{
     const char *list = sp_http_header(call->request, "If-Match");
     if (!list || !strcmp(list + strspn(list, " \t"), "*")) {
         return 0;
@@ -40,7 +44,9 @@ static int check_match(const struct sp_call *call) {
     return group && lists_etag(list, sp_call_etag(group, etag)) ? 0 : SP_E_STALE;
 }
 
-static int stage(void *aux, struct sp_batch *batch) {
+static int
+stage(void *aux, struct sp_batch *batch)
+{
     struct sp_call *call = aux;
     const struct sp_operation *operation = call->route->operation;
     int r = operation->merges ? operation->decode(call) : 0;
@@ -54,7 +60,9 @@ static int stage(void *aux, struct sp_batch *batch) {
     return r ? r : operation->stage(call, batch);
 }
 
-static void answer(struct sp_call *call, const struct sp_outcome *outcome) {
+static void
+answer(struct sp_call *call, const struct sp_outcome *outcome)
+{
     const struct sp_operation *operation = call->route->operation;
     struct sp_http_field fields[SP_CALL_FIELDS_MAX];
     size_t n = 0;
@@ -83,7 +91,9 @@ static void answer(struct sp_call *call, const struct sp_outcome *outcome) {
     sp_call_json(call, !outcome->applied ? 202 : call->created ? 201 : 200, render.out, fields, n);
 }
 
-static void done(void *aux, const struct sp_outcome *outcome) {
+static void
+done(void *aux, const struct sp_outcome *outcome)
+{
     struct sp_call *call = aux;
     if (outcome->error) {
         char detail[300];
@@ -101,7 +111,9 @@ static void done(void *aux, const struct sp_outcome *outcome) {
     answer(call, outcome);
 }
 
-void sp_write_run(struct sp_call *call) {
+void
+sp_write_run(struct sp_call *call)
+{
     const struct sp_operation *operation = call->route->operation;
     int r = operation->decode(call);
     if (r) {

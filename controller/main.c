@@ -1,0 +1,288 @@
+/* sallyportd: puts the parts together, and takes them apart.
+ *
+ * Start: options -> store loaded (nothing listens before) -> engine -> HTTP listeners -> OpenFlow -> ready.  A failure on the
+ * way is one line on stderr and exit status 2, and no switch has been spoken to.
+ * Stop, by SIGTERM or SIGINT: requests are answered 503 -> the engine ends what is under way -> listeners close -> the loop
+ * is empty.  A second signal ends the process at once; what was answered is durable anyway. */
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "controller/api/api.h"
+#include "controller/config.h"
+#include "controller/engine.h"
+#include "controller/http/http.h"
+#include "controller/io/transport.h"
+#include "controller/store/sqlite.h"
+
+#define WHY_SIZE 512
+#define EXIT_USAGE 2
+
+struct daemon {
+    uv_loop_t loop;
+    uv_signal_t signals[2]; /* SIGTERM, SIGINT. */
+    size_t n_signals;
+    struct sp_tokens *tokens; /* Until the interface has them. */
+    struct sp_engine *engine;
+    struct sp_api *api;
+    struct sp_http_server **https;
+    size_t n_https;
+    bool is_stopping;
+};
+
+/* Tells the service manager, if there is one.  Source: sd_notify(3), "Notes". */
+static void
+notify(const char *state)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (!path || (*path != '/' && *path != '@') || strlen(path) >= sizeof address.sun_path) {
+        return;
+    }
+    memcpy(address.sun_path, path, strlen(path));
+    if (*path == '@') {
+        address.sun_path[0] = '\0';
+    }
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    socklen_t size = (socklen_t) (offsetof(struct sockaddr_un, sun_path) + strlen(path));
+    if (fd < 0 || sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *) &address, size) < 0) {
+        sp_log(SP_LOG_WARNING, "main", "cannot tell the service manager: %s", strerror(errno));
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+/* Stopping. */
+
+static void
+http_closed(void *aux)
+{
+}
+
+static void
+engine_stopped(void *aux)
+{
+    struct daemon *daemon = aux;
+    daemon->engine = NULL;
+    for (size_t i = 0; i < daemon->n_https; i++) {
+        sp_http_close(daemon->https[i], http_closed, NULL);
+    }
+    daemon->n_https = 0;
+}
+
+static void
+stop(struct daemon *daemon)
+{
+    if (daemon->is_stopping) {
+        return;
+    }
+    daemon->is_stopping = true;
+    for (size_t i = 0; i < daemon->n_signals; i++) {
+        uv_close((uv_handle_t *) &daemon->signals[i], NULL);
+    }
+    if (daemon->api) {
+        sp_api_stop(daemon->api);
+    }
+    if (daemon->engine) {
+        sp_engine_stop(daemon->engine, engine_stopped, daemon);
+    } else {
+        engine_stopped(daemon);
+    }
+}
+
+static void
+on_signal(uv_signal_t *handle, int number)
+{
+    sp_log(SP_LOG_INFO, "main", "stopping: %s; flows stay in the switches", strsignal(number));
+    notify("STOPPING=1");
+    stop(handle->data);
+}
+
+static int
+catch_signals(struct daemon *daemon, char *why, size_t why_size)
+{
+    static const int numbers[] = {SIGTERM, SIGINT};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        int r = uv_signal_init(&daemon->loop, &daemon->signals[i]);
+        if (!r) {
+            daemon->signals[i].data = daemon;
+            daemon->n_signals++;
+            r = uv_signal_start(&daemon->signals[i], on_signal, numbers[i]);
+        }
+        if (r) {
+            snprintf(why, why_size, "cannot catch signals: %s", uv_strerror(r));
+            return -EIO;
+        }
+    }
+    return 0;
+}
+
+/* Starting. */
+
+struct loading {
+    struct sp_model *model;
+    char why[WHY_SIZE];
+};
+
+static int
+receive(void *aux, struct sp_object object)
+{
+    struct loading *loading = aux;
+    return sp_model_load(loading->model, object, loading->why, sizeof loading->why);
+}
+
+/* Loads the store and makes the engine, which takes both over. */
+static int
+load(struct daemon *daemon, const char *path, char *why, size_t why_size)
+{
+    struct loading loading = {.model = sp_model_new()};
+    struct sp_counters counters;
+    struct sp_store *store = NULL;
+    int r = loading.model ? 0 : -ENOMEM;
+    if (!r) {
+        r = sp_sqlite_open(&daemon->loop, path, receive, &loading, &counters, &store, why, why_size);
+    }
+    if (!r) {
+        r = sp_model_load_done(loading.model, &counters, loading.why, sizeof loading.why);
+    }
+    if (!r) {
+        daemon->engine = sp_engine_new(&daemon->loop, store, loading.model);
+        r = daemon->engine ? 0 : -ENOMEM;
+    }
+    if (!r) {
+        return 0;
+    }
+    if (*loading.why) {
+        snprintf(why, why_size, "%.200s: %.300s", path, loading.why);
+    } else if (r == -ENOMEM) {
+        snprintf(why, why_size, "%s: %s", path, strerror(ENOMEM));
+    }
+    if (store) {
+        store->ops->close(store);
+    }
+    sp_model_free(loading.model);
+    return r;
+}
+
+static int
+open_http(struct daemon *daemon, const struct sp_config_list *addresses, char *why, size_t why_size)
+{
+    daemon->https = calloc(addresses->n, sizeof *daemon->https);
+    if (!daemon->https) {
+        snprintf(why, why_size, "%s", strerror(ENOMEM));
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < addresses->n; i++) {
+        char problem[WHY_SIZE];
+        int r = sp_http_open(&daemon->loop, addresses->items[i], sp_api_handle, daemon->api, &daemon->https[i], problem,
+                             sizeof problem);
+        if (r) {
+            snprintf(why, why_size, "--http: %.120s: %.360s", addresses->items[i], problem);
+            return r;
+        }
+        daemon->n_https++;
+        uint16_t port = sp_http_port(daemon->https[i]);
+        sp_log(SP_LOG_INFO, "main", port ? "http on %s (port %u)" : "http on %s", addresses->items[i], port);
+    }
+    return 0;
+}
+
+static int
+open_openflow(struct daemon *daemon, const struct sp_config_list *methods, char *why, size_t why_size)
+{
+    for (size_t i = 0; i < methods->n; i++) {
+        const char *method = methods->items[i];
+        if (sp_method_is_exposed(method)) {
+            sp_log(SP_LOG_WARNING, "main", "%s: OpenFlow authenticates nobody: let only the hosts of your bridges reach it",
+                   method);
+        }
+        char problem[WHY_SIZE];
+        int r = sp_engine_open(daemon->engine, method, problem, sizeof problem);
+        if (r) {
+            snprintf(why, why_size, "--openflow: %.120s: %.360s", method, problem);
+            return r;
+        }
+        sp_log(SP_LOG_INFO, "main", "openflow by %s", method);
+    }
+    return 0;
+}
+
+static int
+start(struct daemon *daemon, const struct sp_config *config, char *why, size_t why_size)
+{
+    int r = config->token_file ? sp_tokens_load(config->token_file, &daemon->tokens, why, why_size) : 0;
+    r = r ? r : load(daemon, config->db_path, why, why_size);
+    if (r) {
+        return r;
+    }
+    daemon->api = sp_api_new(daemon->engine, daemon->tokens);
+    if (!daemon->api) {
+        snprintf(why, why_size, "%s", strerror(ENOMEM));
+        return -ENOMEM;
+    }
+    daemon->tokens = NULL;
+    r = catch_signals(daemon, why, why_size);
+    r = r ? r : open_http(daemon, &config->http, why, why_size);
+    r = r ? r : open_openflow(daemon, &config->openflow, why, why_size);
+    return r;
+}
+
+/* Runs until a signal.  Returns the exit status. */
+static int
+run(const struct sp_config *config)
+{
+    struct daemon daemon = {0};
+    char why[WHY_SIZE] = "";
+    int r = uv_loop_init(&daemon.loop);
+    if (r) {
+        fprintf(stderr, "sallyportd: %s\n", uv_strerror(r));
+        return EXIT_USAGE;
+    }
+    r = start(&daemon, config, why, sizeof why);
+    if (r) {
+        fprintf(stderr, "sallyportd: %s\n", why);
+        stop(&daemon);
+    } else {
+        sp_api_ready(daemon.api);
+        sp_log(SP_LOG_INFO, "main", "sallyportd %s is ready", SP_VERSION);
+        notify("READY=1");
+    }
+    uv_run(&daemon.loop, UV_RUN_DEFAULT);
+    sp_api_free(daemon.api);
+    sp_tokens_free(daemon.tokens);
+    free(daemon.https);
+    if (uv_loop_close(&daemon.loop)) {
+        sp_log(SP_LOG_ERROR, "main", "something was left open at the end");
+    }
+    return r ? EXIT_USAGE : EXIT_SUCCESS;
+}
+
+int
+main(int argc, char *argv[])
+{
+    struct sp_config config;
+    enum sp_config_wish wish;
+    char why[WHY_SIZE];
+    if (sp_config_read(argc, argv, &config, &wish, why, sizeof why)) {
+        fprintf(stderr, "sallyportd: %s\n", why);
+        return EXIT_USAGE;
+    }
+    if (wish != SP_CONFIG_RUN) {
+        fputs(wish == SP_CONFIG_HELP ? sp_config_help() : "sallyportd " SP_VERSION "\n", stdout);
+        return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
+    }
+    sp_log_set_level(config.log_level);
+    signal(SIGPIPE, SIG_IGN);
+    int status = run(&config);
+    sp_config_clear(&config);
+    return status;
+}
