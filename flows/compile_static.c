@@ -469,7 +469,8 @@ static void guard(struct sp_emit *e)
     for (unsigned i = 0; i < 2; i++) {
         sp_flow_match_exact(sp_emit_begin(e, SP_T_GUARD, 100), SP_F_ETH_TYPE, i ? SP_ETH_IPV6 : SP_ETH_IPV4);
         load_stage(&e->build, 0);
-        sp_emit_goto(e, SP_T_RULE_SET);
+        sp_flow_resubmit(&e->build, SP_T_RULE_SET); /* Lies before this table. */
+        sp_emit_end(e);
     }
     sp_flow_output_reg(sp_emit_begin(e, SP_T_DELIVERED, 100), SP_R_OUT);
     sp_emit_end(e);
