@@ -171,7 +171,7 @@ admit(struct sp_call *call)
         return false;
     }
     check_query(call);
-    if (call->problems.n) {
+    if (call->problems.n || call->problems.n_lost) {
         sp_call_refuse(call, 422, NULL);
         return false;
     }

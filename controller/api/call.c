@@ -144,9 +144,6 @@ put_errors(struct sp_json_write *out, const struct sp_problems *problems)
     sp_json_key(out, "errors");
     sp_json_array_open(out);
     for (size_t i = 0; i < problems->n; i++) {
-        if (!problems->problems || !problems->problems[i].field || !problems->problems[i].message) {
-            continue; /* Memory was short when it was found. */
-        }
         sp_json_object_open(out);
         put_text(out, "field", problems->problems[i].field);
         put_text(out, "message", problems->problems[i].message);
@@ -179,9 +176,9 @@ describe(const struct sp_problems *problems, const char *detail, char *out, size
     if (problems->detail || detail) {
         return problems->detail ? problems->detail : detail;
     }
-    if (problems->n == 1 && problems->problems && problems->problems[0].field && problems->problems[0].message) {
+    if (problems->n == 1) {
         const struct sp_problem *problem = &problems->problems[0];
-        snprintf(out, size, "%s%s%s.", *problem->field ? problem->field : "The body", " ", problem->message);
+        snprintf(out, size, "%s %s.", *problem->field ? problem->field : "The body", problem->message);
         return out;
     }
     snprintf(out, size, "%zu values are wrong.", problems->n);

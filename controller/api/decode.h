@@ -25,6 +25,9 @@ struct sp_decode {
 
 /* All return 0, SP_E_INVALID with at least one problem, or -ENOMEM. */
 
+/* What the problems so far come to. */
+int sp_decode_result(const struct sp_decode *) SP_MUST_USE;
+
 /* A body without fields; 'body' may be NULL. */
 int sp_decode_nothing(const struct sp_decode *, const struct sp_json *body) SP_MUST_USE;
 

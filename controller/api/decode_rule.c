@@ -222,8 +222,8 @@ sp_decode_rule(const struct sp_decode *decode, const struct sp_json *value, cons
     if (protocol_known) {
         check_family(&reader, &meaning);
     }
-    if (decode->problems->n > n_before) {
-        return SP_E_INVALID;
+    if (decode->problems->n_lost || decode->problems->n > n_before) {
+        return decode->problems->n_lost ? -ENOMEM : SP_E_INVALID;
     }
     char prefix[SP_READER_PATH_SIZE] = "";
     if (*path) {
@@ -275,7 +275,7 @@ sp_decode_rules(const struct sp_decode *decode, const struct sp_json *body, cons
     sp_reader_open(&reader, body, "", &fields, decode->problems);
     sp_reader_require(&reader, "rules");
     int r = decode_list(decode, &reader, region, ret_rules, ret_n);
-    return r < 0 ? r : decode->problems->n ? SP_E_INVALID : 0;
+    return r < 0 ? r : sp_decode_result(decode);
 }
 
 static const char *const group_fixed[] = {"id", "servers", "revision", "created_at", "updated_at", NULL};
@@ -309,8 +309,9 @@ sp_decode_group(const struct sp_decode *decode, const struct sp_json *body, stru
     }
     struct sp_rule_input *rules = NULL;
     int r = decode_list(decode, &reader, input.region, &rules, &input.n_rules);
-    if (r < 0 || decode->problems->n) {
-        return r < 0 ? r : SP_E_INVALID;
+    r = r < 0 ? r : sp_decode_result(decode);
+    if (r) {
+        return r;
     }
     input.rules = rules;
     *ret = input;
@@ -335,8 +336,9 @@ sp_decode_group_patch(const struct sp_decode *decode, const struct sp_json *body
     if (sp_reader_has(&reader, "rules")) {
         sp_reader_problem(&reader, "rules", "is changed by the calls on /v1/security-groups/{id}/rules");
     }
-    if (decode->problems->n) {
-        return SP_E_INVALID;
+    int r = sp_decode_result(decode);
+    if (r) {
+        return r;
     }
     *ret = patch;
     return 0;

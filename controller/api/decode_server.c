@@ -10,12 +10,18 @@ static const enum sp_server_kind kind_values[] = {SP_SERVER_VPS, SP_SERVER_BAREM
 static const char *const none[] = {NULL};
 
 int
+sp_decode_result(const struct sp_decode *decode)
+{
+    return decode->problems->n_lost ? -ENOMEM : decode->problems->n ? SP_E_INVALID : 0;
+}
+
+int
 sp_decode_nothing(const struct sp_decode *decode, const struct sp_json *body)
 {
     static const struct sp_reader_fields fields = {none, none};
     struct sp_reader reader;
     sp_reader_open(&reader, body, "", &fields, decode->problems);
-    return decode->problems->n ? SP_E_INVALID : 0;
+    return sp_decode_result(decode);
 }
 
 int
@@ -91,7 +97,7 @@ sp_decode_uplinks(const struct sp_decode *decode, const struct sp_json *body, bo
             (*ret_names)[(*ret_n)++] = item->string;
         }
     }
-    return decode->problems->n ? SP_E_INVALID : 0;
+    return sp_decode_result(decode);
 }
 
 /* The ids in the array 'security_groups', each once. */
@@ -376,8 +382,9 @@ sp_decode_server(const struct sp_decode *decode, const struct sp_json *body, str
     bool has_ports;
     int r = read_groups(decode, &reader, input.region, &input.has_groups, &input.groups, &input.n_groups);
     r = r ? r : read_ports(decode, &reader, NULL, &has_ports, &input.ports, &input.n_ports);
-    if (r || decode->problems->n) {
-        return r ? r : SP_E_INVALID;
+    r = r ? r : sp_decode_result(decode);
+    if (r) {
+        return r;
     }
     *ret = input;
     return 0;
@@ -400,8 +407,9 @@ sp_decode_server_patch(const struct sp_decode *decode, const struct sp_json *bod
     }
     int r = read_groups(decode, &reader, base->region, &patch.has_groups, &patch.groups, &patch.n_groups);
     r = r ? r : read_ports(decode, &reader, base, &patch.has_ports, &patch.ports, &patch.n_ports);
-    if (r || decode->problems->n) {
-        return r ? r : SP_E_INVALID;
+    r = r ? r : sp_decode_result(decode);
+    if (r) {
+        return r;
     }
     *ret = patch;
     return 0;
@@ -418,8 +426,9 @@ sp_decode_server_groups(const struct sp_decode *decode, const struct sp_json *bo
     sp_reader_open(&reader, body, "", &fields, decode->problems);
     sp_reader_require(&reader, "security_groups");
     int r = read_groups(decode, &reader, region, &patch.has_groups, &patch.groups, &patch.n_groups);
-    if (r || decode->problems->n) {
-        return r ? r : SP_E_INVALID;
+    r = r ? r : sp_decode_result(decode);
+    if (r) {
+        return r;
     }
     *ret = patch;
     return 0;

@@ -126,7 +126,7 @@ is_valid(struct sp_call *call, struct question *question)
         sp_reader_problem(&reader, "remote_ip",
                           p == SP_PROTOCOL_ICMP ? "must be an IPv4 address for icmp" : "must be an IPv6 address for icmpv6");
     }
-    return !call->problems.n;
+    return !call->problems.n && !call->problems.n_lost;
 }
 
 static int
