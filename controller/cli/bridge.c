@@ -10,7 +10,9 @@
 static int print_bridge(struct sp_cli *, const struct sp_json *bridge);
 static int print_ports(struct sp_cli *, const struct sp_json *bridge);
 
-int sp_show_bridges(const struct sp_json *answer, unsigned indent) {
+int
+sp_show_bridges(const struct sp_json *answer, unsigned indent)
+{
     static const char *const titles[] = {"DPID", "NAME", "CONNECTED", "PEER", "UPLINKS", "FLOWS", "REVISION", "LAST ERROR"};
     struct sp_columns *columns = sp_columns_new(titles, sizeof titles / sizeof titles[0]);
     for (size_t i = 0; i < sp_answer_count(answer, "bridges"); i++) {
@@ -35,7 +37,9 @@ int sp_show_bridges(const struct sp_json *answer, unsigned indent) {
     return status;
 }
 
-int sp_cli_bridge_list(struct sp_cli *cli) {
+int
+sp_cli_bridge_list(struct sp_cli *cli)
+{
     struct sp_reply reply = {0};
     int status = sp_call_get(cli, sp_path_format("/v1/bridges"), &reply);
     if (status == SP_EXIT_DONE && cli->json) {
@@ -49,7 +53,9 @@ int sp_cli_bridge_list(struct sp_cli *cli) {
     return status;
 }
 
-int sp_cli_bridge_show(struct sp_cli *cli) {
+int
+sp_cli_bridge_show(struct sp_cli *cli)
+{
     struct sp_reply reply = {0};
     int status = sp_call_get(cli, sp_path_format("/v1/bridges/%s", sp_cli_arg(cli, 0)), &reply);
     if (status == SP_EXIT_DONE) {
@@ -59,7 +65,9 @@ int sp_cli_bridge_show(struct sp_cli *cli) {
     return status;
 }
 
-int sp_cli_bridge_set(struct sp_cli *cli) {
+int
+sp_cli_bridge_set(struct sp_cli *cli)
+{
     bool has_uplinks = sp_cli_has(cli, SP_OPTION_UPLINK);
     if (has_uplinks == sp_cli_has(cli, SP_OPTION_NO_UPLINKS)) {
         return sp_cli_usage(cli->command, "either --uplink, once for each, or --no-uplinks");
@@ -81,9 +89,10 @@ int sp_cli_bridge_set(struct sp_cli *cli) {
     int status = sp_call(cli, "PUT", sp_path_format("/v1/bridges/%s", sp_cli_arg(cli, 0)), json, &reply);
     if (status == SP_EXIT_DONE) {
         char *uplinks = sp_answer_join(reply.json, "uplinks");
-        status = sp_call_report(cli, &reply, "%s bridge %s%s%s%s", reply.status == 201 ? "Adopted" : "Set",
-                                sp_answer_text(reply.json, "dpid"), sp_answer_bool(reply.json, "connected") ? "" : " (not connected now)",
-                                has_uplinks ? " with the uplinks " : " without uplinks", has_uplinks && uplinks ? uplinks : "");
+        status = sp_call_report(
+            cli, &reply, "%s bridge %s%s%s%s", reply.status == 201 ? "Adopted" : "Set", sp_answer_text(reply.json, "dpid"),
+            sp_answer_bool(reply.json, "connected") ? "" : " (not connected now)",
+            has_uplinks ? " with the uplinks " : " without uplinks", has_uplinks && uplinks ? uplinks : "");
         free(uplinks);
         sp_reply_clear(&reply);
     }
@@ -91,7 +100,9 @@ int sp_cli_bridge_set(struct sp_cli *cli) {
     return status;
 }
 
-int sp_cli_bridge_delete(struct sp_cli *cli) {
+int
+sp_cli_bridge_delete(struct sp_cli *cli)
+{
     const char *dpid = sp_cli_arg(cli, 0);
     struct sp_reply reply = {0};
     int status = sp_call(cli, "DELETE", sp_path_format("/v1/bridges/%s", dpid), NULL, &reply);
@@ -102,7 +113,9 @@ int sp_cli_bridge_delete(struct sp_cli *cli) {
     return status;
 }
 
-static int print_bridge(struct sp_cli *cli, const struct sp_json *bridge) {
+static int
+print_bridge(struct sp_cli *cli, const struct sp_json *bridge)
+{
     const struct sp_json *flows = sp_answer_object(bridge, "flows");
     const char *error = sp_answer_text(bridge, "last_error");
     char *uplinks = sp_answer_join(bridge, "uplinks");
@@ -127,7 +140,9 @@ static int print_bridge(struct sp_cli *cli, const struct sp_json *bridge) {
     return print_ports(cli, bridge);
 }
 
-static int print_ports(struct sp_cli *cli, const struct sp_json *bridge) {
+static int
+print_ports(struct sp_cli *cli, const struct sp_json *bridge)
+{
     static const char *const titles[] = {"OFPORT", "NAME", "ROLE", "SERVER"};
     struct sp_reply servers = {0};
     int status = sp_call_get(cli, sp_path_format("/v1/servers"), &servers);

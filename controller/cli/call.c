@@ -16,9 +16,11 @@
 static int add_wait(struct sp_cli *, char **path, unsigned *ret_wait_s);
 static int judge(struct sp_cli *, const struct sp_reply *);
 static void print_problem(const struct sp_reply *);
-static void print_unconfirmed(struct sp_cli *, uint64_t revision, FILE *);
+static void print_unconfirmed(struct sp_cli *, FILE *);
 
-int sp_call(struct sp_cli *cli, const char *method, char *path, struct sp_json_write *body, struct sp_reply *reply) {
+int
+sp_call(struct sp_cli *cli, const char *method, char *path, struct sp_json_write *body, struct sp_reply *reply)
+{
     const char *text = NULL;
     size_t size = 0;
     unsigned wait_s = 0;
@@ -49,11 +51,15 @@ int sp_call(struct sp_cli *cli, const char *method, char *path, struct sp_json_w
     return status;
 }
 
-int sp_call_get(struct sp_cli *cli, char *path, struct sp_reply *reply) {
+int
+sp_call_get(struct sp_cli *cli, char *path, struct sp_reply *reply)
+{
     return sp_call(cli, "GET", path, NULL, reply);
 }
 
-int sp_call_report(struct sp_cli *cli, const struct sp_reply *reply, const char *format, ...) {
+int
+sp_call_report(struct sp_cli *cli, const struct sp_reply *reply, const char *format, ...)
+{
     FILE *stream = cli->json ? stderr : stdout;
     if (cli->json) {
         sp_call_print(reply);
@@ -72,14 +78,16 @@ int sp_call_report(struct sp_cli *cli, const struct sp_reply *reply, const char 
     }
     if (reply->status == 202 || (reply->has_revision && !reply->applied)) {
         fprintf(stream, "saved (revision %llu), not yet confirmed by", (unsigned long long) reply->revision);
-        print_unconfirmed(cli, reply->revision, stream);
+        print_unconfirmed(cli, stream);
     } else if (!cli->json) {
         printf("in force on every connected bridge (revision %llu).\n", (unsigned long long) reply->revision);
     }
     return SP_EXIT_DONE;
 }
 
-int sp_call_print(const struct sp_reply *reply) {
+int
+sp_call_print(const struct sp_reply *reply)
+{
     if (reply->size) {
         fwrite(reply->body, 1, reply->size, stdout);
         if (reply->body[reply->size - 1] != '\n') {
@@ -89,12 +97,16 @@ int sp_call_print(const struct sp_reply *reply) {
     return SP_EXIT_DONE;
 }
 
-int sp_call_no_memory(void) {
+int
+sp_call_no_memory(void)
+{
     return sp_cli_fail("%s", strerror(ENOMEM));
 }
 
 /* The number itself is the controller's to judge. */
-static int add_wait(struct sp_cli *cli, char **path, unsigned *ret_wait_s) {
+static int
+add_wait(struct sp_cli *cli, char **path, unsigned *ret_wait_s)
+{
     const char *wait = sp_cli_value(cli, SP_OPTION_WAIT, 0);
     *ret_wait_s = WAIT_DEFAULT_S;
     if (wait) {
@@ -109,7 +121,9 @@ static int add_wait(struct sp_cli *cli, char **path, unsigned *ret_wait_s) {
 }
 
 /* Tells by the HTTP status whether the command may go on. */
-static int judge(struct sp_cli *cli, const struct sp_reply *reply) {
+static int
+judge(struct sp_cli *cli, const struct sp_reply *reply)
+{
     if (reply->status >= 200 && reply->status < 300) {
         if (reply->json || !reply->size) {
             return SP_EXIT_DONE;
@@ -128,7 +142,9 @@ static int judge(struct sp_cli *cli, const struct sp_reply *reply) {
 }
 
 /* Source: RFC 9457. */
-static void print_problem(const struct sp_reply *reply) {
+static void
+print_problem(const struct sp_reply *reply)
+{
     const char *title = sp_answer_text(reply->json, "title");
     const char *detail = sp_answer_text(reply->json, "detail");
     fprintf(stderr, "sallyport: ");
@@ -163,63 +179,75 @@ static void print_problem(const struct sp_reply *reply) {
     }
 }
 
-/* Names the connected bridges that stand behind 'revision'; without them (they are gone again, or have caught up) what is known. */
-static void print_unconfirmed(struct sp_cli *cli, uint64_t revision, FILE *stream) {
+/* Names the bridges that are behind; without one (they have gone, or caught up by now) what is known. */
+static void
+print_unconfirmed(struct sp_cli *cli, FILE *stream)
+{
     struct sp_reply reply = {0};
     char why[512];
     size_t n = 0;
     if (!sp_client_call(cli->client, "GET", "/v1/status", NULL, 0, ANSWER_S, &reply, why, sizeof why)) {
-        for (size_t i = 0; i < sp_answer_count(reply.json, "bridges"); i++) {
-            const struct sp_json *bridge = sp_answer_item(reply.json, "bridges", i);
-            if (sp_answer_bool(bridge, "connected") && (uint64_t) sp_answer_number(bridge, "revision") < revision) {
-                fprintf(stream, "%s %s", n++ ? "," : ":", sp_answer_text(bridge, "dpid"));
-                if (*sp_answer_text(bridge, "name")) {
-                    fprintf(stream, " (");
-                    sp_text_print(stream, sp_answer_text(bridge, "name"));
-                    fprintf(stream, ")");
-                }
-            }
+        for (size_t i = 0; i < sp_answer_count(reply.json, "pending"); i++) {
+            const struct sp_json *dpid = sp_answer_item(reply.json, "pending", i);
+            fprintf(stream, "%s ", n++ ? "," : ":");
+            sp_text_print(stream, dpid->type == SP_JSON_STRING ? dpid->string : "");
         }
     }
     sp_reply_clear(&reply);
     fprintf(stream, "%s.\n", n ? "" : " every bridge");
 }
 
-static const struct sp_json *member(const struct sp_json *object, const char *key, enum sp_json_type type) {
+static const struct sp_json *
+member(const struct sp_json *object, const char *key, enum sp_json_type type)
+{
     const struct sp_json *value = object && object->type == SP_JSON_OBJECT ? sp_json_get(object, key) : NULL;
     return value && value->type == type ? value : NULL;
 }
 
-const char *sp_answer_text(const struct sp_json *object, const char *key) {
+const char *
+sp_answer_text(const struct sp_json *object, const char *key)
+{
     const struct sp_json *value = member(object, key, SP_JSON_STRING);
     return value ? value->string : "";
 }
 
-int64_t sp_answer_number(const struct sp_json *object, const char *key) {
+int64_t
+sp_answer_number(const struct sp_json *object, const char *key)
+{
     const struct sp_json *value = member(object, key, SP_JSON_INTEGER);
     return value ? value->integer : 0;
 }
 
-bool sp_answer_bool(const struct sp_json *object, const char *key) {
+bool
+sp_answer_bool(const struct sp_json *object, const char *key)
+{
     const struct sp_json *value = member(object, key, SP_JSON_BOOL);
     return value && value->boolean;
 }
 
-const struct sp_json *sp_answer_object(const struct sp_json *object, const char *key) {
+const struct sp_json *
+sp_answer_object(const struct sp_json *object, const char *key)
+{
     return member(object, key, SP_JSON_OBJECT);
 }
 
-size_t sp_answer_count(const struct sp_json *object, const char *key) {
+size_t
+sp_answer_count(const struct sp_json *object, const char *key)
+{
     const struct sp_json *value = member(object, key, SP_JSON_ARRAY);
     return value ? value->n : 0;
 }
 
-const struct sp_json *sp_answer_item(const struct sp_json *object, const char *key, size_t index) {
+const struct sp_json *
+sp_answer_item(const struct sp_json *object, const char *key, size_t index)
+{
     const struct sp_json *value = member(object, key, SP_JSON_ARRAY);
     return value && index < value->n ? &value->items[index] : NULL;
 }
 
-const char *sp_answer_name(const struct sp_json *answer, const char *key, const char *id) {
+const char *
+sp_answer_name(const struct sp_json *answer, const char *key, const char *id)
+{
     for (size_t i = 0; i < sp_answer_count(answer, key); i++) {
         const struct sp_json *item = sp_answer_item(answer, key, i);
         if (!strcmp(sp_answer_text(item, "id"), id)) {
@@ -229,7 +257,9 @@ const char *sp_answer_name(const struct sp_json *answer, const char *key, const 
     return id;
 }
 
-char *sp_answer_join(const struct sp_json *object, const char *key) {
+char *
+sp_answer_join(const struct sp_json *object, const char *key)
+{
     char *text = NULL;
     size_t size;
     FILE *stream = open_memstream(&text, &size);

@@ -7,15 +7,16 @@
 #include "controller/cli/client.h"
 #include "controller/json/json.h"
 
-/* Sends a request and takes 'path' over (NULL means no memory).  'body' is borrowed, NULL for none; one that failed is no memory.
- * A change (any method but GET and any path but explain's) carries --wait.  Returns SP_EXIT_DONE with '*reply' filled (the caller
- * clears it); else the exit status, everything said on stderr and nothing to clear. */
-int sp_call(struct sp_cli *, const char *method, char *path, struct sp_json_write *body, struct sp_reply *reply) SP_MUST_USE;
+/* Sends a request and takes 'path' over (NULL means no memory).  'body' is borrowed, NULL for none; one that failed is no
+ * memory. A change (any method but GET and any path but explain's) carries --wait.  Returns SP_EXIT_DONE with '*reply'
+ * filled (the caller clears it); else the exit status, everything said on stderr and nothing to clear. */
+int sp_call(struct sp_cli *, const char *method, char *path, struct sp_json_write *body,
+            struct sp_reply *reply) SP_MUST_USE;
 /* GET 'path', which is taken over. */
 int sp_call_get(struct sp_cli *, char *path, struct sp_reply *reply) SP_MUST_USE;
 
-/* Ends a command that changed something: prints what was done (the format's text, without a final dot) and whether it is in force on
- * the switches, or with --json the answer.  Returns the exit status. */
+/* Ends a command that changed something: prints what was done (the format's text, without a final dot) and whether it is in
+ * force on the switches, or with --json the answer.  Returns the exit status. */
 int sp_call_report(struct sp_cli *, const struct sp_reply *, const char *format, ...) SP_PRINTF(3, 4) SP_MUST_USE;
 /* Prints the answer as it came, for --json.  Returns SP_EXIT_DONE. */
 int sp_call_print(const struct sp_reply *);

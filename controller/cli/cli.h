@@ -1,11 +1,12 @@
 /* The command line: one run of build/bin/sallyport.
  *
- * A table of commands (commands.c) says which nouns, verbs, arguments and options exist; parsing (parse.c), help (help.c) and
- * complaints follow from it.  A command's function builds a request, sends it through client.h, and prints the answer for a
- * person or, with --json, as it came.  Values are judged by the controller alone: here only what cannot be put into a
+ * A table of commands (commands.c) says which nouns, verbs, arguments and options exist; parsing (parse.c), help (help.c)
+ * and complaints follow from it.  A command's function builds a request, sends it through client.h, and prints the answer
+ * for a person or, with --json, as it came.  Values are judged by the controller alone: here only what cannot be put into a
  * request at all is refused, before anything is sent.
  *
- * Place: a program of its own above controller/json and flows/value.c; it knows the HTTP interface and nothing of the daemon. */
+ * Place: a program of its own above controller/json and flows/value.c; it knows the HTTP interface and nothing of the
+ * daemon. */
 
 #ifndef SALLYPORT_CONTROLLER_CLI_CLI_H
 #define SALLYPORT_CONTROLLER_CLI_CLI_H 1
@@ -60,7 +61,7 @@ struct sp_option_info {
     const char *name;    /* Without the two dashes. */
     const char *metavar; /* What stands for its value in help; NULL = takes none. */
     bool is_repeatable;
-    const char *help;    /* One line. */
+    const char *help; /* One line. */
 };
 
 struct sp_cli;
@@ -71,10 +72,10 @@ struct sp_command {
     const char *arguments; /* As in help: "GROUP RULE". */
     unsigned n_args_min;
     unsigned n_args_max;
-    uint64_t options;      /* SP_OPTION_BIT of each that it takes besides the global ones. */
-    uint64_t required;     /* Of those, each that must be given. */
-    const char *summary;   /* One line. */
-    const char *details;   /* Further lines of help, or NULL. */
+    uint64_t options;            /* SP_OPTION_BIT of each that it takes besides the global ones. */
+    uint64_t required;           /* Of those, each that must be given. */
+    const char *summary;         /* One line. */
+    const char *details;         /* Further lines of help, or NULL. */
     int (*run)(struct sp_cli *); /* Returns enum sp_exit. */
 };
 
@@ -93,16 +94,17 @@ struct sp_client;
 /* A parsed command line; everything is borrowed from argv. */
 struct sp_cli {
     const struct sp_command *command;
-    char **args;            /* Arguments after the verb. */
+    char **args; /* Arguments after the verb. */
     size_t n_args;
     struct sp_given *given; /* Options, in their order. */
     size_t n_given;
     struct sp_client *client;
-    bool json;              /* Print answers as they came. */
+    bool json; /* Print answers as they came. */
 };
 
-/* Reads 'argv' into '*cli' (zeroed by the caller; 'given' is allocated and the caller's to free).  Returns -1 if there is a command to
- * run, else the exit status of a run that is over: help or the version was printed to stdout, or a complaint to stderr. */
+/* Reads 'argv' into '*cli' (zeroed by the caller; 'given' is allocated and the caller's to free).  Returns -1 if there is a
+ * command to run, else the exit status of a run that is over: help or the version was printed to stdout, or a complaint to
+ * stderr. */
 int sp_cli_parse(int argc, char **argv, struct sp_cli *cli) SP_MUST_USE;
 
 /* The 'index'th value of 'option', counted from 0; NULL past the end.  Options without a value: see sp_cli_has(). */
@@ -114,7 +116,8 @@ const char *sp_cli_arg(const struct sp_cli *, size_t index);
 
 /* Prints help to stdout: on everything (both NULL), one noun, or one command.  'noun' must be in the table. */
 void sp_cli_help(const char *noun, const struct sp_command *command);
-/* Prints "sallyport: " and the message to stderr, with a pointer to the help of 'command' (may be NULL).  Returns SP_EXIT_USAGE. */
+/* Prints "sallyport: " and the message to stderr, with a pointer to the help of 'command' (may be NULL).  Returns
+ * SP_EXIT_USAGE. */
 int sp_cli_usage(const struct sp_command *command, const char *format, ...) SP_PRINTF(2, 3);
 /* Prints "sallyport: " and the message to stderr, for what is not the user's mistake.  Returns SP_EXIT_REFUSED. */
 int sp_cli_fail(const char *format, ...) SP_PRINTF(1, 2);

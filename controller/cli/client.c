@@ -18,11 +18,14 @@ struct sp_client {
 
 static int read_token(const char *file, char **ret_field, char *why, size_t why_size);
 static struct curl_slist *make_fields(const struct sp_client *, bool has_body);
-static void set_request(struct sp_client *, const char *method, const char *url, const char *body, size_t size, unsigned timeout_s);
+static void set_request(struct sp_client *, const char *method, const char *url, const char *body, size_t size,
+                        unsigned timeout_s);
 static size_t take_body(char *data, size_t size, size_t n, void *aux);
 static size_t take_field(char *data, size_t size, size_t n, void *aux);
 
-int sp_client_new(const char *url, const char *token_file, struct sp_client **ret, char *why, size_t why_size) {
+int
+sp_client_new(const char *url, const char *token_file, struct sp_client **ret, char *why, size_t why_size)
+{
     if (!url) {
         url = SP_CLIENT_URL_DEFAULT;
     }
@@ -55,7 +58,9 @@ int sp_client_new(const char *url, const char *token_file, struct sp_client **re
     return 0;
 }
 
-void sp_client_free(struct sp_client *client) {
+void
+sp_client_free(struct sp_client *client)
+{
     if (client) {
         curl_easy_cleanup(client->curl);
         free(client->url);
@@ -65,12 +70,16 @@ void sp_client_free(struct sp_client *client) {
     }
 }
 
-const char *sp_client_url(const struct sp_client *client) {
+const char *
+sp_client_url(const struct sp_client *client)
+{
     return client->url;
 }
 
-int sp_client_call(struct sp_client *client, const char *method, const char *path, const char *body, size_t size, unsigned timeout_s,
-                   struct sp_reply *reply, char *why, size_t why_size) {
+int
+sp_client_call(struct sp_client *client, const char *method, const char *path, const char *body, size_t size,
+               unsigned timeout_s, struct sp_reply *reply, char *why, size_t why_size)
+{
     char *url = NULL;
     if (asprintf(&url, "%s%s", client->base, path) < 0) {
         return -ENOMEM;
@@ -111,13 +120,17 @@ int sp_client_call(struct sp_client *client, const char *method, const char *pat
     return 0;
 }
 
-void sp_reply_clear(struct sp_reply *reply) {
+void
+sp_reply_clear(struct sp_reply *reply)
+{
     free(reply->body);
     sp_json_free(reply->json);
     *reply = (struct sp_reply){0};
 }
 
-static int read_token(const char *file, char **ret_field, char *why, size_t why_size) {
+static int
+read_token(const char *file, char **ret_field, char *why, size_t why_size)
+{
     char token[SP_CLIENT_TOKEN_MAX + 2];
     FILE *stream = fopen(file, "re");
     if (!stream) {
@@ -129,8 +142,8 @@ static int read_token(const char *file, char **ret_field, char *why, size_t why_
     fclose(stream);
     token[size] = '\0';
     size_t len = strcspn(token, "\r\n");
-    const char *complaint = failed || !len                        ? "holds no token in its first line"
-                            : len > SP_CLIENT_TOKEN_MAX           ? "holds a token that is too long"
+    const char *complaint = failed || !len              ? "holds no token in its first line"
+                            : len > SP_CLIENT_TOKEN_MAX ? "holds a token that is too long"
                             : strspn(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=") != len
                                 ? "holds a token with a character that RFC 6750 does not allow"
                                 : NULL;
@@ -145,9 +158,12 @@ static int read_token(const char *file, char **ret_field, char *why, size_t why_
     return 0;
 }
 
-static struct curl_slist *make_fields(const struct sp_client *client, bool has_body) {
+static struct curl_slist *
+make_fields(const struct sp_client *client, bool has_body)
+{
     struct curl_slist *fields = curl_slist_append(NULL, "Accept: application/json");
-    const char *more[] = {has_body ? "Content-Type: application/json" : NULL, has_body ? "Expect:" : NULL, client->token_field};
+    const char *more[] = {has_body ? "Content-Type: application/json" : NULL, has_body ? "Expect:" : NULL,
+                          client->token_field};
     for (size_t i = 0; fields && i < sizeof more / sizeof more[0]; i++) {
         if (more[i]) {
             struct curl_slist *longer = curl_slist_append(fields, more[i]);
@@ -160,8 +176,10 @@ static struct curl_slist *make_fields(const struct sp_client *client, bool has_b
     return fields;
 }
 
-static void set_request(struct sp_client *client, const char *method, const char *url, const char *body, size_t size,
-                        unsigned timeout_s) {
+static void
+set_request(struct sp_client *client, const char *method, const char *url, const char *body, size_t size,
+            unsigned timeout_s)
+{
     CURL *curl = client->curl;
     curl_easy_reset(curl);
     curl_easy_setopt(curl, CURLOPT_URL, url);
@@ -182,7 +200,9 @@ static void set_request(struct sp_client *client, const char *method, const char
     }
 }
 
-static size_t take_body(char *data, size_t size, size_t n, void *aux) {
+static size_t
+take_body(char *data, size_t size, size_t n, void *aux)
+{
     struct sp_reply *reply = aux;
     size_t more = size * n;
     if (more > SP_CLIENT_ANSWER_MAX - reply->size) {
@@ -200,7 +220,9 @@ static size_t take_body(char *data, size_t size, size_t n, void *aux) {
     return more;
 }
 
-static size_t take_field(char *data, size_t size, size_t n, void *aux) {
+static size_t
+take_field(char *data, size_t size, size_t n, void *aux)
+{
     static const char revision[] = "Sallyport-Revision:";
     static const char applied[] = "Sallyport-Applied:";
     struct sp_reply *reply = aux;

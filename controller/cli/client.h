@@ -18,27 +18,27 @@ struct sp_client;
 
 /* An answer; all zero before and after sp_reply_clear(). */
 struct sp_reply {
-    unsigned status;        /* HTTP status. */
-    char *body;             /* NUL-terminated; owned. */
+    unsigned status; /* HTTP status. */
+    char *body;      /* NUL-terminated; owned. */
     size_t size;
-    struct sp_json *json;   /* The body as JSON; NULL = it is none, or empty; owned. */
-    bool has_revision;      /* The answer carried Sallyport-Revision. */
+    struct sp_json *json; /* The body as JSON; NULL = it is none, or empty; owned. */
+    bool has_revision;    /* The answer carried Sallyport-Revision. */
     uint64_t revision;
-    bool applied;           /* Sallyport-Applied: true. */
+    bool applied; /* Sallyport-Applied: true. */
 };
 void sp_reply_clear(struct sp_reply *);
 
-/* 'url' is "http://HOST:PORT", "https://...", or "unix:PATH"; NULL means SP_CLIENT_URL_DEFAULT.  'token_file' NULL: no token.
- * Returns 0, SP_E_SYNTAX (the URL is none of these) or SP_E_INVALID (the token cannot be read or sent) with one line in 'why', or
- * -ENOMEM. */
+/* 'url' is "http://HOST:PORT", "https://...", or "unix:PATH"; NULL means SP_CLIENT_URL_DEFAULT.  'token_file' NULL: no
+ * token. Returns 0, SP_E_SYNTAX (the URL is none of these) or SP_E_INVALID (the token cannot be read or sent) with one line
+ * in 'why', or -ENOMEM. */
 int sp_client_new(const char *url, const char *token_file, struct sp_client **ret, char *why, size_t why_size) SP_MUST_USE;
-void sp_client_free(struct sp_client *); /* NULL is fine. */
+void sp_client_free(struct sp_client *);             /* NULL is fine. */
 const char *sp_client_url(const struct sp_client *); /* Borrowed. */
 
-/* Sends one request: 'path' with its query, percent-encoded; 'body' NULL means none, else 'size' bytes of JSON.  Waits for the whole
- * answer, at most 'timeout_s' seconds.  Returns 0 with '*reply' filled, whatever its status; or SP_E_CLOSED (no connection, or no
- * whole answer) with one line in 'why', or -ENOMEM. */
-int sp_client_call(struct sp_client *, const char *method, const char *path, const char *body, size_t size, unsigned timeout_s,
-                   struct sp_reply *reply, char *why, size_t why_size) SP_MUST_USE;
+/* Sends one request: 'path' with its query, percent-encoded; 'body' NULL means none, else 'size' bytes of JSON.  Waits for
+ * the whole answer, at most 'timeout_s' seconds.  Returns 0 with '*reply' filled, whatever its status; or SP_E_CLOSED (no
+ * connection, or no whole answer) with one line in 'why', or -ENOMEM. */
+int sp_client_call(struct sp_client *, const char *method, const char *path, const char *body, size_t size,
+                   unsigned timeout_s, struct sp_reply *reply, char *why, size_t why_size) SP_MUST_USE;
 
 #endif

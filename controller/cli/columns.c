@@ -19,7 +19,9 @@ struct sp_columns {
 static const char *cell_text(const struct sp_columns *, size_t index);
 static size_t next_char(const char *text, int *ret_width);
 
-struct sp_columns *sp_columns_new(const char *const titles[], size_t n) {
+struct sp_columns *
+sp_columns_new(const char *const titles[], size_t n)
+{
     struct sp_columns *columns = calloc(1, sizeof *columns);
     if (columns) {
         columns->titles = titles;
@@ -28,7 +30,9 @@ struct sp_columns *sp_columns_new(const char *const titles[], size_t n) {
     return columns;
 }
 
-void sp_columns_free(struct sp_columns *columns) {
+void
+sp_columns_free(struct sp_columns *columns)
+{
     if (columns) {
         for (size_t i = 0; i < columns->n_cells; i++) {
             free(columns->cells[i]);
@@ -38,7 +42,9 @@ void sp_columns_free(struct sp_columns *columns) {
     }
 }
 
-void sp_columns_add(struct sp_columns *columns, const char *format, ...) {
+void
+sp_columns_add(struct sp_columns *columns, const char *format, ...)
+{
     if (!columns || columns->failed) {
         return;
     }
@@ -62,7 +68,9 @@ void sp_columns_add(struct sp_columns *columns, const char *format, ...) {
     va_end(args);
 }
 
-int sp_columns_print(const struct sp_columns *columns, unsigned indent, FILE *stream) {
+int
+sp_columns_print(const struct sp_columns *columns, unsigned indent, FILE *stream)
+{
     if (!columns || columns->failed) {
         return -ENOMEM;
     }
@@ -87,7 +95,9 @@ int sp_columns_print(const struct sp_columns *columns, unsigned indent, FILE *st
     return 0;
 }
 
-void sp_text_print(FILE *stream, const char *text) {
+void
+sp_text_print(FILE *stream, const char *text)
+{
     for (const char *p = text ? text : ""; *p;) {
         int width;
         size_t size = next_char(p, &width);
@@ -100,7 +110,9 @@ void sp_text_print(FILE *stream, const char *text) {
     }
 }
 
-size_t sp_text_width(const char *text) {
+size_t
+sp_text_width(const char *text)
+{
     size_t total = 0;
     for (const char *p = text ? text : ""; *p;) {
         int width;
@@ -112,12 +124,16 @@ size_t sp_text_width(const char *text) {
 }
 
 /* The title row counts as the first. */
-static const char *cell_text(const struct sp_columns *columns, size_t index) {
+static const char *
+cell_text(const struct sp_columns *columns, size_t index)
+{
     return index < columns->n_columns ? columns->titles[index] : columns->cells[index - columns->n_columns];
 }
 
 /* Bytes of the character at 'text' and the terminal columns it fills; -1 if it is not to be printed as it is. */
-static size_t next_char(const char *text, int *ret_width) {
+static size_t
+next_char(const char *text, int *ret_width)
+{
     wchar_t c;
     mbstate_t state = {0};
     size_t size = mbrtowc(&c, text, strnlen(text, MB_LEN_MAX), &state);

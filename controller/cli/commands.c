@@ -1,21 +1,28 @@
 #include "controller/cli/cli.h"
 
 const struct sp_option_info sp_options[SP_N_OPTIONS] = {
-    [SP_OPTION_URL] = {"url", "URL", false, "the controller: http://HOST:PORT or unix:PATH (else $SALLYPORT_URL, http://127.0.0.1:8080)"},
-    [SP_OPTION_TOKEN_FILE] = {"token-file", "FILE", false, "file whose first line is the access token (else $SALLYPORT_TOKEN_FILE)"},
+    [SP_OPTION_URL] = {"url", "URL", false,
+                       "the controller: http://HOST:PORT or unix:PATH (else $SALLYPORT_URL, http://127.0.0.1:8080)"},
+    [SP_OPTION_TOKEN_FILE] = {"token-file", "FILE", false,
+                              "file whose first line is the access token (else $SALLYPORT_TOKEN_FILE)"},
     [SP_OPTION_JSON] = {"json", NULL, false, "print the controller's answer as JSON"},
     [SP_OPTION_HELP] = {"help", NULL, false, "print help on everything, a noun or a command"},
     [SP_OPTION_VERSION] = {"version", NULL, false, "print the version"},
     [SP_OPTION_REGION] = {"region", "REGION", false, "the region; where a name is given, only that region is searched"},
-    [SP_OPTION_WAIT] = {"wait", "SECONDS", false, "how long to wait until the switches have confirmed (0 to 60, default 5)"},
+    [SP_OPTION_WAIT] = {"wait", "SECONDS", false,
+                        "how long to wait until the switches have confirmed (0 to 60, default 5)"},
     [SP_OPTION_NAME] = {"name", "NAME", false, "its name"},
     [SP_OPTION_DESCRIPTION] = {"description", "TEXT", false, "a text for people"},
-    [SP_OPTION_DEFAULT] = {"default", NULL, false, "make it the region's default group: every server of the region gets it and it alone"},
-    [SP_OPTION_NO_DEFAULT] = {"no-default", NULL, false, "make it an ordinary group (refused while the region has servers)"},
+    [SP_OPTION_DEFAULT] = {"default", NULL, false,
+                           "make it the region's default group: every server of the region gets it and it alone"},
+    [SP_OPTION_NO_DEFAULT] = {"no-default", NULL, false,
+                              "make it an ordinary group (refused while the region has servers)"},
     [SP_OPTION_TEMPLATE] = {"template", "NAME", false, "its first rules: outbound (default), remote-login or none"},
-    [SP_OPTION_RULES_FILE] = {"rules-file", "FILE", false, "rules as a JSON array, or an object with \"rules\"; - reads standard input"},
+    [SP_OPTION_RULES_FILE] = {"rules-file", "FILE", false,
+                              "rules as a JSON array, or an object with \"rules\"; - reads standard input"},
     [SP_OPTION_REMOTE] = {"remote", "ADDRESS", false, "the other side: an address or CIDR of IPv4 or IPv6, or any"},
-    [SP_OPTION_REMOTE_GROUP] = {"remote-group", "GROUP", false, "the other side: the servers of a group of the same region"},
+    [SP_OPTION_REMOTE_GROUP] = {"remote-group", "GROUP", false,
+                                "the other side: the servers of a group of the same region"},
     [SP_OPTION_ALLOW] = {"allow", NULL, false, "let it pass"},
     [SP_OPTION_DENY] = {"deny", NULL, false, "do not let it pass"},
     [SP_OPTION_PRIORITY] = {"priority", "N", false, "1 to 1000, the lowest that matches decides (default 100)"},
@@ -38,34 +45,35 @@ const struct sp_option_info sp_options[SP_N_OPTIONS] = {
 
 const uint64_t sp_options_global = O(URL) | O(TOKEN_FILE) | O(JSON) | O(HELP) | O(VERSION);
 
-#define RULE_DETAILS                                                                                                    \
-    "PORTS of tcp, udp and sctp: 22, 80-8080 or all (default).  Of icmp and icmpv6: TYPE[/CODE] or all (default).\n"    \
+#define RULE_DETAILS                                                                                                 \
+    "PORTS of tcp, udp and sctp: 22, 80-8080 or all (default).  Of icmp and icmpv6: TYPE[/CODE] or all (default).\n" \
     "Without --remote or --remote-group the rule is about every address of both families.\n"
 
-#define PORT_DETAILS                                                                                                    \
-    "--port takes pairs KEY=VALUE with commas between them:\n"                                                          \
-    "  bridge=DPID,port=NAME   where it is: datapath id (16 hexadecimal digits) and the OpenFlow port's name\n"         \
-    "  iface=ID                or: the iface-id that the switch's database has for it\n"                                \
-    "  mac=MAC                 its MAC address\n"                                                                       \
-    "  ip=ADDRESS              an address of it; may be repeated\n"                                                     \
-    "  vlan=N                  its VLAN (1 to 4094)\n"                                                                  \
-    "  port-security=off       lets it use any source address\n"                                                        \
-    "  pair=IP[/MAC]           a further address or CIDR that it may use; may be repeated\n"                            \
+#define PORT_DETAILS                                                                                            \
+    "--port takes pairs KEY=VALUE with commas between them:\n"                                                  \
+    "  bridge=DPID,port=NAME   where it is: datapath id (16 hexadecimal digits) and the OpenFlow port's name\n" \
+    "  iface=ID                or: the iface-id that the switch's database has for it\n"                        \
+    "  mac=MAC                 its MAC address\n"                                                               \
+    "  ip=ADDRESS              an address of it; may be repeated\n"                                             \
+    "  vlan=N                  its VLAN (1 to 4094)\n"                                                          \
+    "  port-security=off       lets it use any source address\n"                                                \
+    "  pair=IP[/MAC]           a further address or CIDR that it may use; may be repeated\n"                    \
     "Example: --port bridge=00000000000000a1,port=vm1,mac=02:00:00:00:00:01,ip=192.0.2.11,ip=2001:db8::11\n"
 
 const struct sp_command sp_commands[] = {
     {"region", "list", "", 0, 0, 0, 0, "list the regions", NULL, sp_cli_region_list},
     {"region", "create", "REGION", 1, 1, O(WAIT), 0, "make a region", NULL, sp_cli_region_create},
-    {"region", "delete", "REGION", 1, 1, O(WAIT), 0, "delete a region that has neither groups nor servers", NULL, sp_cli_region_delete},
+    {"region", "delete", "REGION", 1, 1, O(WAIT), 0, "delete a region that has neither groups nor servers", NULL,
+     sp_cli_region_delete},
 
     {"group", "list", "", 0, 0, O(REGION) | O(NAME), 0, "list security groups", NULL, sp_cli_group_list},
     {"group", "show", "GROUP", 1, 1, O(REGION), 0, "show a security group with its rules", NULL, sp_cli_group_show},
-    {"group", "create", "", 0, 0,
-     O(REGION) | O(NAME) | O(DESCRIPTION) | O(DEFAULT) | O(TEMPLATE) | O(RULES_FILE) | O(WAIT), O(REGION) | O(NAME),
-     "make a security group", NULL, sp_cli_group_create},
+    {"group", "create", "", 0, 0, O(REGION) | O(NAME) | O(DESCRIPTION) | O(DEFAULT) | O(TEMPLATE) | O(RULES_FILE) | O(WAIT),
+     O(REGION) | O(NAME), "make a security group", NULL, sp_cli_group_create},
     {"group", "set", "GROUP", 1, 1, O(REGION) | O(NAME) | O(DESCRIPTION) | O(DEFAULT) | O(NO_DEFAULT) | O(WAIT), 0,
      "change a security group", "To change its rules see: sallyport rule --help\n", sp_cli_group_set},
-    {"group", "delete", "GROUP", 1, 1, O(REGION) | O(WAIT), 0, "delete a security group that nothing uses", NULL, sp_cli_group_delete},
+    {"group", "delete", "GROUP", 1, 1, O(REGION) | O(WAIT), 0, "delete a security group that nothing uses", NULL,
+     sp_cli_group_delete},
 
     {"rule", "list", "GROUP", 1, 1, O(REGION), 0, "list the rules of a security group", NULL, sp_cli_rule_list},
     {"rule", "add", "GROUP inbound|outbound PROTOCOL [PORTS]", 3, 4,
@@ -73,35 +81,43 @@ const struct sp_command sp_commands[] = {
      "add a rule to a security group",
      RULE_DETAILS "Example: sallyport rule add web inbound tcp 80-8080 --remote 203.0.113.0/24\n", sp_cli_rule_add},
     {"rule", "set", "GROUP RULE", 2, 2,
-     O(REGION) | O(DIRECTION) | O(PROTOCOL) | O(PORTS) | O(ICMP) | O(REMOTE) | O(REMOTE_GROUP) | O(ALLOW) | O(DENY) | O(PRIORITY) |
-         O(DESCRIPTION) | O(WAIT),
+     O(REGION) | O(DIRECTION) | O(PROTOCOL) | O(PORTS) | O(ICMP) | O(REMOTE) | O(REMOTE_GROUP) | O(ALLOW) | O(DENY) |
+         O(PRIORITY) | O(DESCRIPTION) | O(WAIT),
      0, "change a rule in place",
-     "RULE is the rule's id.  What is not given stays as it is; a new --protocol begins with all ports or types.\n", sp_cli_rule_set},
+     "RULE is the rule's id.  What is not given stays as it is; a new --protocol begins with all ports or types.\n",
+     sp_cli_rule_set},
     {"rule", "replace", "GROUP", 1, 1, O(REGION) | O(RULES_FILE) | O(WAIT), O(RULES_FILE),
      "replace all rules of a security group at once", "Rules that stay as they are keep their id and their connections.\n",
      sp_cli_rule_replace},
-    {"rule", "delete", "GROUP RULE", 2, 2, O(REGION) | O(WAIT), 0, "delete a rule", "RULE is the rule's id.\n", sp_cli_rule_delete},
+    {"rule", "delete", "GROUP RULE", 2, 2, O(REGION) | O(WAIT), 0, "delete a rule", "RULE is the rule's id.\n",
+     sp_cli_rule_delete},
 
     {"server", "list", "", 0, 0, O(REGION) | O(NAME) | O(GROUP), 0, "list servers", NULL, sp_cli_server_list},
     {"server", "show", "SERVER", 1, 1, O(REGION), 0, "show a server with its ports", NULL, sp_cli_server_show},
-    {"server", "create", "", 0, 0, O(REGION) | O(NAME) | O(KIND) | O(GROUP) | O(NO_GROUPS) | O(PORT) | O(WAIT), O(REGION) | O(NAME),
-     "register a server", "Without --group it gets the region's default group.\n" PORT_DETAILS, sp_cli_server_create},
-    {"server", "set", "SERVER", 1, 1, O(REGION) | O(NAME) | O(KIND) | O(GROUP) | O(NO_GROUPS) | O(PORT) | O(NO_PORTS) | O(WAIT), 0,
-     "change a server",
-     "--group and --port replace the whole list; a port with the MAC address and VLAN of an old one stays that port.\n" PORT_DETAILS,
+    {"server", "create", "", 0, 0, O(REGION) | O(NAME) | O(KIND) | O(GROUP) | O(NO_GROUPS) | O(PORT) | O(WAIT),
+     O(REGION) | O(NAME), "register a server", "Without --group it gets the region's default group.\n" PORT_DETAILS,
+     sp_cli_server_create},
+    {"server", "set", "SERVER", 1, 1,
+     O(REGION) | O(NAME) | O(KIND) | O(GROUP) | O(NO_GROUPS) | O(PORT) | O(NO_PORTS) | O(WAIT), 0, "change a server",
+     "--group and --port replace the whole list; a port with the MAC address and VLAN of an old one stays that "
+     "port.\n" PORT_DETAILS,
      sp_cli_server_set},
-    {"server", "delete", "SERVER", 1, 1, O(REGION) | O(WAIT), 0, "forget a server; its ports are closed", NULL, sp_cli_server_delete},
+    {"server", "delete", "SERVER", 1, 1, O(REGION) | O(WAIT), 0, "forget a server; its ports are closed", NULL,
+     sp_cli_server_delete},
 
     {"bridge", "list", "", 0, 0, 0, 0, "list the switches", NULL, sp_cli_bridge_list},
     {"bridge", "show", "DPID", 1, 1, 0, 0, "show a switch with its ports", NULL, sp_cli_bridge_show},
     {"bridge", "set", "DPID", 1, 1, O(UPLINK) | O(NO_UPLINKS) | O(WAIT), 0, "adopt a switch and name its uplinks",
      "DPID is the datapath id, 16 hexadecimal digits.\n", sp_cli_bridge_set},
-    {"bridge", "delete", "DPID", 1, 1, O(WAIT), 0, "remove our flows from a switch that no server names", NULL, sp_cli_bridge_delete},
+    {"bridge", "delete", "DPID", 1, 1, O(WAIT), 0, "remove our flows from a switch that no server names", NULL,
+     sp_cli_bridge_delete},
 
-    {"explain", NULL, "SERVER inbound|outbound PROTOCOL [PORT]", 3, 4, O(REGION) | O(REMOTE) | O(REMOTE_PORT) | O(LOCAL_PORT), O(REMOTE),
+    {"explain", NULL, "SERVER inbound|outbound PROTOCOL [PORT]", 3, 4,
+     O(REGION) | O(REMOTE) | O(REMOTE_PORT) | O(LOCAL_PORT), O(REMOTE),
      "tell whether a connection may pass, and which rule decides",
      "PORT is the connection's destination port; of icmp and icmpv6 TYPE[/CODE].\n"
-     "Example: sallyport explain vm1 inbound tcp 8888 --remote 203.0.113.9\n", sp_cli_explain},
+     "Example: sallyport explain vm1 inbound tcp 8888 --remote 203.0.113.9\n",
+     sp_cli_explain},
     {"status", NULL, "", 0, 0, 0, 0, "show the controller's state and what is not in force yet", NULL, sp_cli_status},
 };
 const size_t sp_n_commands = sizeof sp_commands / sizeof sp_commands[0];

@@ -13,7 +13,9 @@
 static int write_question(struct sp_cli *, struct sp_json_write *);
 static int print_verdict(struct sp_cli *, const struct sp_json *answer, const char *server);
 
-int sp_cli_explain(struct sp_cli *cli) {
+int
+sp_cli_explain(struct sp_cli *cli)
+{
     struct sp_found server = {0};
     struct sp_reply reply = {0};
     struct sp_json_write *json = sp_json_write_new(false);
@@ -39,8 +41,11 @@ int sp_cli_explain(struct sp_cli *cli) {
     return status;
 }
 
-/* The argument PORT is the destination's: the server's own for an inbound connection, the other side's for an outbound one. */
-static int write_question(struct sp_cli *cli, struct sp_json_write *json) {
+/* The argument PORT is the destination's: the server's own for an inbound connection, the other side's for an outbound one.
+ */
+static int
+write_question(struct sp_cli *cli, struct sp_json_write *json)
+{
     const char *direction = sp_cli_arg(cli, 1);
     const char *protocol = sp_cli_arg(cli, 2);
     const char *what = sp_cli_arg(cli, 3);
@@ -67,11 +72,14 @@ static int write_question(struct sp_cli *cli, struct sp_json_write *json) {
     return status;
 }
 
-static int print_verdict(struct sp_cli *cli, const struct sp_json *answer, const char *server) {
+static int
+print_verdict(struct sp_cli *cli, const struct sp_json *answer, const char *server)
+{
     const struct sp_json *rule = sp_answer_object(answer, "rule");
     const struct sp_json *group = sp_answer_object(answer, "group");
-    printf("%s: %s %s %s%s%s, remote %s\n", sp_answer_text(answer, "verdict"), server, sp_cli_arg(cli, 1), sp_cli_arg(cli, 2),
-           cli->n_args > 3 ? " " : "", cli->n_args > 3 ? sp_cli_arg(cli, 3) : "", sp_cli_value(cli, SP_OPTION_REMOTE, 0));
+    printf("%s: %s %s %s%s%s, remote %s\n", sp_answer_text(answer, "verdict"), server, sp_cli_arg(cli, 1),
+           sp_cli_arg(cli, 2), cli->n_args > 3 ? " " : "", cli->n_args > 3 ? sp_cli_arg(cli, 3) : "",
+           sp_cli_value(cli, SP_OPTION_REMOTE, 0));
     sp_show_line("reason", "%s", sp_answer_text(answer, "reason"));
     if (group) {
         sp_show_line("group", "%s (%s)", sp_answer_text(group, "name"), sp_answer_text(group, "id"));

@@ -12,7 +12,9 @@
 static int print_group(struct sp_cli *, const struct sp_json *group);
 static int write_new(struct sp_cli *, struct sp_json_write *);
 
-int sp_cli_group_list(struct sp_cli *cli) {
+int
+sp_cli_group_list(struct sp_cli *cli)
+{
     static const char *const titles[] = {"NAME", "REGION", "DEFAULT", "RULES", "SERVERS", "ID", "DESCRIPTION"};
     const char *region = sp_cli_value(cli, SP_OPTION_REGION, 0);
     struct sp_reply reply = {0};
@@ -47,7 +49,9 @@ int sp_cli_group_list(struct sp_cli *cli) {
     return status;
 }
 
-int sp_cli_group_show(struct sp_cli *cli) {
+int
+sp_cli_group_show(struct sp_cli *cli)
+{
     struct sp_found group = {0};
     int status = sp_resolve_group(cli, sp_cli_arg(cli, 0), sp_cli_value(cli, SP_OPTION_REGION, 0), false, &group);
     if (status != SP_EXIT_DONE) {
@@ -63,7 +67,9 @@ int sp_cli_group_show(struct sp_cli *cli) {
     return status;
 }
 
-int sp_cli_group_create(struct sp_cli *cli) {
+int
+sp_cli_group_create(struct sp_cli *cli)
+{
     struct sp_json_write *json = sp_json_write_new(false);
     struct sp_reply reply = {0};
     int status = write_new(cli, json);
@@ -71,16 +77,18 @@ int sp_cli_group_create(struct sp_cli *cli) {
         status = json ? sp_call(cli, "POST", sp_path_format("/v1/security-groups"), json, &reply) : sp_call_no_memory();
     }
     if (status == SP_EXIT_DONE) {
-        status = sp_call_report(cli, &reply, "Made %sgroup %s (%s) in %s", sp_answer_bool(reply.json, "default") ? "the default " : "",
-                                sp_answer_text(reply.json, "name"), sp_answer_text(reply.json, "id"),
-                                sp_answer_text(reply.json, "region"));
+        status = sp_call_report(
+            cli, &reply, "Made %sgroup %s (%s) in %s", sp_answer_bool(reply.json, "default") ? "the default " : "",
+            sp_answer_text(reply.json, "name"), sp_answer_text(reply.json, "id"), sp_answer_text(reply.json, "region"));
         sp_reply_clear(&reply);
     }
     sp_json_write_free(json);
     return status;
 }
 
-int sp_cli_group_set(struct sp_cli *cli) {
+int
+sp_cli_group_set(struct sp_cli *cli)
+{
     const char *name = sp_cli_value(cli, SP_OPTION_NAME, 0);
     const char *description = sp_cli_value(cli, SP_OPTION_DESCRIPTION, 0);
     bool makes_default = sp_cli_has(cli, SP_OPTION_DEFAULT);
@@ -106,7 +114,8 @@ int sp_cli_group_set(struct sp_cli *cli) {
     }
     sp_json_object_close(json);
     struct sp_reply reply = {0};
-    status = json ? sp_call(cli, "PATCH", sp_path_format("/v1/security-groups/%s", group.id), json, &reply) : sp_call_no_memory();
+    status = json ? sp_call(cli, "PATCH", sp_path_format("/v1/security-groups/%s", group.id), json, &reply)
+                  : sp_call_no_memory();
     if (status == SP_EXIT_DONE && makes_default) {
         status = sp_call_report(cli, &reply, "Made group %s the default of %s; its %zu servers have this group alone",
                                 sp_answer_text(reply.json, "name"), sp_answer_text(reply.json, "region"),
@@ -120,7 +129,9 @@ int sp_cli_group_set(struct sp_cli *cli) {
     return status;
 }
 
-int sp_cli_group_delete(struct sp_cli *cli) {
+int
+sp_cli_group_delete(struct sp_cli *cli)
+{
     struct sp_found group = {0};
     int status = sp_resolve_group(cli, sp_cli_arg(cli, 0), sp_cli_value(cli, SP_OPTION_REGION, 0), false, &group);
     if (status != SP_EXIT_DONE) {
@@ -136,16 +147,20 @@ int sp_cli_group_delete(struct sp_cli *cli) {
     return status;
 }
 
-static int print_group(struct sp_cli *cli, const struct sp_json *group) {
+static int
+print_group(struct sp_cli *cli, const struct sp_json *group)
+{
     printf("Security group ");
     sp_text_print(stdout, sp_answer_text(group, "name"));
     putchar('\n');
     sp_show_line("id", "%s", sp_answer_text(group, "id"));
-    sp_show_line("region", "%s%s", sp_answer_text(group, "region"), sp_answer_bool(group, "default") ? ", its default group" : "");
+    sp_show_line("region", "%s%s", sp_answer_text(group, "region"),
+                 sp_answer_bool(group, "default") ? ", its default group" : "");
     if (*sp_answer_text(group, "description")) {
         sp_show_line("description", "%s", sp_answer_text(group, "description"));
     }
-    sp_show_line("revision", "%lld, changed %s", (long long) sp_answer_number(group, "revision"), sp_answer_text(group, "updated_at"));
+    sp_show_line("revision", "%lld, changed %s", (long long) sp_answer_number(group, "revision"),
+                 sp_answer_text(group, "updated_at"));
     size_t n_servers = sp_answer_count(group, "servers");
     int status = SP_EXIT_DONE;
     if (n_servers) {
@@ -172,7 +187,9 @@ static int print_group(struct sp_cli *cli, const struct sp_json *group) {
     return sp_show_rules(cli, group, 2);
 }
 
-static int write_new(struct sp_cli *cli, struct sp_json_write *json) {
+static int
+write_new(struct sp_cli *cli, struct sp_json_write *json)
+{
     sp_json_object_open(json);
     sp_write_text(json, "region", sp_cli_value(cli, SP_OPTION_REGION, 0));
     sp_write_text(json, "name", sp_cli_value(cli, SP_OPTION_NAME, 0));

@@ -6,7 +6,9 @@
 #define OPTION_COLUMN 28
 #define SUMMARY_COLUMN 44
 
-static void print_options(uint64_t options, uint64_t required) {
+static void
+print_options(uint64_t options, uint64_t required)
+{
     for (unsigned i = 0; i < SP_N_OPTIONS; i++) {
         if (!(options & SP_OPTION_BIT(i))) {
             continue;
@@ -18,9 +20,11 @@ static void print_options(uint64_t options, uint64_t required) {
     }
 }
 
-static void print_synopsis(const struct sp_command *command) {
-    int width = printf("  sallyport %s%s%s%s%s", command->noun, command->verb ? " " : "", command->verb ? command->verb : "",
-                       command->arguments[0] ? " " : "", command->arguments);
+static void
+print_synopsis(const struct sp_command *command)
+{
+    int width = printf("  sallyport %s%s%s%s%s", command->noun, command->verb ? " " : "",
+                       command->verb ? command->verb : "", command->arguments[0] ? " " : "", command->arguments);
     if (width >= SUMMARY_COLUMN) {
         printf("\n");
         width = 0;
@@ -28,10 +32,12 @@ static void print_synopsis(const struct sp_command *command) {
     printf("%*s%s\n", SUMMARY_COLUMN - width, "", command->summary);
 }
 
-static void help_command(const struct sp_command *command) {
-    printf("usage: sallyport %s%s%s%s%s%s\n\n%c%s.\n", command->noun, command->verb ? " " : "", command->verb ? command->verb : "",
-           command->arguments[0] ? " " : "", command->arguments, command->options ? " [--OPTION VALUE]..." : "",
-           command->summary[0] - 'a' + 'A', command->summary + 1);
+static void
+help_command(const struct sp_command *command)
+{
+    printf("usage: sallyport %s%s%s%s%s%s\n\n%c%s.\n", command->noun, command->verb ? " " : "",
+           command->verb ? command->verb : "", command->arguments[0] ? " " : "", command->arguments,
+           command->options ? " [--OPTION VALUE]..." : "", command->summary[0] - 'a' + 'A', command->summary + 1);
     if (strstr(command->arguments, "GROUP") || strstr(command->arguments, "SERVER")) {
         printf("GROUP and SERVER are an id or a name; a name that several have needs --region or the id.\n");
     }
@@ -46,7 +52,9 @@ static void help_command(const struct sp_command *command) {
     print_options(sp_options_global, 0);
 }
 
-void sp_cli_help(const char *noun, const struct sp_command *command) {
+void
+sp_cli_help(const char *noun, const struct sp_command *command)
+{
     if (command) {
         help_command(command);
         return;

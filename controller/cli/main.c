@@ -12,7 +12,9 @@
 static int run(struct sp_cli *);
 static const char *setting(const struct sp_cli *, enum sp_option, const char *variable);
 
-int main(int argc, char **argv) {
+int
+main(int argc, char **argv)
+{
     struct sp_cli cli = {0};
     setlocale(LC_CTYPE, "C.UTF-8"); /* For the width of characters only; without it every byte counts. */
     int status = sp_cli_parse(argc, argv, &cli);
@@ -27,10 +29,12 @@ int main(int argc, char **argv) {
     return status;
 }
 
-static int run(struct sp_cli *cli) {
+static int
+run(struct sp_cli *cli)
+{
     char why[512];
-    int error = sp_client_new(setting(cli, SP_OPTION_URL, "SALLYPORT_URL"), setting(cli, SP_OPTION_TOKEN_FILE, "SALLYPORT_TOKEN_FILE"),
-                              &cli->client, why, sizeof why);
+    int error = sp_client_new(setting(cli, SP_OPTION_URL, "SALLYPORT_URL"),
+                              setting(cli, SP_OPTION_TOKEN_FILE, "SALLYPORT_TOKEN_FILE"), &cli->client, why, sizeof why);
     if (error < 0) {
         return sp_call_no_memory();
     }
@@ -43,7 +47,9 @@ static int run(struct sp_cli *cli) {
 }
 
 /* What the command line says, or else the environment; empty counts as not set there. */
-static const char *setting(const struct sp_cli *cli, enum sp_option option, const char *variable) {
+static const char *
+setting(const struct sp_cli *cli, enum sp_option option, const char *variable)
+{
     const char *value = sp_cli_value(cli, option, 0);
     const char *inherited = getenv(variable);
     return value ? value : inherited && *inherited ? inherited : NULL;

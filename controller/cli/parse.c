@@ -13,7 +13,9 @@ static int check_options(const struct sp_cli *);
 static bool has_noun(const char *noun);
 static void complain_unknown(const char *what, const char *word, const char *noun);
 
-int sp_cli_parse(int argc, char **argv, struct sp_cli *cli) {
+int
+sp_cli_parse(int argc, char **argv, struct sp_cli *cli)
+{
     int status = read_options(argc, argv, cli);
     if (status >= 0) {
         return status;
@@ -45,7 +47,9 @@ int sp_cli_parse(int argc, char **argv, struct sp_cli *cli) {
 
 /* All options of all commands are read at once, so that they may stand before the noun too; check_options() then tells
  * which of them the command takes. */
-static int read_options(int argc, char **argv, struct sp_cli *cli) {
+static int
+read_options(int argc, char **argv, struct sp_cli *cli)
+{
     struct option longs[SP_N_OPTIONS + 1] = {{0}};
     for (int i = 0; i < SP_N_OPTIONS; i++) {
         longs[i] = (struct option){sp_options[i].name, sp_options[i].metavar ? required_argument : no_argument, NULL, i};
@@ -79,7 +83,9 @@ static int read_options(int argc, char **argv, struct sp_cli *cli) {
     }
 }
 
-static int find_command(struct sp_cli *cli, char **words, size_t n_words) {
+static int
+find_command(struct sp_cli *cli, char **words, size_t n_words)
+{
     bool help = sp_cli_has(cli, SP_OPTION_HELP);
     if (!n_words) {
         if (help) {
@@ -114,7 +120,9 @@ static int find_command(struct sp_cli *cli, char **words, size_t n_words) {
     return SP_EXIT_USAGE;
 }
 
-static int check_options(const struct sp_cli *cli) {
+static int
+check_options(const struct sp_cli *cli)
+{
     const struct sp_command *command = cli->command;
     const char *verb = command->verb ? command->verb : "";
     const char *space = command->verb ? " " : "";
@@ -136,7 +144,9 @@ static int check_options(const struct sp_cli *cli) {
     return -1;
 }
 
-const char *sp_cli_value(const struct sp_cli *cli, enum sp_option option, size_t index) {
+const char *
+sp_cli_value(const struct sp_cli *cli, enum sp_option option, size_t index)
+{
     for (size_t i = 0; i < cli->n_given; i++) {
         if (cli->given[i].option == option && !index--) {
             return cli->given[i].value;
@@ -145,11 +155,15 @@ const char *sp_cli_value(const struct sp_cli *cli, enum sp_option option, size_t
     return NULL;
 }
 
-bool sp_cli_has(const struct sp_cli *cli, enum sp_option option) {
+bool
+sp_cli_has(const struct sp_cli *cli, enum sp_option option)
+{
     return sp_cli_has_any(cli, SP_OPTION_BIT(option));
 }
 
-bool sp_cli_has_any(const struct sp_cli *cli, uint64_t options) {
+bool
+sp_cli_has_any(const struct sp_cli *cli, uint64_t options)
+{
     for (size_t i = 0; i < cli->n_given; i++) {
         if (options & SP_OPTION_BIT(cli->given[i].option)) {
             return true;
@@ -158,25 +172,32 @@ bool sp_cli_has_any(const struct sp_cli *cli, uint64_t options) {
     return false;
 }
 
-const char *sp_cli_arg(const struct sp_cli *cli, size_t index) {
+const char *
+sp_cli_arg(const struct sp_cli *cli, size_t index)
+{
     return index < cli->n_args ? cli->args[index] : NULL;
 }
 
-int sp_cli_usage(const struct sp_command *command, const char *format, ...) {
+int
+sp_cli_usage(const struct sp_command *command, const char *format, ...)
+{
     va_list args;
     fprintf(stderr, "sallyport: ");
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);
     if (command) {
-        fprintf(stderr, "\nSee: sallyport %s%s%s --help\n", command->noun, command->verb ? " " : "", command->verb ? command->verb : "");
+        fprintf(stderr, "\nSee: sallyport %s%s%s --help\n", command->noun, command->verb ? " " : "",
+                command->verb ? command->verb : "");
     } else {
         fprintf(stderr, "\nSee: sallyport --help\n");
     }
     return SP_EXIT_USAGE;
 }
 
-int sp_cli_fail(const char *format, ...) {
+int
+sp_cli_fail(const char *format, ...)
+{
     va_list args;
     fprintf(stderr, "sallyport: ");
     va_start(args, format);
@@ -186,7 +207,9 @@ int sp_cli_fail(const char *format, ...) {
     return SP_EXIT_REFUSED;
 }
 
-static bool has_noun(const char *noun) {
+static bool
+has_noun(const char *noun)
+{
     for (size_t i = 0; i < sp_n_commands; i++) {
         if (!strcmp(sp_commands[i].noun, noun)) {
             return true;
@@ -196,7 +219,9 @@ static bool has_noun(const char *noun) {
 }
 
 /* 'noun' NULL: lists the nouns, else its verbs. */
-static void complain_unknown(const char *what, const char *word, const char *noun) {
+static void
+complain_unknown(const char *what, const char *word, const char *noun)
+{
     if (word) {
         fprintf(stderr, "sallyport: unknown %s '%s'; there is", what, word);
     } else {

@@ -8,7 +8,9 @@
 static void put_encoded(FILE *, const char *);
 static char *finish(FILE *, char **text);
 
-char *sp_path_format(const char *format, ...) {
+char *
+sp_path_format(const char *format, ...)
+{
     char *text = NULL;
     size_t size;
     FILE *stream = open_memstream(&text, &size);
@@ -29,7 +31,9 @@ char *sp_path_format(const char *format, ...) {
     return finish(stream, &text);
 }
 
-void sp_path_query(char **path, const char *key, const char *value) {
+void
+sp_path_query(char **path, const char *key, const char *value)
+{
     if (!*path || !value) {
         return;
     }
@@ -45,14 +49,18 @@ void sp_path_query(char **path, const char *key, const char *value) {
     *path = text;
 }
 
-static void put_encoded(FILE *stream, const char *text) {
+static void
+put_encoded(FILE *stream, const char *text)
+{
     static const char unreserved[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
     for (const char *p = text; *p; p++) {
         fprintf(stream, strchr(unreserved, *p) ? "%c" : "%%%02X", (unsigned char) *p);
     }
 }
 
-static char *finish(FILE *stream, char **text) {
+static char *
+finish(FILE *stream, char **text)
+{
     bool failed = ferror(stream);
     if (fclose(stream) || failed) {
         free(*text);

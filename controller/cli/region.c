@@ -6,7 +6,9 @@
 #include "controller/cli/columns.h"
 #include "controller/cli/path.h"
 
-int sp_cli_region_list(struct sp_cli *cli) {
+int
+sp_cli_region_list(struct sp_cli *cli)
+{
     static const char *const titles[] = {"REGION", "DEFAULT GROUP", "GROUPS", "SERVERS"};
     struct sp_reply regions = {0};
     int status = sp_call_get(cli, sp_path_format("/v1/regions"), &regions);
@@ -41,7 +43,9 @@ int sp_cli_region_list(struct sp_cli *cli) {
     return status;
 }
 
-int sp_cli_region_create(struct sp_cli *cli) {
+int
+sp_cli_region_create(struct sp_cli *cli)
+{
     const char *name = sp_cli_arg(cli, 0);
     struct sp_reply reply = {0};
     int status = sp_call(cli, "PUT", sp_path_format("/v1/regions/%s", name), NULL, &reply);
@@ -52,7 +56,9 @@ int sp_cli_region_create(struct sp_cli *cli) {
     return status;
 }
 
-int sp_cli_region_delete(struct sp_cli *cli) {
+int
+sp_cli_region_delete(struct sp_cli *cli)
+{
     const char *name = sp_cli_arg(cli, 0);
     struct sp_reply reply = {0};
     int status = sp_call(cli, "DELETE", sp_path_format("/v1/regions/%s", name), NULL, &reply);

@@ -16,26 +16,34 @@ struct kind {
 static const struct kind groups = {"security-groups", "security_groups", "security group"};
 static const struct kind servers = {"servers", "servers", "server"};
 
-static int resolve(struct sp_cli *, const struct kind *, const char *text, const char *region, bool whole, struct sp_found *);
+static int resolve(struct sp_cli *, const struct kind *, const char *text, const char *region, bool whole,
+                   struct sp_found *);
 static int take(const struct sp_json *object, struct sp_found *);
 static int complain(const struct kind *, const struct sp_json *answer, const char *text, const char *region);
 
-int sp_resolve_group(struct sp_cli *cli, const char *text, const char *region, bool whole, struct sp_found *ret) {
+int
+sp_resolve_group(struct sp_cli *cli, const char *text, const char *region, bool whole, struct sp_found *ret)
+{
     return resolve(cli, &groups, text, region, whole, ret);
 }
 
-int sp_resolve_server(struct sp_cli *cli, const char *text, const char *region, bool whole, struct sp_found *ret) {
+int
+sp_resolve_server(struct sp_cli *cli, const char *text, const char *region, bool whole, struct sp_found *ret)
+{
     return resolve(cli, &servers, text, region, whole, ret);
 }
 
-void sp_found_clear(struct sp_found *found) {
+void
+sp_found_clear(struct sp_found *found)
+{
     free(found->name);
     free(found->region);
     *found = (struct sp_found){0};
 }
 
-static int resolve(struct sp_cli *cli, const struct kind *kind, const char *text, const char *region, bool whole,
-                   struct sp_found *ret) {
+static int
+resolve(struct sp_cli *cli, const struct kind *kind, const char *text, const char *region, bool whole, struct sp_found *ret)
+{
     struct sp_reply reply = {0};
     struct sp_uuid id;
     bool is_id = !sp_uuid_parse(text, &id);
@@ -67,7 +75,9 @@ static int resolve(struct sp_cli *cli, const struct kind *kind, const char *text
     return status;
 }
 
-static int take(const struct sp_json *object, struct sp_found *ret) {
+static int
+take(const struct sp_json *object, struct sp_found *ret)
+{
     snprintf(ret->id, sizeof ret->id, "%s", sp_answer_text(object, "id"));
     ret->name = strdup(sp_answer_text(object, "name"));
     ret->region = strdup(sp_answer_text(object, "region"));
@@ -78,7 +88,9 @@ static int take(const struct sp_json *object, struct sp_found *ret) {
     return SP_EXIT_DONE;
 }
 
-static int complain(const struct kind *kind, const struct sp_json *answer, const char *text, const char *region) {
+static int
+complain(const struct kind *kind, const struct sp_json *answer, const char *text, const char *region)
+{
     size_t n = sp_answer_count(answer, kind->list);
     if (!n) {
         return sp_cli_fail("there is no %s '%s'%s%s", kind->noun, text, region ? " in region " : "", region ? region : "");

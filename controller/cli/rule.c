@@ -16,14 +16,17 @@ static write_rule write_new, write_changes, write_shared;
 static int write_remote(struct sp_cli *, struct sp_json_write *, const char *region);
 static int send(struct sp_cli *, const char *method, const char *id, write_rule *, struct sp_found *, struct sp_reply *);
 
-int sp_cli_rule_list(struct sp_cli *cli) {
+int
+sp_cli_rule_list(struct sp_cli *cli)
+{
     struct sp_found found = {0};
     int status = find_group(cli, &found);
     if (status != SP_EXIT_DONE) {
         return status;
     }
     struct sp_reply reply = {0};
-    status = sp_call_get(cli, sp_path_format(cli->json ? "/v1/security-groups/%s/rules" : "/v1/security-groups/%s", found.id), &reply);
+    status = sp_call_get(
+        cli, sp_path_format(cli->json ? "/v1/security-groups/%s/rules" : "/v1/security-groups/%s", found.id), &reply);
     if (status == SP_EXIT_DONE && cli->json) {
         status = sp_call_print(&reply);
     } else if (status == SP_EXIT_DONE && !sp_answer_count(reply.json, "rules")) {
@@ -36,7 +39,9 @@ int sp_cli_rule_list(struct sp_cli *cli) {
     return status;
 }
 
-int sp_cli_rule_add(struct sp_cli *cli) {
+int
+sp_cli_rule_add(struct sp_cli *cli)
+{
     struct sp_found found = {0};
     struct sp_reply reply = {0};
     int status = send(cli, "POST", NULL, write_new, &found, &reply);
@@ -50,7 +55,9 @@ int sp_cli_rule_add(struct sp_cli *cli) {
     return status;
 }
 
-int sp_cli_rule_set(struct sp_cli *cli) {
+int
+sp_cli_rule_set(struct sp_cli *cli)
+{
     uint64_t changes = cli->command->options & ~(SP_OPTION_BIT(SP_OPTION_REGION) | SP_OPTION_BIT(SP_OPTION_WAIT));
     if (!sp_cli_has_any(cli, changes)) {
         return sp_cli_usage(cli->command, "what is to be changed?");
@@ -67,7 +74,9 @@ int sp_cli_rule_set(struct sp_cli *cli) {
     return status;
 }
 
-int sp_cli_rule_replace(struct sp_cli *cli) {
+int
+sp_cli_rule_replace(struct sp_cli *cli)
+{
     struct sp_found found = {0};
     struct sp_reply reply = {0};
     struct sp_json_write *json = sp_json_write_new(false);
@@ -78,7 +87,8 @@ int sp_cli_rule_replace(struct sp_cli *cli) {
         status = find_group(cli, &found);
     }
     if (status == SP_EXIT_DONE) {
-        status = json ? sp_call(cli, "PUT", sp_path_format("/v1/security-groups/%s/rules", found.id), json, &reply) : sp_call_no_memory();
+        status = json ? sp_call(cli, "PUT", sp_path_format("/v1/security-groups/%s/rules", found.id), json, &reply)
+                      : sp_call_no_memory();
     }
     if (status == SP_EXIT_DONE) {
         status = sp_call_report(cli, &reply, "Group %s has %zu rules", found.name, sp_answer_count(reply.json, "rules"));
@@ -89,7 +99,9 @@ int sp_cli_rule_replace(struct sp_cli *cli) {
     return status;
 }
 
-int sp_cli_rule_delete(struct sp_cli *cli) {
+int
+sp_cli_rule_delete(struct sp_cli *cli)
+{
     struct sp_found found = {0};
     int status = find_group(cli, &found);
     if (status != SP_EXIT_DONE) {
@@ -107,15 +119,19 @@ int sp_cli_rule_delete(struct sp_cli *cli) {
 }
 
 /* The region is wanted only to find a remote group by its name. */
-static int find_group(struct sp_cli *cli, struct sp_found *ret) {
-    return sp_resolve_group(cli, sp_cli_arg(cli, 0), sp_cli_value(cli, SP_OPTION_REGION, 0), sp_cli_has(cli, SP_OPTION_REMOTE_GROUP),
-                            ret);
+static int
+find_group(struct sp_cli *cli, struct sp_found *ret)
+{
+    return sp_resolve_group(cli, sp_cli_arg(cli, 0), sp_cli_value(cli, SP_OPTION_REGION, 0),
+                            sp_cli_has(cli, SP_OPTION_REMOTE_GROUP), ret);
 }
 
-/* Builds what 'write' and the remote say and sends it to the rules of the group named first, or to its rule 'id'.  All that can be wrong
- * with the command line is found before anything is sent. */
-static int send(struct sp_cli *cli, const char *method, const char *id, write_rule *write, struct sp_found *found,
-                struct sp_reply *reply) {
+/* Builds what 'write' and the remote say and sends it to the rules of the group named first, or to its rule 'id'.  All that
+ * can be wrong with the command line is found before anything is sent. */
+static int
+send(struct sp_cli *cli, const char *method, const char *id, write_rule *write, struct sp_found *found,
+     struct sp_reply *reply)
+{
     struct sp_json_write *json = sp_json_write_new(false);
     int status = json ? SP_EXIT_DONE : sp_call_no_memory();
     sp_json_object_open(json);
@@ -141,7 +157,9 @@ static int send(struct sp_cli *cli, const char *method, const char *id, write_ru
     return status;
 }
 
-static int write_new(struct sp_cli *cli, struct sp_json_write *json) {
+static int
+write_new(struct sp_cli *cli, struct sp_json_write *json)
+{
     const char *protocol = sp_cli_arg(cli, 2);
     const char *what = sp_cli_arg(cli, 3);
     sp_write_text(json, "direction", sp_cli_arg(cli, 1));
@@ -152,7 +170,9 @@ static int write_new(struct sp_cli *cli, struct sp_json_write *json) {
     return status;
 }
 
-static int write_changes(struct sp_cli *cli, struct sp_json_write *json) {
+static int
+write_changes(struct sp_cli *cli, struct sp_json_write *json)
+{
     const char *protocol = sp_cli_value(cli, SP_OPTION_PROTOCOL, 0);
     const char *ports = sp_cli_value(cli, SP_OPTION_PORTS, 0);
     const char *icmp = sp_cli_value(cli, SP_OPTION_ICMP, 0);
@@ -172,7 +192,9 @@ static int write_changes(struct sp_cli *cli, struct sp_json_write *json) {
 }
 
 /* What adding and changing have in common. */
-static int write_shared(struct sp_cli *cli, struct sp_json_write *json) {
+static int
+write_shared(struct sp_cli *cli, struct sp_json_write *json)
+{
     const char *priority = sp_cli_value(cli, SP_OPTION_PRIORITY, 0);
     bool allows = sp_cli_has(cli, SP_OPTION_ALLOW);
     bool denies = sp_cli_has(cli, SP_OPTION_DENY);
@@ -191,7 +213,9 @@ static int write_shared(struct sp_cli *cli, struct sp_json_write *json) {
 }
 
 /* One kind of remote takes the place of the other. */
-static int write_remote(struct sp_cli *cli, struct sp_json_write *json, const char *region) {
+static int
+write_remote(struct sp_cli *cli, struct sp_json_write *json, const char *region)
+{
     const char *remote = sp_cli_value(cli, SP_OPTION_REMOTE, 0);
     const char *group = sp_cli_value(cli, SP_OPTION_REMOTE_GROUP, 0);
     if (!remote && !group) {

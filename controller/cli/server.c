@@ -21,7 +21,9 @@ static int check_lists(const struct sp_cli *);
 static int write_groups(struct sp_cli *, struct sp_json_write *, const char *region);
 static int write_changes(struct sp_cli *, struct sp_json_write *, const struct sp_json *old);
 
-int sp_cli_server_list(struct sp_cli *cli) {
+int
+sp_cli_server_list(struct sp_cli *cli)
+{
     static const char *const titles[] = {"NAME", "REGION", "KIND", "GROUPS", "ADDRESSES", "STATE", "ID"};
     const char *region = sp_cli_value(cli, SP_OPTION_REGION, 0);
     const char *group_name = sp_cli_value(cli, SP_OPTION_GROUP, 0);
@@ -66,7 +68,9 @@ int sp_cli_server_list(struct sp_cli *cli) {
     return status;
 }
 
-int sp_cli_server_show(struct sp_cli *cli) {
+int
+sp_cli_server_show(struct sp_cli *cli)
+{
     struct sp_found server = {0};
     int status = sp_resolve_server(cli, sp_cli_arg(cli, 0), sp_cli_value(cli, SP_OPTION_REGION, 0), false, &server);
     if (status != SP_EXIT_DONE) {
@@ -82,7 +86,9 @@ int sp_cli_server_show(struct sp_cli *cli) {
     return status;
 }
 
-int sp_cli_server_create(struct sp_cli *cli) {
+int
+sp_cli_server_create(struct sp_cli *cli)
+{
     const char *region = sp_cli_value(cli, SP_OPTION_REGION, 0);
     int status = check_lists(cli);
     if (status != SP_EXIT_DONE) {
@@ -111,7 +117,9 @@ int sp_cli_server_create(struct sp_cli *cli) {
     return status;
 }
 
-int sp_cli_server_set(struct sp_cli *cli) {
+int
+sp_cli_server_set(struct sp_cli *cli)
+{
     uint64_t changes = cli->command->options & ~(SP_OPTION_BIT(SP_OPTION_REGION) | SP_OPTION_BIT(SP_OPTION_WAIT));
     if (!sp_cli_has_any(cli, changes)) {
         return sp_cli_usage(cli->command, "what is to be changed?");
@@ -145,7 +153,9 @@ int sp_cli_server_set(struct sp_cli *cli) {
     return status;
 }
 
-int sp_cli_server_delete(struct sp_cli *cli) {
+int
+sp_cli_server_delete(struct sp_cli *cli)
+{
     struct sp_found server = {0};
     int status = sp_resolve_server(cli, sp_cli_arg(cli, 0), sp_cli_value(cli, SP_OPTION_REGION, 0), false, &server);
     if (status != SP_EXIT_DONE) {
@@ -161,27 +171,34 @@ int sp_cli_server_delete(struct sp_cli *cli) {
     return status;
 }
 
-static int get_groups(struct sp_cli *cli, const char *region, struct sp_reply *ret) {
+static int
+get_groups(struct sp_cli *cli, const char *region, struct sp_reply *ret)
+{
     char *path = sp_path_format("/v1/security-groups");
     sp_path_query(&path, "region", region);
     return sp_call_get(cli, path, ret);
 }
 
-static void add_names(struct sp_columns *columns, const struct sp_json *server, const struct sp_json *groups) {
+static void
+add_names(struct sp_columns *columns, const struct sp_json *server, const struct sp_json *groups)
+{
     char *text = NULL;
     size_t size;
     FILE *stream = open_memstream(&text, &size);
     size_t n = sp_answer_count(server, "security_groups");
     for (size_t i = 0; stream && i < n; i++) {
         const struct sp_json *id = sp_answer_item(server, "security_groups", i);
-        fprintf(stream, "%s%s", i ? ", " : "", id->type == SP_JSON_STRING ? sp_answer_name(groups, "security_groups", id->string) : "");
+        fprintf(stream, "%s%s", i ? ", " : "",
+                id->type == SP_JSON_STRING ? sp_answer_name(groups, "security_groups", id->string) : "");
     }
     bool done = stream && !fclose(stream);
     sp_columns_add(columns, "%s", !done ? "?" : n ? text : "none");
     free(text);
 }
 
-static void add_addresses(struct sp_columns *columns, const struct sp_json *server) {
+static void
+add_addresses(struct sp_columns *columns, const struct sp_json *server)
+{
     char *text = NULL;
     size_t size;
     FILE *stream = open_memstream(&text, &size);
@@ -199,7 +216,9 @@ static void add_addresses(struct sp_columns *columns, const struct sp_json *serv
 }
 
 /* Of the port that is worst off. */
-static void add_state(struct sp_columns *columns, const struct sp_json *server) {
+static void
+add_state(struct sp_columns *columns, const struct sp_json *server)
+{
     static const char *const states[] = {"active", "pending", "unbound"};
     size_t worst = 0;
     size_t n = sp_answer_count(server, "ports");
@@ -211,7 +230,9 @@ static void add_state(struct sp_columns *columns, const struct sp_json *server) 
     sp_columns_add(columns, "%s", n ? states[worst] : "-");
 }
 
-static int print_server(struct sp_cli *cli, const struct sp_json *server) {
+static int
+print_server(struct sp_cli *cli, const struct sp_json *server)
+{
     struct sp_reply groups = {0};
     int status = get_groups(cli, sp_answer_text(server, "region"), &groups);
     if (status != SP_EXIT_DONE) {
@@ -227,7 +248,8 @@ static int print_server(struct sp_cli *cli, const struct sp_json *server) {
     for (size_t i = 0; i < n; i++) {
         const struct sp_json *id = sp_answer_item(server, "security_groups", i);
         if (id->type == SP_JSON_STRING) {
-            sp_show_line(i ? "" : "groups", "%s (%s)", sp_answer_name(groups.json, "security_groups", id->string), id->string);
+            sp_show_line(i ? "" : "groups", "%s (%s)", sp_answer_name(groups.json, "security_groups", id->string),
+                         id->string);
         }
     }
     if (!n) {
@@ -242,8 +264,11 @@ static int print_server(struct sp_cli *cli, const struct sp_json *server) {
     return print_ports(server);
 }
 
-static int print_ports(const struct sp_json *server) {
-    static const char *const titles[] = {"STATE", "BRIDGE", "PORT", "MAC", "ADDRESSES", "VLAN", "CHECKED", "FURTHER ADDRESSES", "ID"};
+static int
+print_ports(const struct sp_json *server)
+{
+    static const char *const titles[] = {
+        "STATE", "BRIDGE", "PORT", "MAC", "ADDRESSES", "VLAN", "CHECKED", "FURTHER ADDRESSES", "ID"};
     struct sp_columns *columns = sp_columns_new(titles, sizeof titles / sizeof titles[0]);
     for (size_t i = 0; i < sp_answer_count(server, "ports"); i++) {
         const struct sp_json *port = sp_answer_item(server, "ports", i);
@@ -269,7 +294,9 @@ static int print_ports(const struct sp_json *server) {
 }
 
 /* "192.0.2.0/24 02:00:00:00:00:01, ..."; the caller frees.  NULL: no memory. */
-static char *join_pairs(const struct sp_json *port) {
+static char *
+join_pairs(const struct sp_json *port)
+{
     char *text = NULL;
     size_t size;
     FILE *stream = open_memstream(&text, &size);
@@ -281,7 +308,9 @@ static char *join_pairs(const struct sp_json *port) {
 }
 
 /* What is wrong with the lists on the command line, before anything is sent: a list and "no list" exclude each other. */
-static int check_lists(const struct sp_cli *cli) {
+static int
+check_lists(const struct sp_cli *cli)
+{
     if (sp_cli_has(cli, SP_OPTION_GROUP) && sp_cli_has(cli, SP_OPTION_NO_GROUPS)) {
         return sp_cli_usage(cli->command, "--group and --no-groups exclude each other");
     }
@@ -292,7 +321,9 @@ static int check_lists(const struct sp_cli *cli) {
 }
 
 /* Writes the list of groups if the command line has one; names are looked for in 'region'. */
-static int write_groups(struct sp_cli *cli, struct sp_json_write *json, const char *region) {
+static int
+write_groups(struct sp_cli *cli, struct sp_json_write *json, const char *region)
+{
     if (!sp_cli_has(cli, SP_OPTION_GROUP) && !sp_cli_has(cli, SP_OPTION_NO_GROUPS)) {
         return SP_EXIT_DONE;
     }
@@ -310,7 +341,9 @@ static int write_groups(struct sp_cli *cli, struct sp_json_write *json, const ch
     return status;
 }
 
-static int write_changes(struct sp_cli *cli, struct sp_json_write *json, const struct sp_json *old) {
+static int
+write_changes(struct sp_cli *cli, struct sp_json_write *json, const struct sp_json *old)
+{
     int status = SP_EXIT_DONE;
     sp_json_object_open(json);
     sp_write_text(json, "name", sp_cli_value(cli, SP_OPTION_NAME, 0));

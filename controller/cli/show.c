@@ -15,8 +15,11 @@ static bool names_groups(const struct sp_json *group);
 static void add_what(struct sp_columns *, const struct sp_json *rule);
 static void add_remote(struct sp_columns *, const struct sp_json *rule, const struct sp_json *groups);
 
-int sp_show_rules(struct sp_cli *cli, const struct sp_json *group, unsigned indent) {
-    static const char *const titles[] = {"DIRECTION", "ACTION", "PRIORITY", "PROTOCOL", "PORTS", "REMOTE", "ORIGIN", "ID", "DESCRIPTION"};
+int
+sp_show_rules(struct sp_cli *cli, const struct sp_json *group, unsigned indent)
+{
+    static const char *const titles[] = {"DIRECTION", "ACTION", "PRIORITY", "PROTOCOL",   "PORTS",
+                                         "REMOTE",    "ORIGIN", "ID",       "DESCRIPTION"};
     struct sp_reply groups = {0};
     if (names_groups(group)) {
         char *path = sp_path_format("/v1/security-groups");
@@ -45,7 +48,9 @@ int sp_show_rules(struct sp_cli *cli, const struct sp_json *group, unsigned inde
     return status;
 }
 
-void sp_show_line(const char *label, const char *format, ...) {
+void
+sp_show_line(const char *label, const char *format, ...)
+{
     char *text;
     va_list args;
     va_start(args, format);
@@ -59,14 +64,18 @@ void sp_show_line(const char *label, const char *format, ...) {
     }
 }
 
-void sp_write_text(struct sp_json_write *json, const char *key, const char *text) {
+void
+sp_write_text(struct sp_json_write *json, const char *key, const char *text)
+{
     if (text) {
         sp_json_key(json, key);
         sp_json_string(json, text);
     }
 }
 
-static bool names_groups(const struct sp_json *group) {
+static bool
+names_groups(const struct sp_json *group)
+{
     for (size_t i = 0; i < sp_answer_count(group, "rules"); i++) {
         if (*sp_answer_text(sp_answer_item(group, "rules", i), "remote_group")) {
             return true;
@@ -76,7 +85,9 @@ static bool names_groups(const struct sp_json *group) {
 }
 
 /* Ports, or the ICMP type and code. */
-static void add_what(struct sp_columns *columns, const struct sp_json *rule) {
+static void
+add_what(struct sp_columns *columns, const struct sp_json *rule)
+{
     const char *protocol = sp_answer_text(rule, "protocol");
     bool is_icmp = !strcmp(protocol, "icmp") || !strcmp(protocol, "icmpv6");
     long long first = sp_answer_number(rule, is_icmp ? "icmp_type" : "port_min");
@@ -90,7 +101,9 @@ static void add_what(struct sp_columns *columns, const struct sp_json *rule) {
     }
 }
 
-static void add_remote(struct sp_columns *columns, const struct sp_json *rule, const struct sp_json *groups) {
+static void
+add_remote(struct sp_columns *columns, const struct sp_json *rule, const struct sp_json *groups)
+{
     const char *group = sp_answer_text(rule, "remote_group");
     const char *ip = sp_answer_text(rule, "remote_ip");
     if (*group) {

@@ -8,8 +8,8 @@
 struct sp_json;
 struct sp_json_write;
 
-/* Prints the rules of 'group' (an answer's) as a table behind 'indent' spaces, with the names of the groups they name, which the
- * controller is asked for.  Returns the exit status. */
+/* Prints the rules of 'group' (an answer's) as a table behind 'indent' spaces, with the names of the groups they name,
+ * which the controller is asked for.  Returns the exit status. */
 int sp_show_rules(struct sp_cli *, const struct sp_json *group, unsigned indent) SP_MUST_USE;
 
 /* Prints the list "bridges" of 'answer' likewise. */

@@ -8,7 +8,9 @@
 
 static int print_status(const struct sp_json *answer);
 
-int sp_cli_status(struct sp_cli *cli) {
+int
+sp_cli_status(struct sp_cli *cli)
+{
     struct sp_reply reply = {0};
     int status = sp_call_get(cli, sp_path_format("/v1/status"), &reply);
     if (status == SP_EXIT_DONE) {
@@ -18,14 +20,17 @@ int sp_cli_status(struct sp_cli *cli) {
     return status;
 }
 
-static int print_status(const struct sp_json *answer) {
-    printf("Sallyport %s, revision %lld\n", sp_answer_text(answer, "version"), (long long) sp_answer_number(answer, "revision"));
+static int
+print_status(const struct sp_json *answer)
+{
+    printf("Sallyport %s, revision %lld\n", sp_answer_text(answer, "version"),
+           (long long) sp_answer_number(answer, "revision"));
     size_t n_pending = sp_answer_count(answer, "pending");
     printf(n_pending ? "Not in force yet on:" : "Everything is in force on every connected bridge.");
     for (size_t i = 0; i < n_pending; i++) {
         const struct sp_json *pending = sp_answer_item(answer, "pending", i);
         printf("%s ", i ? "," : "");
-        sp_text_print(stdout, pending->type == SP_JSON_STRING ? pending->string : sp_answer_text(pending, "dpid"));
+        sp_text_print(stdout, pending->type == SP_JSON_STRING ? pending->string : "");
     }
     putchar('\n');
     if (!sp_answer_count(answer, "bridges")) {

@@ -11,11 +11,13 @@
 
 static bool is_digits(const char *text, size_t len);
 static int not_a_number(const struct sp_cli *, const char *key, const char *text);
-static int write_pair(const struct sp_cli *, struct sp_json_write *, const char *text, char separator, const char *const keys[2],
-                      bool both, const char *form);
+static int write_pair(const struct sp_cli *, struct sp_json_write *, const char *text, char separator,
+                      const char *const keys[2], bool both, const char *form);
 static int read_file(const char *name, char **ret_text, size_t *ret_size);
 
-int sp_syntax_integer(const struct sp_cli *cli, struct sp_json_write *json, const char *key, const char *text) {
+int
+sp_syntax_integer(const struct sp_cli *cli, struct sp_json_write *json, const char *key, const char *text)
+{
     const char *digits = *text == '-' ? text + 1 : text;
     if (!is_digits(digits, strlen(digits))) {
         return not_a_number(cli, key, text);
@@ -30,21 +32,29 @@ int sp_syntax_integer(const struct sp_cli *cli, struct sp_json_write *json, cons
     return SP_EXIT_DONE;
 }
 
-int sp_syntax_what(const struct sp_cli *cli, struct sp_json_write *json, const char *protocol, const char *text) {
+int
+sp_syntax_what(const struct sp_cli *cli, struct sp_json_write *json, const char *protocol, const char *text)
+{
     return sp_syntax_is_icmp(protocol) ? sp_syntax_icmp(cli, json, text) : sp_syntax_ports(cli, json, text);
 }
 
-int sp_syntax_ports(const struct sp_cli *cli, struct sp_json_write *json, const char *text) {
+int
+sp_syntax_ports(const struct sp_cli *cli, struct sp_json_write *json, const char *text)
+{
     static const char *const keys[] = {"port_min", "port_max"};
     return write_pair(cli, json, text, '-', keys, true, "22, 80-8080 or all");
 }
 
-int sp_syntax_icmp(const struct sp_cli *cli, struct sp_json_write *json, const char *text) {
+int
+sp_syntax_icmp(const struct sp_cli *cli, struct sp_json_write *json, const char *text)
+{
     static const char *const keys[] = {"icmp_type", "icmp_code"};
     return write_pair(cli, json, text, '/', keys, false, "TYPE, TYPE/CODE or all");
 }
 
-bool sp_syntax_is_icmp(const char *protocol) {
+bool
+sp_syntax_is_icmp(const char *protocol)
+{
     static const char *const names[] = {"icmp", "icmpv6", "ipv6-icmp", "1", "58"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (!strcasecmp(protocol, names[i])) {
@@ -54,7 +64,9 @@ bool sp_syntax_is_icmp(const char *protocol) {
     return false;
 }
 
-int sp_syntax_protocol(const struct sp_cli *cli, struct sp_json_write *json, const char *text) {
+int
+sp_syntax_protocol(const struct sp_cli *cli, struct sp_json_write *json, const char *text)
+{
     if (is_digits(text, strlen(text))) {
         return sp_syntax_integer(cli, json, "protocol", text);
     }
@@ -63,7 +75,9 @@ int sp_syntax_protocol(const struct sp_cli *cli, struct sp_json_write *json, con
     return SP_EXIT_DONE;
 }
 
-int sp_syntax_rules_file(const struct sp_cli *cli, struct sp_json_write *json, const char *key, const char *name) {
+int
+sp_syntax_rules_file(const struct sp_cli *cli, struct sp_json_write *json, const char *key, const char *name)
+{
     char *text = NULL;
     size_t size = 0;
     int error = read_file(name, &text, &size);
@@ -92,17 +106,23 @@ int sp_syntax_rules_file(const struct sp_cli *cli, struct sp_json_write *json, c
     return status;
 }
 
-static bool is_digits(const char *text, size_t len) {
+static bool
+is_digits(const char *text, size_t len)
+{
     return len && strspn(text, "0123456789") >= len;
 }
 
-static int not_a_number(const struct sp_cli *cli, const char *key, const char *text) {
+static int
+not_a_number(const struct sp_cli *cli, const char *key, const char *text)
+{
     return sp_cli_usage(cli->command, "%s: '%s' is not a number", key, text);
 }
 
 /* "A", "A<separator>B" or "all" as the two members 'keys'; 'both': A alone stands for both. */
-static int write_pair(const struct sp_cli *cli, struct sp_json_write *json, const char *text, char separator, const char *const keys[2],
-                      bool both, const char *form) {
+static int
+write_pair(const struct sp_cli *cli, struct sp_json_write *json, const char *text, char separator,
+           const char *const keys[2], bool both, const char *form)
+{
     char first[24], second[24];
     if (!strcmp(text, "all")) {
         strcpy(first, "-1");
@@ -111,7 +131,8 @@ static int write_pair(const struct sp_cli *cli, struct sp_json_write *json, cons
         const char *middle = strchr(text, separator);
         size_t len = middle ? (size_t) (middle - text) : strlen(text);
         const char *rest = middle ? middle + 1 : both ? text : NULL;
-        if (!is_digits(text, len) || len >= sizeof first || (rest && (!is_digits(rest, strlen(rest)) || strlen(rest) >= sizeof second))) {
+        if (!is_digits(text, len) || len >= sizeof first ||
+            (rest && (!is_digits(rest, strlen(rest)) || strlen(rest) >= sizeof second))) {
             return sp_cli_usage(cli->command, "'%s' is not of the form %s", text, form);
         }
         snprintf(first, sizeof first, "%.*s", (int) len, text);
@@ -122,7 +143,9 @@ static int write_pair(const struct sp_cli *cli, struct sp_json_write *json, cons
 }
 
 /* Returns 0 or a negative errno; -EFBIG: more than RULES_FILE_MAX. */
-static int read_file(const char *name, char **ret_text, size_t *ret_size) {
+static int
+read_file(const char *name, char **ret_text, size_t *ret_size)
+{
     FILE *stream = strcmp(name, "-") ? fopen(name, "re") : stdin;
     if (!stream) {
         return -errno;

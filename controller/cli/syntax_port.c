@@ -13,10 +13,14 @@ static const struct {
     const char *member;
     bool is_repeatable;
 } keys[N_KEYS] = {
-    [KEY_BRIDGE] = {"bridge", "bridge", false}, [KEY_PORT] = {"port", "port", false},
-    [KEY_IFACE] = {"iface", "iface_id", false}, [KEY_MAC] = {"mac", "mac", false},
-    [KEY_VLAN] = {"vlan", "vlan", false},       [KEY_SECURITY] = {"port-security", "port_security", false},
-    [KEY_ID] = {"id", "id", false},             [KEY_IP] = {"ip", "ips", true},
+    [KEY_BRIDGE] = {"bridge", "bridge", false},
+    [KEY_PORT] = {"port", "port", false},
+    [KEY_IFACE] = {"iface", "iface_id", false},
+    [KEY_MAC] = {"mac", "mac", false},
+    [KEY_VLAN] = {"vlan", "vlan", false},
+    [KEY_SECURITY] = {"port-security", "port_security", false},
+    [KEY_ID] = {"id", "id", false},
+    [KEY_IP] = {"ip", "ips", true},
     [KEY_PAIR] = {"pair", "allowed_address_pairs", true},
 };
 
@@ -37,7 +41,9 @@ static int write_port(const struct sp_cli *, struct sp_json_write *, const struc
 static void write_pairs(struct sp_json_write *, const struct spec *);
 static const char *find_id(const struct sp_json *server, const char *mac_text, const char *vlan_text);
 
-int sp_syntax_server_ports(const struct sp_cli *cli, struct sp_json_write *json, const struct sp_json *old) {
+int
+sp_syntax_server_ports(const struct sp_cli *cli, struct sp_json_write *json, const struct sp_json *old)
+{
     sp_json_key(json, "ports");
     sp_json_array_open(json);
     const char *text;
@@ -56,7 +62,9 @@ int sp_syntax_server_ports(const struct sp_cli *cli, struct sp_json_write *json,
     return SP_EXIT_DONE;
 }
 
-static int split(const struct sp_cli *cli, const char *text, struct spec *spec) {
+static int
+split(const struct sp_cli *cli, const char *text, struct spec *spec)
+{
     size_t n = 1;
     for (const char *p = text; (p = strchr(p, ',')); p++) {
         n++;
@@ -78,7 +86,9 @@ static int split(const struct sp_cli *cli, const char *text, struct spec *spec) 
     return SP_EXIT_DONE;
 }
 
-static int put_word(const struct sp_cli *cli, char *word, struct spec *spec) {
+static int
+put_word(const struct sp_cli *cli, char *word, struct spec *spec)
+{
     char *value = strchr(word, '=');
     if (!value || !value[1]) {
         return sp_cli_usage(cli->command, "--port: '%s' is not of the form KEY=VALUE", word);
@@ -99,16 +109,21 @@ static int put_word(const struct sp_cli *cli, char *word, struct spec *spec) {
         }
         return SP_EXIT_DONE;
     }
-    return sp_cli_usage(cli->command, "--port: unknown key '%s'; there is bridge port iface mac ip vlan port-security pair id", word);
+    return sp_cli_usage(cli->command,
+                        "--port: unknown key '%s'; there is bridge port iface mac ip vlan port-security pair id", word);
 }
 
-static void clear(struct spec *spec) {
+static void
+clear(struct spec *spec)
+{
     free(spec->text);
     free(spec->ips);
     free(spec->pairs);
 }
 
-static int write_port(const struct sp_cli *cli, struct sp_json_write *json, const struct spec *spec, const struct sp_json *old) {
+static int
+write_port(const struct sp_cli *cli, struct sp_json_write *json, const struct spec *spec, const struct sp_json *old)
+{
     static const enum key texts[] = {KEY_ID, KEY_BRIDGE, KEY_PORT, KEY_IFACE, KEY_MAC};
     sp_json_object_open(json);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
@@ -147,7 +162,9 @@ static int write_port(const struct sp_cli *cli, struct sp_json_write *json, cons
 }
 
 /* "IP/MAC": what stands behind the last slash is a MAC address, or else the length of a prefix. */
-static void write_pairs(struct sp_json_write *json, const struct spec *spec) {
+static void
+write_pairs(struct sp_json_write *json, const struct spec *spec)
+{
     if (!spec->n_pairs) {
         return;
     }
@@ -173,7 +190,9 @@ static void write_pairs(struct sp_json_write *json, const struct spec *spec) {
     sp_json_array_close(json);
 }
 
-static const char *find_id(const struct sp_json *server, const char *mac_text, const char *vlan_text) {
+static const char *
+find_id(const struct sp_json *server, const char *mac_text, const char *vlan_text)
+{
     struct sp_mac mac, other;
     if (sp_mac_parse(mac_text, &mac)) {
         return NULL;
