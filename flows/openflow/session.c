@@ -313,7 +313,7 @@ static void handle_message(struct sp_session *s)
             return;
         }
     }
-    sp_session_fail(s, "an unexpected %s (0x%08x); waited for %s", ofptype_get_name(type), ntohl(oh->xid), waiting_for(s));
+    sp_session_fail(s, "an unexpected %s (0x%08x) instead of %s", ofptype_get_name(type), ntohl(oh->xid), waiting_for(s));
 }
 
 void sp_session_receive(struct sp_session *s, const void *data, size_t size, int64_t now_ms)
