@@ -324,12 +324,12 @@ static void tracked(struct sp_emit *e)
         b = sp_emit_begin(e, SP_T_COMMIT, 200); /* Its datagram's first fragment sets the mark. */
         sp_flow_match_exact(b, SP_F_ETH_TYPE, eth_type);
         sp_flow_match_uint(b, SP_F_IP_FRAG, 2, 2);
-        sp_flow_ct_commit(b, SP_R_ZONE, SP_N_FIELDS);
-        sp_emit_goto(e, SP_T_PASSED);
+        sp_flow_ct_commit(b, SP_R_ZONE, SP_N_FIELDS, SP_T_COMMITTED);
+        sp_emit_end(e);
         b = sp_emit_begin(e, SP_T_COMMIT, 100);
         sp_flow_match_exact(b, SP_F_ETH_TYPE, eth_type);
-        sp_flow_ct_commit(b, SP_R_ZONE, SP_R_MARK);
-        sp_emit_goto(e, SP_T_PASSED);
+        sp_flow_ct_commit(b, SP_R_ZONE, SP_R_MARK, SP_T_COMMITTED);
+        sp_emit_end(e);
     }
     judge_direction(e, SP_PHASE_LEAVING, false);
     judge_direction(e, SP_PHASE_LEAVING, true);
@@ -343,6 +343,9 @@ static void tracked(struct sp_emit *e)
                        SP_CT_VALID_MASK | SP_CT_EST);
     sp_emit_goto(e, SP_T_SCTP_REPLY);
     sp_flow_match_uint(sp_emit_begin(e, SP_T_COMMIT, 300), SP_F_CT_STATE, SP_CT_TRK | SP_CT_REL, SP_CT_TRK | SP_CT_REL);
+    sp_emit_goto(e, SP_T_PASSED);
+
+    sp_match_valid(sp_emit_begin(e, SP_T_COMMITTED, 100));
     sp_emit_goto(e, SP_T_PASSED);
 
     b = sp_emit_begin(e, SP_T_PASSED, 100);

@@ -250,12 +250,12 @@ void sp_flow_ct(struct sp_flow_build *build, enum sp_field zone, uint8_t table)
     append_op(build, SP_OP_CT, arguments, sizeof arguments, has_bits(zone, 0, 16) && table <= TABLE_MAX);
 }
 
-void sp_flow_ct_commit(struct sp_flow_build *build, enum sp_field zone, enum sp_field mark)
+void sp_flow_ct_commit(struct sp_flow_build *build, enum sp_field zone, enum sp_field mark, uint8_t table)
 {
-    const uint8_t arguments[] = {SP_CT_OP_COMMIT, (uint8_t) zone, 0, 0xff, mark == SP_N_FIELDS ? 0xff : (uint8_t) mark};
+    const uint8_t arguments[] = {SP_CT_OP_COMMIT, (uint8_t) zone, 0, table, mark == SP_N_FIELDS ? 0xff : (uint8_t) mark};
 
     append_op(build, SP_OP_CT, arguments, sizeof arguments,
-              has_bits(zone, 0, 16) && (mark == SP_N_FIELDS || has_bits(mark, 0, 32)));
+              has_bits(zone, 0, 16) && (mark == SP_N_FIELDS || has_bits(mark, 0, 32)) && table <= TABLE_MAX);
 }
 
 void sp_flow_push_vlan(struct sp_flow_build *build)

@@ -231,10 +231,7 @@ static void put_ct(struct text *text, const uint8_t *arguments)
     if (arguments[0] & SP_CT_OP_COMMIT) {
         put(text, "commit,");
     }
-    if (arguments[3] != 0xff) {
-        put(text, "table=%u,", arguments[3]);
-    }
-    put(text, "zone=");
+    put(text, "table=%u,zone=", arguments[3]);
     put_subfield(text, arguments[1], arguments[2], 16);
     if (arguments[4] != 0xff) {
         put(text, ",exec(move:");

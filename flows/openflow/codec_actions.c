@@ -148,7 +148,7 @@ static bool encode_ct(struct reader *reader, struct ofpbuf *ofpacts)
     ct = ofpact_put_CT(ofpacts);
     ct->flags = flags & SP_CT_OP_COMMIT ? NX_CT_F_COMMIT : 0;
     ct->zone_src = zone_src;
-    ct->recirc_table = (uint8_t) table; /* 0xff is NX_CT_RECIRC_NONE. */
+    ct->recirc_table = (uint8_t) table;
     if (mark != 0xff) {
         struct ofpact_reg_move *move;
 
@@ -338,8 +338,8 @@ static bool decode_ct(const struct ofpact *a, struct sp_flow_build *build)
     if (mark < 0 || zone == SP_N_FIELDS || ct->zone_src.ofs || ct->zone_src.n_bits != 16 || ct->alg) {
         return false;
     }
-    if (ct->flags == NX_CT_F_COMMIT && ct->recirc_table == NX_CT_RECIRC_NONE) {
-        sp_flow_ct_commit(build, zone, (enum sp_field) mark);
+    if (ct->flags == NX_CT_F_COMMIT && ct->recirc_table != NX_CT_RECIRC_NONE) {
+        sp_flow_ct_commit(build, zone, (enum sp_field) mark, ct->recirc_table);
         return true;
     }
     if (!ct->flags && mark == SP_N_FIELDS) {

@@ -84,7 +84,7 @@ enum sp_op {
     SP_OP_RESUBMIT,   /* u8 table */
     SP_OP_LOAD,       /* u8 field, u8 first bit, u8 bits (1 to 64), u64 value */
     SP_OP_MOVE,       /* u8 source field, u8 first bit, u8 destination field, u8 first bit, u8 bits */
-    SP_OP_CT,         /* u8 flags (SP_CT_OP_...), u8 zone field, u8 first bit of 16, u8 table or 0xff, then what is done to
+    SP_OP_CT,         /* u8 flags (SP_CT_OP_...), u8 zone field, u8 first bit of 16, u8 table to go on in, then what is done to
                        * ct_mark: u8 field of 4 bytes to copy from, or 0xff for nothing */
     SP_OP_PUSH_VLAN,  /* 802.1Q, tag 0 */
     SP_OP_POP_VLAN,
@@ -152,8 +152,8 @@ void sp_flow_move(struct sp_flow_build *, enum sp_field src, unsigned src_bit, e
                   unsigned n_bits);
 /* Looks the connection up in the zone of the low 16 bits of 'zone' and goes on in 'table'. */
 void sp_flow_ct(struct sp_flow_build *, enum sp_field zone, uint8_t table);
-/* Commits it with 'mark', a field of 4 bytes, as ct_mark and goes on here.  'mark' SP_N_FIELDS: leaves ct_mark. */
-void sp_flow_ct_commit(struct sp_flow_build *, enum sp_field zone, enum sp_field mark);
+/* Commits it with 'mark', a field of 4 bytes, as ct_mark and goes on in 'table'.  'mark' SP_N_FIELDS: leaves ct_mark. */
+void sp_flow_ct_commit(struct sp_flow_build *, enum sp_field zone, enum sp_field mark, uint8_t table);
 void sp_flow_push_vlan(struct sp_flow_build *);
 void sp_flow_pop_vlan(struct sp_flow_build *);
 void sp_flow_learn_mac(struct sp_flow_build *, uint8_t table, uint16_t priority, uint16_t idle_timeout_s, uint32_t limit,

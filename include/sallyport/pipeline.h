@@ -17,7 +17,8 @@
  *   REMOTE_IN, REMOTE_OUT   class of the connection's remote address; only for sets that name remote groups.
  *   RULES_IN, RULES_OUT     the rules: load SLOT -> STAMP, or drop.  SCTP goes on to SCTP_ORIGINAL and SCTP_REPLY.
  *   STAMP        slot -> mark.
- *   COMMIT       related errors pass uncommitted; else ct(commit, ct_mark = MARK).
+ *   COMMIT       related errors pass uncommitted; else ct(commit, ct_mark = MARK, table=COMMITTED).
+ *   COMMITTED    what conntrack still vouches for -> PASSED.
  *   PASSED       phase 1 (leaving) -> FORWARD; phase 2 (entering) -> DELIVERED.
  *   FORWARD      by VLAN and destination: local server -> STRIP, ENTER; group address -> FLOOD; else LEARNED, UPLINK.
  *   FLOOD        UPLINK, STRIP, then each server port of the VLAN: FLOOD_VLAN -> FLOOD_CHUNK -> ENTER.
@@ -33,8 +34,8 @@
  *
  * Claims.  The addresses of a port are checked with one flow each, whatever the packet: shared flows in SOURCE copy the claim
  * from wherever ARP, IPv4, IPv6 or ND keeps it.  A switch cannot see the source link-layer option of a router solicitation, so
- * that one is not checked.  ND in fragments drops (RFC 6980).  Nothing that is multicast, broadcast or zero passes as a source, even where
- * a pair's prefix covers it; it must be listed by itself.
+ * that one is not checked.  ND in fragments drops (RFC 6980).  Nothing that is multicast, broadcast or zero passes as a
+ * source, even where a pair's prefix covers it; it must be listed by itself.
  *
  * Who hears an ARP request or a neighbour solicitation.  For an address that is known here, only its port; a probe for a
  * duplicate (sender or source unspecified) and an announcement (sender = target) are for all.
@@ -45,7 +46,9 @@
  * Fragments.  The userspace datapath's conntrack holds the fragments of a datagram until all are there, judges the datagram and
  * lets the fragments go on one by one, the later ones without ports.  So a later fragment that the gate does not know goes to
  * COMMIT unjudged, where ct(commit) gathers the datagram a second time: it leaves only if its first fragment, which was
- * judged, has come there as well.
+ * judged, has come there as well.  Fragments that stayed incomplete are, after 15 s, added to whatever packets conntrack handles
+ * next, with ct_state inv and not trk (OVS 3.1, ipf_send_expired_frags()).  So nothing goes on behind a ct() but in a table
+ * that asks for +trk.
  *
  * SCTP.  The userspace datapath tracks all SCTP between two addresses as one connection without ports.  So no association may be
  * admitted by another's mark: each packet is judged on its own headers, as a packet of an association that its own direction's
@@ -88,6 +91,7 @@ enum sp_table {
     SP_T_SCTP_REPLY = 23,
     SP_T_STAMP = 24,
     SP_T_COMMIT = 25,
+    SP_T_COMMITTED = 26,
     SP_T_PASSED = 27,
     SP_T_FORWARD = 30,
     SP_T_FLOOD = 31,       /* Uplinks, then each server port of the VLAN through its filter. */

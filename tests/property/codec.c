@@ -250,7 +250,7 @@ static void build_random(struct sp_flow_build *build)
         act_random(build, &tagged);
     }
     if (is_ip(build) && maybe()) {
-        sp_flow_ct_commit(build, random_register(), maybe() ? random_register() : SP_N_FIELDS);
+        sp_flow_ct_commit(build, random_register(), maybe() ? random_register() : SP_N_FIELDS, (uint8_t) below(254));
         sp_flow_load_reg(build, random_register(), (uint32_t) next());
         sp_flow_ct(build, random_register(), (uint8_t) below(254));
         return;
