@@ -25,8 +25,9 @@ check-style: deps-test objects
 PYTEST = PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -p no:cacheprovider
 check-api: deps-test all
 	$(PYTEST) tests/api
-# Drives the compiler without the daemon: facts in, flows out.
-check-system: deps-test all $(BUILD)/tests/system/compile_flows
+# Programs that drive a part of the product without the daemon.
+SYSTEM_TOOLS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/system/*.c))
+check-system: deps-test all $(SYSTEM_TOOLS)
 	$(PYTEST) tests/system
 
 # Everything compiles with clang too.

@@ -390,8 +390,8 @@ static bool decode_learn(const struct ofpact *a, struct sp_flow_build *build)
         !is_subfield(&port->dst, port_field, LEARN_PORT_BITS)) {
         return false;
     }
-    sp_flow_learn_mac(build, learn->table_id, learn->priority, learn->idle_timeout, learn->limit, be64toh(learn->cookie), vlan_field,
-                      port_field);
+    sp_flow_learn_mac(build, learn->table_id, learn->priority, learn->idle_timeout, learn->limit, be64toh(learn->cookie),
+                      vlan_field, port_field);
     return true;
 }
 

@@ -303,7 +303,8 @@ static void handle_message(struct sp_session *s)
     }
     error = ofptype_decode(&type, oh);
     if (error) {
-        sp_session_fail(s, "a malformed message of type %u and %u bytes: %s", oh->type, (unsigned) s->frame.size, ofperr_get_name(error));
+        sp_session_fail(s, "a malformed message of type %u and %u bytes: %s", oh->type, (unsigned) s->frame.size,
+                        ofperr_get_name(error));
         return;
     }
     for (size_t i = 0; i < sizeof messages / sizeof *messages; i++) {
@@ -389,7 +390,7 @@ void sp_session_error_name(const struct ofp_header *oh, char *out, size_t size)
     } else {
         const uint8_t *body = (const uint8_t *) (oh + 1); /* Type and code: the length of an error message is checked. */
 
-        snprintf(out, size, "an error of type %u, code %u", (unsigned) (body[0] << 8 | body[1]), (unsigned) (body[2] << 8 | body[3]));
+        snprintf(out, size, "an error of type %u, code %u", body[0] << 8u | body[1], body[2] << 8u | body[3]);
     }
 }
 

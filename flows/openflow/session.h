@@ -53,7 +53,7 @@ struct sp_session_ready {
     uint64_t dpid;
     uint8_t version;     /* SP_OF14, SP_OF15. */
     char software[64];   /* From the description, "3.1.0"; printable. */
-    char name[64];       /* Datapath description: the bridge's name in OVS. */
+    char name[64];       /* The bridge's: its local port has it; without one, the datapath description ("None" in OVS). */
 };
 
 struct sp_session_refused {

@@ -147,12 +147,14 @@ bool sp_batch_error(struct sp_session *s, uint32_t xid, const char *name)
         if (index >= s->batch.next) {
             return false;
         }
-        snprintf(event.text, sizeof event.text, "the switch did not flush the connections of zone %u: %s", s->batch.zones[index], name);
+        snprintf(event.text, sizeof event.text, "the switch did not flush the connections of zone %u: %s", s->batch.zones[index],
+                 name);
         sp_session_push(s, &event);
         return true;
     }
     if (index < s->batch.next && s->state != STATE_DISCARD) {
-        if (s->state == STATE_COMMIT || !s->batch.control_refused) { /* A message without its bundle is refused for no fault of its own. */
+        /* A message without its bundle is refused for no fault of its own. */
+        if (s->state == STATE_COMMIT || !s->batch.control_refused) {
             refuse(s, index, name);
         }
         return true;
@@ -170,7 +172,8 @@ static void finish(struct sp_session *s, enum sp_event_kind kind)
     struct sp_event event = {.kind = kind};
 
     if (kind == SP_EVENT_DISCARDED && s->batch.n_refused) {
-        snprintf(event.text, sizeof event.text, "%zu of %zu modifications refused: %s", s->batch.n_refused, s->batch.n, s->batch.error);
+        snprintf(event.text, sizeof event.text, "%zu of %zu modifications refused: %s", s->batch.n_refused, s->batch.n,
+                 s->batch.error);
     } else if (kind == SP_EVENT_DISCARDED) {
         snprintf(event.text, sizeof event.text, "the switch refused the bundle: %s", s->batch.error);
     }

@@ -22,6 +22,7 @@ void sp_session_dump(struct sp_session *s, int64_t now_ms)
         .out_group = OFPG_ANY,
         .table_id = OFPTT_ALL,
     };
+    enum ofputil_protocol protocol = ofputil_protocol_from_ofp_version(s->version);
 
     assert(sp_session_idle(s));
     match_init_catchall(&request.match);
@@ -29,8 +30,7 @@ void sp_session_dump(struct sp_session *s, int64_t now_ms)
     sp_session_enter(s, STATE_DUMP);
     s->n_counted = 0;
     s->wait_xid = sp_session_take_xids(s, 1);
-    sp_session_send(s, ofputil_encode_flow_stats_request(&request, s->version == SP_OF15 ? OFPUTIL_P_OF15_OXM : OFPUTIL_P_OF14_OXM),
-                    s->wait_xid);
+    sp_session_send(s, ofputil_encode_flow_stats_request(&request, protocol), s->wait_xid);
 }
 
 /* Reports one flow of the dump.  Others' flows and learned ones are none of our business. */

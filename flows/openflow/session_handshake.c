@@ -117,8 +117,7 @@ void sp_handshake_description(struct sp_session *s, const struct ofp_header *oh)
     sp_session_printable(s->ready.software, sizeof s->ready.software, desc->sw_desc, sizeof desc->sw_desc);
     sp_session_printable(s->ready.name, sizeof s->ready.name, desc->dp_desc, sizeof desc->dp_desc);
     configure(s);
-    event.ready = s->ready;
-    sp_session_push(s, &event);
+    sp_session_push(s, &event); /* Filled in when the ports are known. */
     s->n_counted = 0;
     request(s, ofputil_encode_port_desc_stats_request(s->version, OFPP_ANY), STATE_PORTS);
 }
@@ -135,6 +134,9 @@ static void push_port(struct sp_session *s, const struct ofputil_phy_port *pp, b
         return;
     }
     sp_session_printable(event.port.name, sizeof event.port.name, pp->name, sizeof pp->name);
+    if (s->state == STATE_PORTS && pp->port_no == OFPP_LOCAL) {
+        memcpy(s->ready.name, event.port.name, sizeof event.port.name);
+    }
     sp_session_push(s, &event);
 }
 
@@ -155,6 +157,7 @@ void sp_handshake_ports(struct sp_session *s, const struct ofp_header *oh)
         sp_session_fail(s, "malformed port description: %s", ofperr_get_name((enum ofperr) r));
     }
     if (s->state == STATE_PORTS && !ofpmp_more(oh)) {
+        s->events[s->first_event].ready = s->ready;
         sp_session_push(s, &(struct sp_event){.kind = SP_EVENT_PORTS_DONE});
         sp_session_enter(s, STATE_IDLE);
     }

@@ -1,0 +1,80 @@
+/* A switch for tests, as bytes in and bytes out: it speaks OpenFlow 1.4 and 1.5 with libopenvswitch's own encoders, keeps a flow table,
+ * and treats bundles as ovs-vswitchd 3.1 does: a message with a mistake of its own is refused when it is added and then left out;
+ * a full table is found at commit and rolls all back.  It can be told to refuse, to fall silent, and to lie. */
+
+#ifndef SALLYPORT_TESTS_SUPPORT_FAKE_SWITCH_H
+#define SALLYPORT_TESTS_SUPPORT_FAKE_SWITCH_H 1
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ofpbuf;
+
+struct fake_port {
+    uint16_t no;
+    char name[16];
+};
+
+#define FAKE_PORTS_MAX 64
+#define FAKE_ZONES_MAX 64
+
+struct fake_switch {
+    /* Set by the test before the first byte, or whenever it likes. */
+    uint64_t dpid;
+    char name[32];
+    uint32_t versions; /* Bitmap of what HELLO offers. */
+    struct fake_port ports[FAKE_PORTS_MAX];
+    size_t n_ports;
+    size_t table_limit;    /* Flows that fit. */
+    int mute_type;         /* Messages of this enum ofptype are taken and not answered; -1 = none. */
+    bool refuse_open;      /* A bundle is not opened. */
+    bool refuse_flush;
+    bool forget_replies;   /* Everything is done and nothing answered. */
+
+    /* Read by the test. */
+    uint8_t version;
+    size_t n_flow_mods;    /* Modifications carried out. */
+    size_t n_commits;
+    size_t n_discards;
+    size_t n_dumps;
+    size_t n_echo_replies;
+    uint16_t flushed[FAKE_ZONES_MAX]; /* Zones. */
+    size_t n_flushed;
+    bool broken;           /* It got a message that it could not read. */
+
+    struct fake_entry *entries; /* Its own. */
+    size_t n_entries;
+    size_t entries_capacity;
+    struct ofpbuf **bundle;
+    size_t n_bundle;
+    size_t bundle_capacity;
+    bool bundle_open;
+    uint32_t bundle_id;
+    uint8_t *in;
+    size_t in_size;
+    uint8_t *out;
+    size_t out_size;
+    size_t out_capacity;
+};
+
+/* A switch with ports 1 "p1" to 'n_ports', which offers 1.4 and 1.5.  It sends its HELLO at once. */
+void fake_switch_init(struct fake_switch *, uint64_t dpid, size_t n_ports);
+void fake_switch_clear(struct fake_switch *);
+/* Forgets the connection, keeps the flows, and says HELLO anew. */
+void fake_switch_reconnect(struct fake_switch *);
+void fake_switch_receive(struct fake_switch *, const void *data, size_t size);
+/* Takes up to 'size' bytes of output. */
+size_t fake_switch_output(struct fake_switch *, void *data, size_t size);
+/* Sends 'msg', which it takes. */
+void fake_switch_send(struct fake_switch *, struct ofpbuf *msg);
+
+/* Reports that port 'no' with 'name' was added, or deleted. */
+void fake_switch_port_status(struct fake_switch *, uint16_t no, const char *name, bool deleted);
+/* Adds or removes a flow behind the controller's back, in the syntax of ovs-ofctl. */
+void fake_switch_add_flow(struct fake_switch *, const char *flow);
+void fake_switch_delete_flow(struct fake_switch *, const char *flow);
+/* How many flows have 'cookie' in the bits of 'mask'. */
+size_t fake_switch_count(const struct fake_switch *, uint64_t cookie, uint64_t mask);
+
+#endif
