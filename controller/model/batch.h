@@ -1,14 +1,15 @@
 /* Batches: how the model changes.
  *
- *   sp_batch_begin -> for each request: sp_batch_mark, the request's operations, and sp_batch_rollback to the mark if it is
- *   refused -> sp_batch_seal (derives rule sets, marks, zones, revision) -> store commit -> sp_batch_publish or sp_batch_drop
+ *   sp_batch_begin -> for each request: sp_batch_mark, the request's operations, then sp_batch_accept (derives rule sets, marks,
+ *   revision), or sp_batch_rollback to the mark if it is refused -> sp_batch_seal -> store commit -> sp_batch_publish if it is
+ *   durable -> sp_batch_free
  *
  * While a batch is open the model shows its staged state, so that later requests of the batch are validated against
  * the earlier ones; sp_batch_seal takes all of it back, so that readers between seal and publish see durable state
  * only.  Everything up to seal happens within one turn of the loop; one batch exists at a time.
  *
- * Guarantees: B1 a refused request changes nothing; B2 a dropped batch changes nothing, its numbers included; B3 publishing cannot
- * fail; B4 a request's effects are whole in one revision (every request of a batch has its own revision).
+ * Guarantees: B1 a refused request changes nothing; B2 a dropped batch changes nothing, its numbers included; B3 publishing
+ * cannot fail; B4 a request's effects are whole in one revision (every request of a batch has its own revision).
  *
  * The operations check what the contract says across objects and return 0, -ENOMEM or a positive SP_E_*, adding what is
  * wrong to 'problems'. */
@@ -50,14 +51,16 @@ struct sp_batch *sp_batch_begin(struct sp_model *, int64_t now_us); /* NULL: no 
 size_t sp_batch_mark(const struct sp_batch *);
 void sp_batch_rollback(struct sp_batch *, size_t mark);
 
-/* Ends a request that is accepted: derives rule sets, classes, marks, versions and zones from what it staged since 'mark', and gives
- * it the next revision in '*ret_revision'.  Nothing staged since the mark: no new revision, the current one is
+/* Ends a request that is accepted: derives rule sets, classes, marks and versions from what it staged since 'mark', and gives it
+ * the next revision in '*ret_revision'.  Nothing staged since the mark: no new revision, the current one is
  * stored.  Returns 0, -ENOMEM, or SP_E_FULL if numbers have run out (roll back then). */
 int sp_batch_accept(struct sp_batch *, size_t mark, uint64_t *ret_revision) SP_MUST_USE;
 
 /* Ends staging: the model shows published state again.  What the store needs is in sp_batch_changes() and sp_batch_counters(). */
 void sp_batch_seal(struct sp_batch *);
-const struct sp_change *sp_batch_changes(const struct sp_batch *, size_t *ret_n); /* One per object, in an order that satisfies references. */
+/* One per object, in the order of writing: what is referred to is created first and deleted last.  Three references may point
+ * forwards in it and hold only at its end: a region's default group, a rule's remote group, an admission's rule that goes. */
+const struct sp_change *sp_batch_changes(const struct sp_batch *, size_t *ret_n);
 const struct sp_counters *sp_batch_counters(const struct sp_batch *);
 /* What changed up to 'revision' after the one before it, for the engine: changes of one accepted request. */
 const struct sp_change *sp_batch_changes_of(const struct sp_batch *, uint64_t revision, size_t *ret_n);
@@ -93,7 +96,8 @@ struct sp_group_input {
     enum sp_template template_kind;
 };
 /* SP_E_INVALID: unknown region, a remote group that is unknown or of another region.  Equal rules in the list are kept once. */
-int sp_batch_create_group(struct sp_batch *, const struct sp_group_input *, struct sp_uuid *ret_id, struct sp_problems *) SP_MUST_USE;
+int sp_batch_create_group(struct sp_batch *, const struct sp_group_input *, struct sp_uuid *ret_id,
+                          struct sp_problems *) SP_MUST_USE;
 
 /* NULL or negative members stay as they are. */
 struct sp_group_patch {
@@ -102,7 +106,8 @@ struct sp_group_patch {
     int is_default; /* -1, 0, 1. */
 };
 /* SP_E_MISSING; SP_E_IN_USE: unsetting the default of a region that has servers. */
-int sp_batch_patch_group(struct sp_batch *, const struct sp_uuid *id, const struct sp_group_patch *, struct sp_problems *) SP_MUST_USE;
+int sp_batch_patch_group(struct sp_batch *, const struct sp_uuid *id, const struct sp_group_patch *,
+                         struct sp_problems *) SP_MUST_USE;
 /* SP_E_MISSING, SP_E_IN_USE with holders (servers, other groups' rules; the region's default counts as free if unused). */
 int sp_batch_delete_group(struct sp_batch *, const struct sp_uuid *id, struct sp_problems *) SP_MUST_USE;
 
@@ -112,7 +117,8 @@ int sp_batch_add_rule(struct sp_batch *, const struct sp_uuid *group, const stru
 /* Replaces meaning and description, keeping id and creation time.  SP_E_MISSING; SP_E_EXISTS: another rule has this meaning. */
 int sp_batch_set_rule(struct sp_batch *, const struct sp_uuid *group, const struct sp_uuid *rule, const struct sp_rule_input *,
                       struct sp_problems *) SP_MUST_USE;
-int sp_batch_delete_rule(struct sp_batch *, const struct sp_uuid *group, const struct sp_uuid *rule, struct sp_problems *) SP_MUST_USE;
+int sp_batch_delete_rule(struct sp_batch *, const struct sp_uuid *group, const struct sp_uuid *rule,
+                         struct sp_problems *) SP_MUST_USE;
 /* Replaces the whole list; a rule whose meaning is in the old list keeps its id, origin and creation time. */
 int sp_batch_replace_rules(struct sp_batch *, const struct sp_uuid *group, const struct sp_rule_input *rules, size_t n,
                            struct sp_problems *) SP_MUST_USE;
@@ -143,7 +149,8 @@ struct sp_server_input {
 };
 /* SP_E_INVALID with problems: unknown region or group, group of another region, a bridge port or iface_id that another port
  * names, a MAC that another port has on the same bridge and VLAN.  Names a bridge that is not adopted: adopts it. */
-int sp_batch_create_server(struct sp_batch *, const struct sp_server_input *, struct sp_uuid *ret_id, struct sp_problems *) SP_MUST_USE;
+int sp_batch_create_server(struct sp_batch *, const struct sp_server_input *, struct sp_uuid *ret_id,
+                           struct sp_problems *) SP_MUST_USE;
 
 struct sp_server_patch {
     const char *name;          /* NULL: stays. */
@@ -155,7 +162,8 @@ struct sp_server_patch {
     const struct sp_port_input *ports;
     size_t n_ports;
 };
-int sp_batch_patch_server(struct sp_batch *, const struct sp_uuid *id, const struct sp_server_patch *, struct sp_problems *) SP_MUST_USE;
+int sp_batch_patch_server(struct sp_batch *, const struct sp_uuid *id, const struct sp_server_patch *,
+                          struct sp_problems *) SP_MUST_USE;
 int sp_batch_delete_server(struct sp_batch *, const struct sp_uuid *id, struct sp_problems *) SP_MUST_USE;
 
 /* Adopts bridge 'dpid' or replaces its uplinks.  SP_E_INVALID: a name that a server's port on this bridge has. */

@@ -52,7 +52,8 @@ int sp_model_each_rule_set(const struct sp_model *, const char *region, sp_visit
 /* Servers that have 'group'; groups with a rule that names 'group' as remote group (each once, itself included if so). */
 int sp_model_each_member(const struct sp_model *, const struct sp_uuid *group, sp_visit_server *, void *aux);
 int sp_model_each_referrer(const struct sp_model *, const struct sp_uuid *group, sp_visit_group *, void *aux);
-/* Ports that name bridge 'dpid'; the port with this name there; the ports with this iface_id (every one). */
+/* Ports that name bridge 'dpid'; the port with this name there; the port that is found by this iface_id (it names no bridge).
+ * The latter two are one at most, as batches see to it. */
 int sp_model_each_bridge_port(const struct sp_model *, uint64_t dpid, sp_visit_port *, void *aux);
 int sp_model_each_named_port(const struct sp_model *, uint64_t dpid, const char *name, sp_visit_port *, void *aux);
 int sp_model_each_iface_port(const struct sp_model *, const char *iface_id, sp_visit_port *, void *aux);
@@ -75,6 +76,7 @@ size_t sp_model_count_members(const struct sp_model *, const struct sp_uuid *gro
  * remote groups, as flows/compile.h wants them.  '*ret_rules' and everything it points to is one allocation that the
  * caller frees with free().  Returns 0 or -ENOMEM. */
 struct sp_rule_facts;
-int sp_model_rule_facts(const struct sp_model *, const struct sp_rule_set *set, struct sp_rule_facts **ret_rules, size_t *ret_n) SP_MUST_USE;
+int sp_model_rule_facts(const struct sp_model *, const struct sp_rule_set *set, struct sp_rule_facts **ret_rules,
+                        size_t *ret_n) SP_MUST_USE;
 
 #endif

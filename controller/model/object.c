@@ -10,14 +10,12 @@ struct layout {
     char *next;
 };
 
-static size_t
-string_size(const char *string)
+static size_t string_size(const char *string)
 {
     return string ? strlen(string) + 1 : 0;
 }
 
-static void *
-place(struct layout *layout, const void *data, size_t size)
+static void *place(struct layout *layout, const void *data, size_t size)
 {
     if (!size) {
         return NULL;
@@ -28,15 +26,13 @@ place(struct layout *layout, const void *data, size_t size)
     return at;
 }
 
-static char *
-place_string(struct layout *layout, const char *string)
+static char *place_string(struct layout *layout, const char *string)
 {
     return place(layout, string, string_size(string));
 }
 
 /* Allocates 'size' + 'extra' bytes, copies 'fields' to the start and sets 'layout' behind it. */
-static void *
-allocate(const void *fields, size_t size, size_t extra, struct layout *layout)
+static void *allocate(const void *fields, size_t size, size_t extra, struct layout *layout)
 {
     char *object = malloc(size + extra);
     if (object) {
@@ -46,8 +42,7 @@ allocate(const void *fields, size_t size, size_t extra, struct layout *layout)
     return object;
 }
 
-struct sp_region *
-sp_region_new(const struct sp_region *fields)
+struct sp_region *sp_region_new(const struct sp_region *fields)
 {
     struct layout layout;
     struct sp_region *region = allocate(fields, sizeof *region, string_size(fields->name), &layout);
@@ -59,8 +54,7 @@ sp_region_new(const struct sp_region *fields)
     return region;
 }
 
-struct sp_rule *
-sp_rule_new(const struct sp_rule *fields)
+struct sp_rule *sp_rule_new(const struct sp_rule *fields)
 {
     struct layout layout;
     struct sp_rule *rule = allocate(fields, sizeof *rule, string_size(fields->description), &layout);
@@ -72,8 +66,7 @@ sp_rule_new(const struct sp_rule *fields)
     return rule;
 }
 
-struct sp_group *
-sp_group_new(const struct sp_group *fields)
+struct sp_group *sp_group_new(const struct sp_group *fields)
 {
     struct layout layout;
     size_t rules_size = fields->n_rules * sizeof *fields->rules;
@@ -93,8 +86,7 @@ sp_group_new(const struct sp_group *fields)
     return group;
 }
 
-struct sp_port *
-sp_port_new(const struct sp_port *fields)
+struct sp_port *sp_port_new(const struct sp_port *fields)
 {
     struct layout layout;
     size_t ips_size = fields->n_ips * sizeof *fields->ips;
@@ -112,8 +104,7 @@ sp_port_new(const struct sp_port *fields)
     return port;
 }
 
-struct sp_server *
-sp_server_new(const struct sp_server *fields)
+struct sp_server *sp_server_new(const struct sp_server *fields)
 {
     struct layout layout;
     size_t ports_size = fields->n_ports * sizeof *fields->ports;
@@ -134,8 +125,7 @@ sp_server_new(const struct sp_server *fields)
     return server;
 }
 
-struct sp_bridge *
-sp_bridge_new(const struct sp_bridge *fields)
+struct sp_bridge *sp_bridge_new(const struct sp_bridge *fields)
 {
     struct layout layout;
     size_t extra = fields->n_uplinks * sizeof *fields->uplinks;
@@ -154,8 +144,7 @@ sp_bridge_new(const struct sp_bridge *fields)
     return bridge;
 }
 
-struct sp_rule_set *
-sp_rule_set_new(const struct sp_rule_set *fields)
+struct sp_rule_set *sp_rule_set_new(const struct sp_rule_set *fields)
 {
     struct layout layout;
     size_t admissions_size = fields->n_admissions * sizeof *fields->admissions;
@@ -190,31 +179,27 @@ REF_FUNCTION(sp_bridge)
 REF_FUNCTION(sp_rule_set)
 
 /* Drops one of '*refs' references; true if it was the last. */
-static bool
-drop(const unsigned *refs)
+static bool drop(const unsigned *refs)
 {
     assert(*refs > 0);
     return !--*(unsigned *) refs;
 }
 
-void
-sp_region_unref(const struct sp_region *region)
+void sp_region_unref(const struct sp_region *region)
 {
     if (region && drop(&region->refs)) {
         free((void *) region);
     }
 }
 
-void
-sp_rule_unref(const struct sp_rule *rule)
+void sp_rule_unref(const struct sp_rule *rule)
 {
     if (rule && drop(&rule->refs)) {
         free((void *) rule);
     }
 }
 
-void
-sp_group_unref(const struct sp_group *group)
+void sp_group_unref(const struct sp_group *group)
 {
     if (group && drop(&group->refs)) {
         for (size_t i = 0; i < group->n_rules; i++) {
@@ -224,16 +209,14 @@ sp_group_unref(const struct sp_group *group)
     }
 }
 
-void
-sp_port_unref(const struct sp_port *port)
+void sp_port_unref(const struct sp_port *port)
 {
     if (port && drop(&port->refs)) {
         free((void *) port);
     }
 }
 
-void
-sp_server_unref(const struct sp_server *server)
+void sp_server_unref(const struct sp_server *server)
 {
     if (server && drop(&server->refs)) {
         for (size_t i = 0; i < server->n_ports; i++) {
@@ -243,24 +226,21 @@ sp_server_unref(const struct sp_server *server)
     }
 }
 
-void
-sp_bridge_unref(const struct sp_bridge *bridge)
+void sp_bridge_unref(const struct sp_bridge *bridge)
 {
     if (bridge && drop(&bridge->refs)) {
         free((void *) bridge);
     }
 }
 
-void
-sp_rule_set_unref(const struct sp_rule_set *set)
+void sp_rule_set_unref(const struct sp_rule_set *set)
 {
     if (set && drop(&set->refs)) {
         free((void *) set);
     }
 }
 
-void
-sp_object_ref(struct sp_object object)
+void sp_object_ref(struct sp_object object)
 {
     if (!object.object) {
         return;
@@ -275,8 +255,7 @@ sp_object_ref(struct sp_object object)
     }
 }
 
-void
-sp_object_unref(struct sp_object object)
+void sp_object_unref(struct sp_object object)
 {
     switch (object.kind) {
     case SP_KIND_REGION: sp_region_unref(object.object); break;

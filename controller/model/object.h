@@ -2,8 +2,8 @@
  *
  * Each 'new' makes an immutable object with one reference out of 'fields', a struct of the same type that the caller
  * fills on its own storage: strings and arrays are copied into the object's single allocation, the objects that it holds
- * (a group's rules, a server's ports) get a reference of their own.  The member 'refs' of 'fields' is ignored, a NULL string stays
- * NULL, an array of no items comes out as NULL.  So a changed copy of an object is: struct copy, set members, new.
+ * (a group's rules, a server's ports) get a reference of their own.  The member 'refs' of 'fields' is ignored, a NULL string
+ * stays NULL, an array of no items comes out as NULL.  So a changed copy of an object is: struct copy, set members, new.
  *
  * Each 'ref' adds a reference and returns its argument; each 'unref' drops one, frees the object with the last, and takes
  * NULL.  Both take pointers to const, as the count is no part of the value.  Loop's thread only. */

@@ -5,14 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-void
-sp_problems_init(struct sp_problems *problems)
+void sp_problems_init(struct sp_problems *problems)
 {
     *problems = (struct sp_problems) { 0 };
 }
 
-void
-sp_problems_clear(struct sp_problems *problems)
+void sp_problems_clear(struct sp_problems *problems)
 {
     for (size_t i = 0; i < problems->n; i++) {
         free(problems->problems[i].field);
@@ -28,8 +26,7 @@ sp_problems_clear(struct sp_problems *problems)
 }
 
 /* Makes room for one more item in an array that grows at 1, 2, 4, 8, ... items, so that 'n' alone tells its capacity. */
-static bool
-grow(void **items, size_t n, size_t item_size)
+static bool grow(void **items, size_t n, size_t item_size)
 {
     if (n & (n - 1)) {
         return true;
@@ -42,15 +39,13 @@ grow(void **items, size_t n, size_t item_size)
     return true;
 }
 
-static char *
-format_text(const char *format, va_list args)
+static char *format_text(const char *format, va_list args)
 {
     char *text = NULL;
     return vasprintf(&text, format, args) < 0 ? NULL : text;
 }
 
-void
-sp_problems_add(struct sp_problems *problems, const char *field, const char *format, ...)
+void sp_problems_add(struct sp_problems *problems, const char *field, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -66,8 +61,7 @@ sp_problems_add(struct sp_problems *problems, const char *field, const char *for
     problems->problems[problems->n++] = problem;
 }
 
-void
-sp_problems_hold(struct sp_problems *problems, const char *type, const struct sp_uuid *id, const char *name)
+void sp_problems_hold(struct sp_problems *problems, const char *type, const struct sp_uuid *id, const char *name)
 {
     struct sp_holder holder = { .type = type, .id = *id };
     if (problems->n_holders == SP_HOLDERS_MAX || !(holder.name = strdup(name))) {
@@ -82,8 +76,7 @@ sp_problems_hold(struct sp_problems *problems, const char *type, const struct sp
     problems->holders[problems->n_holders++] = holder;
 }
 
-void
-sp_problems_detail(struct sp_problems *problems, const char *format, ...)
+void sp_problems_detail(struct sp_problems *problems, const char *format, ...)
 {
     va_list args;
     va_start(args, format);

@@ -106,15 +106,17 @@ int sp_entry_compare_keys(const struct sp_entry *, const struct sp_entry *);
 /* The linked entry with the key of 'entry', or NULL. */
 struct sp_entry *sp_entry_find(const struct sp_model *, const struct sp_entry *entry);
 
+/* How each index compares its nodes with a key, and the hash of one. */
+extern sp_index_match *const sp_index_matches[SP_N_INDICES];
+uint32_t sp_model_hash(const struct sp_model *, enum sp_index_name, const void *key);
+
 /* The first node of 'key' (of the type that the index has) or NULL. */
 struct sp_index_node *sp_model_find(const struct sp_model *, enum sp_index_name, const void *key);
-static inline const struct sp_entry *
-sp_node_entry(const struct sp_index_node *node)
+static inline const struct sp_entry *sp_node_entry(const struct sp_index_node *node)
 {
     return node->owner;
 }
-static inline const struct sp_port *
-sp_node_port(const struct sp_index_node *node)
+static inline const struct sp_port *sp_node_port(const struct sp_index_node *node)
 {
     return sp_node_entry(node)->server->ports[node->item];
 }
@@ -129,9 +131,10 @@ int sp_model_union_groups(const struct sp_model *, const struct sp_address_key *
 
 /* The rules of 'groups' in order of (created_at, id).  The caller frees '*ret_rules', NULL if there are none.  'version'
  * finds a group by id. */
-struct sp_rule;
 typedef const struct sp_group *sp_group_version(void *aux, const struct sp_uuid *id);
 int sp_model_collect_rules(const struct sp_uuid *groups, size_t n_groups, sp_group_version *version, void *aux,
                            const struct sp_rule ***ret_rules, size_t *ret_n) SP_MUST_USE;
+/* The admission of 'rule' in 'set', or NULL. */
+const struct sp_admission *sp_rule_set_admission(const struct sp_rule_set *set, const struct sp_uuid *rule);
 
 #endif
