@@ -303,16 +303,16 @@ class Ovs:
     def add_port(self, bridge, name, host, interface="eth0", mac=None, ips=(), ofport=None, gateway=None, external_ids=None):
         """A veth from `bridge` (there called `name`) into `host` (there called `interface`).  Returns its OpenFlow number."""
         end = ["netns", self.netns] if self.netns else []
-        run("ip", "link", "add", name, *end, "type", "veth", "peer", "name", interface, "netns", host.netns)
+        run("ip", "link", "add", "name", name, *end, "type", "veth", "peer", "name", interface, "netns", host.netns)
         if mac:
-            run("ip", "-n", host.netns, "link", "set", interface, "address", mac)
+            run("ip", "-n", host.netns, "link", "set", "dev", interface, "address", mac)
         run("ip", "netns", "exec", host.netns, "ethtool", "-K", interface, "tx", "off", "rx", "off", "gro", "off", check=False)
         for ip in ips:
             run("ip", "-n", host.netns, "addr", "add", ip, "dev", interface, *(["nodad"] if ":" in ip else []))
-        run("ip", "-n", host.netns, "link", "set", interface, "up")
+        run("ip", "-n", host.netns, "link", "set", "dev", interface, "up")
         if gateway:
             run("ip", "-n", host.netns, "route", "add", "default", "via", gateway)
-        self.inside("ip", "link", "set", name, "up")
+        self.inside("ip", "link", "set", "dev", name, "up")
         settings = [f"ofport_request={ofport}"] if ofport else []
         settings += [f"external_ids:{key}={value}" for key, value in (external_ids or {}).items()]
         self.vsctl("add-port", bridge, name, *(["--", "set", "interface", name, *settings] if settings else []))
@@ -321,7 +321,7 @@ class Ovs:
     def remove_port(self, bridge, name):
         """Takes the port off the bridge and removes its veth pair."""
         self.vsctl("--if-exists", "del-port", bridge, name)
-        self.inside("ip", "link", "del", name, check=False)
+        self.inside("ip", "link", "del", "dev", name, check=False)
 
     def add_patch(self, bridge, port, peer_bridge, peer_port, ofport=None, peer_ofport=None):
         """Links two bridges.  Returns both OpenFlow port numbers."""
