@@ -50,6 +50,10 @@
  * next, with ct_state inv and not trk (OVS 3.1, ipf_send_expired_frags()).  So nothing goes on behind a ct() but in a table
  * that asks for +trk.
  *
+ * The switch shows a fragment, the first one too, with the transport ports 0 unless told otherwise (OFPC_FRAG_NORMAL); only the
+ * tuple of conntrack has them.  So what must not leave by its ports is looked for there once more, and SCTP, whose
+ * ports are not in the tuple either, drops in fragments.
+ *
  * SCTP.  The userspace datapath tracks all SCTP between two addresses as one connection without ports.  So no association may be
  * admitted by another's mark: each packet is judged on its own headers, as a packet of an association that its own direction's
  * rules allow (SCTP_ORIGINAL: destination port) or, in an established connection, as an answer to one that the other
@@ -128,8 +132,9 @@ enum sp_table {
 #define SP_R_HARDWARE_HIGH SP_F_REG(8)
 #define SP_R_HARDWARE_LOW SP_F_REG(9)
 
-#define SP_FROM_SERVER 1u
+#define SP_FROM_SERVER 1u /* A bit: the frame came from a server port, ... */
 #define SP_FROM_UPLINK 2u
+#define SP_FROM_OPEN 4u /* ... and this one has no port security. */
 #define SP_PHASE_LEAVING 1u
 #define SP_PHASE_ENTERING 2u
 
