@@ -32,6 +32,11 @@
  * (what ENTER and RULE_SET load) or undone (UPLINK).  ct() forks: nothing behind it reaches back.  Output to the port of entry
  * is left out by the switch itself, so that no table needs to say it.
  *
+ * Tags.  A server port may send untagged, or with the tag of its VLAN; it hears untagged frames only.  What has two tags
+ * reaches no server.  This rests on the switch's default of looking at one tag: with vlan-limit 2 the datapath's entry for a
+ * frame with one tag takes a frame with two as well (OVS 3.1), which then reaches the server in the same VLAN, judged, but
+ * tagged.
+ *
  * Claims.  The addresses of a port are checked with one flow each, whatever the packet: shared flows in SOURCE copy the claim
  * from wherever ARP, IPv4, IPv6 or ND keeps it.  A switch cannot see the source link-layer option of a router solicitation, so
  * that one is not checked.  ND in fragments drops (RFC 6980).  Nothing that is multicast, broadcast or zero passes as a
