@@ -99,7 +99,8 @@ def new_port():
 
     def make(*ips, **fields):
         number = next(_numbers)
-        port = {"mac": f"52:54:00:00:{number >> 8:02x}:{number & 255:02x}", "ips": list(ips), "bridge": f"{0xb0000 + number:016x}",
+        port = {"mac": f"52:54:00:00:{number >> 8:02x}:{number & 255:02x}", "ips": list(ips),
+                "bridge": f"{0xb0000 + number:016x}",
                 "port": f"p{number}"}
         return {**port, **fields}
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import resource
 import threading
 
 import pytest
@@ -16,7 +17,8 @@ def fill(client):
     assert client.put("/v1/regions/A").status == 201
     group = client.post("/v1/security-groups", {"region": "A", "name": "web", "template": "remote-login"}).json
     rules = f"/v1/security-groups/{group['id']}/rules"
-    assert client.post(rules, {"direction": "inbound", "protocol": "tcp", "port_min": 80, "port_max": 8080, "remote_ip": "10.0.0.0/8",
+    assert client.post(rules, {"direction": "inbound", "protocol": "tcp", "port_min": 80, "port_max": 8080,
+                               "remote_ip": "10.0.0.0/8",
                                "description": "ünï", "priority": 5, "action": "deny"}).status == 201
     assert client.post(rules, {"direction": "outbound", "protocol": "icmpv6", "icmp_type": 1, "icmp_code": 2}).status == 201
     assert client.post(rules, {"direction": "outbound", "protocol": 253, "remote_group": group["id"]}).status == 201
@@ -45,7 +47,7 @@ def test_everything_survives(daemon, how):
 
 
 def test_kill_in_the_middle(daemon):
-    """Eight clients change things while the process is killed, five times over: whatever was answered is there afterwards, whole."""
+    """Eight clients change things while the process is killed, five times over: what was answered is there afterwards, whole."""
     seed = random.SystemRandom().randrange(1 << 32)
     print("seed", seed)
     chance = random.Random(seed)
@@ -128,11 +130,12 @@ def test_store_that_cannot_write(make_daemon):
     client = one.client()
     fill(client)
     before = snapshot(client)
-    import resource
-    size = max(os.path.getsize(os.path.join(one.directory, name)) for name in os.listdir(one.directory) if name.startswith("sallyport.db"))
+    files = [os.path.join(one.directory, name) for name in os.listdir(one.directory) if name.startswith("sallyport.db")]
+    size = max(map(os.path.getsize, files))
     old = resource.prlimit(one.process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(one.process.pid, resource.RLIMIT_FSIZE, (size, old[1]))
-    body = {"region": "A", "name": "big", "rules": [{"direction": "inbound", "protocol": "tcp", "port_min": port} for port in range(2000)]}
+    rules = [{"direction": "inbound", "protocol": "tcp", "port_min": port} for port in range(2000)]
+    body = {"region": "A", "name": "big", "rules": rules}
     refused = client.post("/v1/security-groups", body)
     assert refused.status == 503, refused
     assert refused.headers["Retry-After"]

@@ -12,8 +12,9 @@ def server(api, group, new_server):
     return new_server("10.0.0.1", security_groups=[group["id"]])
 
 
-def question(server, **fields):
-    return {"server": server["id"], "direction": "inbound", "protocol": "tcp", "remote_ip": "203.0.113.9", "local_port": 8888, **fields}
+def question(asked, **fields):
+    return {"server": asked["id"], "direction": "inbound", "protocol": "tcp", "remote_ip": "203.0.113.9", "local_port": 8888,
+            **fields}
 
 
 def test_no_rule_denies(api, server):
@@ -81,7 +82,8 @@ def test_server_without_groups(api, new_server):
 
 @pytest.mark.parametrize("fields, wrong", [
     ({"server": str(uuid.uuid4())}, ["server"]), ({"server": "x"}, ["server"]), ({"port": str(uuid.uuid4())}, ["port"]),
-    ({"direction": "up"}, ["direction"]), ({"protocol": "any"}, ["protocol"]), ({"protocol": "x"}, ["protocol"]), ({"protocol": 256}, ["protocol"]),
+    ({"direction": "up"}, ["direction"]), ({"protocol": "any"}, ["protocol"]), ({"protocol": "x"}, ["protocol"]),
+    ({"protocol": 256}, ["protocol"]),
     ({"remote_ip": "10.0.0.0/24"}, ["remote_ip"]), ({"remote_ip": None}, ["remote_ip"]), ({"local_port": 65536}, ["local_port"]),
     ({"protocol": "gre"}, ["local_port"]), ({"icmp_type": 8}, ["icmp_type"]), ({"color": 1}, ["color"]),
     ({"protocol": "icmp", "local_port": None, "icmp_code": 1}, ["icmp_code"]),

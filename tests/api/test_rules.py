@@ -4,7 +4,8 @@ import uuid
 
 import pytest
 
-FIELDS = {"id", "direction", "action", "priority", "protocol", "remote_ip", "remote_group", "port_min", "port_max", "icmp_type", "icmp_code",
+FIELDS = {"id", "direction", "action", "priority", "protocol", "remote_ip", "remote_group", "port_min", "port_max", "icmp_type",
+          "icmp_code",
           "description", "origin", "created_at", "updated_at"}
 
 
@@ -30,7 +31,8 @@ def test_defaults(api, group, rules):
 
 
 @pytest.mark.parametrize("given, shown", [
-    (6, "tcp"), (17, "udp"), (132, "sctp"), (1, "icmp"), (58, "icmpv6"), ("gre", "gre"), (47, "gre"), ("esp", "esp"), ("any", "any"),
+    (6, "tcp"), (17, "udp"), (132, "sctp"), (1, "icmp"), (58, "icmpv6"), ("gre", "gre"), (47, "gre"), ("esp", "esp"),
+    ("any", "any"),
     ("TCP", "tcp"), ("ipv6-icmp", "icmpv6"), (253, 253), ("253", 253), (0, "hopopt")])
 def test_protocols(api, rules, given, shown):
     answer = api.post(rules, body(protocol=given))
@@ -60,7 +62,8 @@ def test_ports(api, rules, given, shown):
 
 def test_icmp(api, rules):
     for fields in ({"protocol": "icmp", "icmp_type": 8}, {"protocol": "icmp", "icmp_type": 3, "icmp_code": 4},
-                   {"protocol": "icmpv6", "icmp_type": 128, "icmp_code": 0}, {"protocol": "icmp", "icmp_type": -1, "icmp_code": -1},
+                   {"protocol": "icmpv6", "icmp_type": 128, "icmp_code": 0},
+                   {"protocol": "icmp", "icmp_type": -1, "icmp_code": -1},
                    {"protocol": "icmp", "remote_ip": "10.0.0.0/8"}, {"protocol": "icmpv6", "remote_ip": "2001:db8::/32"},
                    {"protocol": "gre", "port_min": -1, "port_max": -1, "icmp_type": -1}):
         answer = api.post(rules, body(**fields))
@@ -70,23 +73,31 @@ def test_icmp(api, rules):
 
 @pytest.mark.parametrize("fields, wrong", [
     ({"direction": "sideways"}, ["direction"]), ({"direction": None}, ["direction"]), ({"action": "reject"}, ["action"]),
-    ({"priority": 0}, ["priority"]), ({"priority": 1001}, ["priority"]), ({"priority": "5"}, ["priority"]), ({"priority": 1.5}, ["priority"]),
+    ({"priority": 0}, ["priority"]), ({"priority": 1001}, ["priority"]), ({"priority": "5"}, ["priority"]),
+    ({"priority": 1.5}, ["priority"]),
     ({"priority": 10**30}, ["priority"]), ({"priority": True}, ["priority"]), ({"protocol": "nonsense"}, ["protocol"]),
-    ({"protocol": 256}, ["protocol"]), ({"protocol": -1}, ["protocol"]), ({"protocol": "256"}, ["protocol"]), ({"protocol": ""}, ["protocol"]),
+    ({"protocol": 256}, ["protocol"]), ({"protocol": -1}, ["protocol"]), ({"protocol": "256"}, ["protocol"]),
+    ({"protocol": ""}, ["protocol"]),
     ({"protocol": None}, ["protocol"]), ({"protocol": ["tcp"]}, ["protocol"]), ({"remote_ip": "10.0.0.0/33"}, ["remote_ip"]),
     ({"remote_ip": "10.0.0"}, ["remote_ip"]), ({"remote_ip": ""}, ["remote_ip"]), ({"remote_ip": 5}, ["remote_ip"]),
-    ({"remote_ip": "::ffff:1.2.3.4"}, ["remote_ip"]), ({"remote_ip": "1.2.3.4 "}, ["remote_ip"]), ({"remote_ip": "fe80::1%eth0"}, ["remote_ip"]),
+    ({"remote_ip": "::ffff:1.2.3.4"}, ["remote_ip"]), ({"remote_ip": "1.2.3.4 "}, ["remote_ip"]),
+    ({"remote_ip": "fe80::1%eth0"}, ["remote_ip"]),
     ({"remote_group": "nonsense"}, ["remote_group"]), ({"remote_group": 5}, ["remote_group"]), ({"port_min": -2}, ["port_min"]),
-    ({"port_max": 65536}, ["port_max"]), ({"port_min": 90, "port_max": 80}, ["port_max"]), ({"port_min": -1, "port_max": 80}, ["port_min"]),
+    ({"port_max": 65536}, ["port_max"]), ({"port_min": 90, "port_max": 80}, ["port_max"]),
+    ({"port_min": -1, "port_max": 80}, ["port_min"]),
     ({"port_min": 80, "port_max": -1}, ["port_max"]), ({"port_min": "80"}, ["port_min"]), ({"port_min": None}, ["port_min"]),
     ({"protocol": "icmp", "port_min": 80}, ["port_min"]), ({"protocol": "any", "port_min": 80, "port_max": 90}, ["port_min"]),
-    ({"protocol": "gre", "port_max": 80}, ["port_max"]), ({"icmp_type": 8}, ["icmp_type"]), ({"protocol": "udp", "icmp_code": 0}, ["icmp_code"]),
+    ({"protocol": "gre", "port_max": 80}, ["port_max"]), ({"icmp_type": 8}, ["icmp_type"]),
+    ({"protocol": "udp", "icmp_code": 0}, ["icmp_code"]),
     ({"protocol": "icmp", "icmp_code": 0}, ["icmp_code"]), ({"protocol": "icmp", "icmp_type": 256}, ["icmp_type"]),
-    ({"protocol": "icmp", "icmp_type": 8, "icmp_code": -2}, ["icmp_code"]), ({"protocol": "icmp", "remote_ip": "::/0"}, ["remote_ip"]),
+    ({"protocol": "icmp", "icmp_type": 8, "icmp_code": -2}, ["icmp_code"]),
+    ({"protocol": "icmp", "remote_ip": "::/0"}, ["remote_ip"]),
     ({"protocol": "icmpv6", "remote_ip": "0.0.0.0/0"}, ["remote_ip"]), ({"description": 5}, ["description"]),
-    ({"description": "a\nb"}, ["description"]), ({"origin": "user"}, ["origin"]), ({"id": "x"}, ["id"]), ({"created_at": "x"}, ["created_at"]),
+    ({"description": "a\nb"}, ["description"]), ({"origin": "user"}, ["origin"]), ({"id": "x"}, ["id"]),
+    ({"created_at": "x"}, ["created_at"]),
     ({"colour": "red", "shape": 1}, ["colour", "shape"]),
-    ({"direction": 1, "action": 2, "priority": 0, "protocol": 300, "remote_ip": 4, "port_min": 5.5}, ["action", "direction", "port_min", "priority",
+    ({"direction": 1, "action": 2, "priority": 0, "protocol": 300, "remote_ip": 4, "port_min": 5.5},
+     ["action", "direction", "port_min", "priority",
                                                                                                   "protocol", "remote_ip"])])
 def test_wrong_values(api, rules, fields, wrong):
     answer = api.post(rules, body(**fields))
@@ -111,7 +122,8 @@ def test_remote_group(api, group, rules, other_region):
 
 def test_equal_rule_is_answered(api, rules):
     first = api.post(rules, body(port_min=80, remote_ip="10.1.2.3/8", description="one"))
-    again = api.post(rules, body(port_max=80, protocol=6, remote_ip="10.0.0.0/8", priority=100, action="allow", description="two"))
+    again = api.post(rules, body(port_max=80, protocol=6, remote_ip="10.0.0.0/8", priority=100, action="allow",
+                                 description="two"))
     assert again.status == 200
     assert again.json == first.json
     assert again.revision == first.revision and again.applied is True
@@ -148,7 +160,8 @@ def test_patch_in_place(api, rules):
     assert patch(port_min=-1)["port_max"] == -1
     assert patch(description="e", direction="outbound")["description"] == "e"
     assert api.get(path).json == patch()
-    for fields, wrong in (({"port_min": 5, "port_max": 4}, ["port_max"]), ({"origin": "user"}, ["origin"]), ({"icmp_type": 1}, ["icmp_type"]),
+    for fields, wrong in (({"port_min": 5, "port_max": 4}, ["port_max"]), ({"origin": "user"}, ["origin"]),
+                          ({"icmp_type": 1}, ["icmp_type"]),
                           ({"action": None}, ["action"]), ({"remote_group": str(uuid.uuid4())}, ["remote_group"])):
         before = api.get(path).json
         answer = api.patch(path, fields)

@@ -12,15 +12,18 @@ PORT_FIELDS = {"id", "mac", "ips", "bridge", "port", "iface_id", "vlan", "port_s
 def test_create(api, region, group, new_port):
     port = new_port("10.0.0.1", "2001:DB8::1", vlan=7, port_security=False,
                     allowed_address_pairs=[{"ip": "10.9.0.0/16"}, {"ip": "10.0.0.9", "mac": "02:00:00:00:00:99"}])
-    answer = api.post(SERVERS, {"region": region, "name": "vm1", "kind": "baremetal", "security_groups": [group["id"]], "ports": [port]})
+    answer = api.post(SERVERS, {"region": region, "name": "vm1", "kind": "baremetal", "security_groups": [group["id"]],
+                                "ports": [port]})
     assert answer.status == 201, answer
     server = answer.json
     assert set(server) == FIELDS
-    assert (server["name"], server["region"], server["kind"], server["security_groups"]) == ("vm1", region, "baremetal", [group["id"]])
+    assert (server["name"], server["region"], server["kind"], server["security_groups"]) == ("vm1", region, "baremetal",
+                                                                                             [group["id"]])
     [made] = server["ports"]
     assert set(made) == PORT_FIELDS
     assert {name: made[name] for name in PORT_FIELDS - {"id"}} == {
-        "mac": port["mac"], "ips": ["10.0.0.1", "2001:db8::1"], "bridge": port["bridge"], "port": port["port"], "iface_id": None, "vlan": 7,
+        "mac": port["mac"], "ips": ["10.0.0.1", "2001:db8::1"], "bridge": port["bridge"], "port": port["port"], "iface_id": None,
+        "vlan": 7,
         "port_security": False, "state": "unbound",
         "allowed_address_pairs": [{"ip": "10.9.0.0/16", "mac": port["mac"]}, {"ip": "10.0.0.9", "mac": "02:00:00:00:00:99"}]}
     assert answer.headers["Location"] == f"{SERVERS}/{server['id']}"
@@ -35,7 +38,8 @@ def test_defaults(api, region):
     port = {"mac": "52:54:00:AA:00:01", "iface_id": "tap-1"}
     [made] = api.post(SERVERS, {"region": region, "name": "vm", "ports": [port]}).json["ports"]
     assert {name: made[name] for name in PORT_FIELDS - {"id"}} == {
-        "mac": "52:54:00:aa:00:01", "ips": [], "bridge": None, "port": None, "iface_id": "tap-1", "vlan": None, "port_security": True,
+        "mac": "52:54:00:aa:00:01", "ips": [], "bridge": None, "port": None, "iface_id": "tap-1", "vlan": None,
+        "port_security": True,
         "allowed_address_pairs": [], "state": "unbound"}
 
 
@@ -61,13 +65,17 @@ def test_wrong_server(api, region, fields, wrong):
 
 
 @pytest.mark.parametrize("fields, wrong", [
-    ({"mac": "52:54:00:00:00"}, ["mac"]), ({"mac": "01:00:5e:00:00:01"}, ["mac"]), ({"mac": "00:00:00:00:00:00"}, ["mac"]), ({"mac": None}, ["mac"]),
+    ({"mac": "52:54:00:00:00"}, ["mac"]), ({"mac": "01:00:5e:00:00:01"}, ["mac"]), ({"mac": "00:00:00:00:00:00"}, ["mac"]),
+    ({"mac": None}, ["mac"]),
     ({"ips": ["10.0.0.0/24"]}, ["ips[0]"]), ({"ips": ["10.0.0.1", "x", 5]}, ["ips[1]", "ips[2]"]), ({"ips": "10.0.0.1"}, ["ips"]),
     ({"ips": ["224.0.0.1", "ff02::1", "0.0.0.0", "::", "255.255.255.255", "127.0.0.1"]}, [f"ips[{i}]" for i in range(6)]),
-    ({"bridge": "1"}, ["bridge"]), ({"bridge": "000000000000000g"}, ["bridge"]), ({"bridge": None}, ["bridge"]), ({"bridge": 5}, ["bridge"]),
-    ({"port": None}, ["port"]), ({"port": "x" * 16}, ["port"]), ({"port": ""}, ["port"]), ({"vlan": 0}, ["vlan"]), ({"vlan": 4095}, ["vlan"]),
+    ({"bridge": "1"}, ["bridge"]), ({"bridge": "000000000000000g"}, ["bridge"]), ({"bridge": None}, ["bridge"]),
+    ({"bridge": 5}, ["bridge"]),
+    ({"port": None}, ["port"]), ({"port": "x" * 16}, ["port"]), ({"port": ""}, ["port"]), ({"vlan": 0}, ["vlan"]),
+    ({"vlan": 4095}, ["vlan"]),
     ({"port_security": 1}, ["port_security"]), ({"allowed_address_pairs": [{"mac": "02:00:00:00:00:01"}, {"ip": "x", "y": 1}]},
-                                                ["allowed_address_pairs[0].ip", "allowed_address_pairs[1].ip", "allowed_address_pairs[1].y"]),
+                                                ["allowed_address_pairs[0].ip", "allowed_address_pairs[1].ip",
+                                                 "allowed_address_pairs[1].y"]),
     ({"state": "active"}, ["state"]), ({"id": str(uuid.uuid4())}, ["id"]), ({"iface_id": 5}, ["iface_id"])])
 def test_wrong_port(api, region, new_port, fields, wrong):
     answer = api.post(SERVERS, {"region": region, "name": "vm", "ports": [new_port(), new_port(**fields)]})
@@ -116,7 +124,8 @@ def test_patch(api, group, new_server, new_port):
     assert (changed.json["name"], changed.json["kind"], changed.json["ports"]) == ("new", "baremetal", server["ports"])
     assert api.patch(path, {"security_groups": [group["id"], group["id"]]}).json["security_groups"] == [group["id"]]
     assert api.patch(path, {"security_groups": []}).json["security_groups"] == []
-    wrong = api.patch(path, {"region": "x", "id": "y", "ports": [{"id": str(uuid.uuid4()), "mac": "52:54:00:cc:00:01", "iface_id": "i"}]})
+    wrong = api.patch(path, {"region": "x", "id": "y", "ports": [{"id": str(uuid.uuid4()), "mac": "52:54:00:cc:00:01",
+                                                                  "iface_id": "i"}]})
     assert wrong.status == 422 and wrong.fields == ["id", "ports[0].id", "region"]
 
 

@@ -31,8 +31,10 @@ def test_help_and_version():
 
 @pytest.mark.parametrize("options, words", [
     (["--nonsense"], ["--nonsense"]), (["--log-level", "loud"], ["loud"]), (["--http", "0.0.0.0:0"], ["--token-file"]),
-    (["--http", "nohost"], ["nohost"]), (["--openflow", "ptcp:x"], ["ptcp:x"]), (["--openflow", "ssl:1.2.3.4:1"], ["ssl:1.2.3.4:1"]),
-    (["--db", "mysql:x"], ["mysql:x"]), (["--config", "/nonexistent"], ["/nonexistent"]), (["--token-file", "/nonexistent"], ["/nonexistent"]),
+    (["--http", "nohost"], ["nohost"]), (["--openflow", "ptcp:x"], ["ptcp:x"]),
+    (["--openflow", "ssl:1.2.3.4:1"], ["ssl:1.2.3.4:1"]),
+    (["--db", "mysql:x"], ["mysql:x"]), (["--config", "/nonexistent"], ["/nonexistent"]),
+    (["--token-file", "/nonexistent"], ["/nonexistent"]),
     (["extra"], ["extra"])])
 def test_bad_options(directory, options, words):
     db = [] if "--db" in options else ["--db", f"sqlite:{directory}/x.db"]
@@ -41,7 +43,8 @@ def test_bad_options(directory, options, words):
 
 def test_bad_config_file(directory):
     path = os.path.join(directory, "conf")
-    for text, words in (("db = sqlite:x\nwhat = 5\n", ["conf:2", "what"]), ("http = nohost\n", ["conf:1", "nohost"]), ("x\n", ["conf:1"])):
+    for text, words in (("db = sqlite:x\nwhat = 5\n", ["conf:2", "what"]), ("http = nohost\n", ["conf:1", "nohost"]),
+                        ("x\n", ["conf:1"])):
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
         assert_refused(sallyport.run("--config", path), *words)
@@ -64,7 +67,8 @@ def test_port_in_use(directory, option):
         addresses = {"--http": f"127.0.0.1:{port}", "--openflow": f"ptcp:{port}:127.0.0.1"}
         others = {"--http": f"unix:{directory}/h", "--openflow": f"punix:{directory}/o"}
         del others[option]
-        done = sallyport.run("--db", f"sqlite:{directory}/x.db", option, addresses[option], *[word for pair in others.items() for word in pair])
+        done = sallyport.run("--db", f"sqlite:{directory}/x.db", option, addresses[option],
+                             *[word for pair in others.items() for word in pair])
     assert_refused(done, option, str(port), "in use")
 
 
@@ -85,7 +89,8 @@ def test_damaged_database_touches_no_switch(directory):
 
 
 def test_second_daemon_on_one_database(daemon, directory):
-    done = sallyport.run("--db", f"sqlite:{directory}/sallyport.db", "--http", f"unix:{directory}/h2", "--openflow", f"punix:{directory}/o2")
+    done = sallyport.run("--db", f"sqlite:{directory}/sallyport.db", "--http", f"unix:{directory}/h2", "--openflow",
+                         f"punix:{directory}/o2")
     assert_refused(done, "sallyport.db")
     assert daemon.client().get("/readyz").status == 200
 
@@ -150,7 +155,8 @@ def test_stale_sockets_are_replaced(make_daemon):
 
 
 def test_closed_output_does_not_end_it(directory):
-    process = subprocess.Popen([sallyport.PROGRAM, "--db", f"sqlite:{directory}/x.db", "--http", f"unix:{directory}/h", "--openflow",
+    process = subprocess.Popen([sallyport.PROGRAM, "--db", f"sqlite:{directory}/x.db", "--http", f"unix:{directory}/h",
+                                "--openflow",
                                 f"punix:{directory}/o", "--log-level", "debug"], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
     try:
         process.stderr.close()

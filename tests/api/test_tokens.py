@@ -13,7 +13,8 @@ def guarded(make_daemon):
 @pytest.mark.parametrize("path", ["/v1/regions", "/v1/status", "/metrics", "/nowhere", "/v1/security-groups/x"])
 def test_a_token_is_needed(guarded, path):
     client = guarded.client(token=None)
-    for header in (None, "Bearer", "Bearer ", "Bearer wrong", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}", TOKEN):
+    for header in (None, "Bearer", "Bearer ", "Bearer wrong", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", f"Basic {TOKEN}",
+                   TOKEN):
         answer = client.get(path, headers={"Authorization": header} if header is not None else {})
         assert answer.status == 401, (header, answer)
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
