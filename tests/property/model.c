@@ -124,7 +124,8 @@ struct port_storage {
 
 static struct sp_port_input random_port(struct port_storage *storage)
 {
-    struct sp_port_input port = { .mac = { { 2, 0, 0, 0, 0, pick(40) } }, .port_security = chance(90), .vlan = chance(80) ? 0 : 5 };
+    struct sp_port_input port = { .mac = { { 2, 0, 0, 0, 0, pick(40) } }, .port_security = chance(90),
+                                  .vlan = chance(80) ? 0 : 5 };
     snprintf(storage->name, sizeof storage->name, "p%u", pick(20));
     snprintf(storage->iface_id, sizeof storage->iface_id, "if%u", pick(20));
     port.has_bridge = chance(75);
@@ -183,7 +184,8 @@ static int create_group(struct world *w)
     const char *region = regions[pick(N(regions))];
     struct sp_rule_input rules[6];
     struct sp_group_input input = { .region = region, .name = "web", .description = "", .is_default = chance(20),
-                                    .has_rules = chance(80), .rules = rules, .n_rules = pick(N(rules)), .template_kind = pick(3) };
+                                    .has_rules = chance(80), .rules = rules, .n_rules = pick(N(rules)),
+                                    .template_kind = pick(3) };
     struct sp_uuid id;
     for (size_t i = 0; i < input.n_rules; i++) {
         rules[i] = random_rule(w->model, region);
@@ -347,7 +349,8 @@ static int patch_server(struct world *w)
     if (!server) {
         return SP_E_MISSING;
     }
-    struct sp_server_patch patch = { .kind = -1, .has_groups = chance(60), .groups = groups, .has_ports = chance(50), .ports = ports };
+    struct sp_server_patch patch = { .kind = -1, .has_groups = chance(60), .groups = groups, .has_ports = chance(50),
+                                     .ports = ports };
     patch.n_groups = random_groups(w->model, server->region, groups);
     patch.n_ports = pick(4);
     for (size_t i = 0; i < patch.n_ports; i++) {
@@ -379,9 +382,10 @@ static int delete_bridge(struct world *w)
 }
 
 static request *const requests[] = {
-    put_region,  put_region,  delete_region, create_group,  create_group, patch_group,   patch_group,   delete_group,
-    delete_group, add_rule,   add_rule,      add_rule,      set_rule,     set_rule,      delete_rule,   replace_rules,
-    create_server, create_server, create_server, patch_server, patch_server, patch_server, delete_server, put_bridge, delete_bridge,
+    put_region,    put_region,   delete_region, create_group, create_group,  patch_group,   patch_group,   delete_group,
+    delete_group,  add_rule,     add_rule,      add_rule,     set_rule,      set_rule,      delete_rule,   replace_rules,
+    create_server, create_server, create_server, patch_server, patch_server, patch_server,  delete_server, put_bridge,
+    delete_bridge,
 };
 
 /* What must not change unless something is published: a digest of every object's place in memory, and of the counters. */

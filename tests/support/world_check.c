@@ -279,8 +279,11 @@ static void check_sets(const struct all *all)
     assert_non_null(used);
     for (size_t i = 0; i < all->servers.n; i++) {
         const struct sp_server *server = all->servers.items[i];
-        const struct sp_rule_set *set = server->n_groups ? find_set(all, server->region, server->groups, server->n_groups) : NULL;
-        assert_true(!server->n_groups || set);
+        const struct sp_rule_set *set = NULL;
+        if (server->n_groups) {
+            set = find_set(all, server->region, server->groups, server->n_groups);
+            assert_non_null(set);
+        }
         assert_int_equal(server->set, set ? set->number : 0);
         for (size_t j = 0; j < all->sets.n; j++) {
             used[j] |= all->sets.items[j] == set;
@@ -339,7 +342,8 @@ static void check_facts(const struct all *all, const struct sp_rule_set *set)
         assert_int_equal(!facts[i].mark, rule->meaning.action == SP_DENY);
         size_t n_classes = 0;
         for (size_t j = 0; j < all->sets.n && rule->meaning.remote == SP_REMOTE_GROUP; j++) {
-            n_classes += set_has_group(all, ((const struct sp_rule_set *) all->sets.items[j])->number, &rule->meaning.remote_group);
+            const struct sp_rule_set *class = all->sets.items[j];
+            n_classes += set_has_group(all, class->number, &rule->meaning.remote_group);
         }
         assert_int_equal(facts[i].n_classes, n_classes);
         for (size_t j = 0; j < n_classes; j++) {
