@@ -41,13 +41,15 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-class _UnixHandler(urllib.request.HTTPHandler):
+class _UnixHandler(urllib.request.AbstractHTTPHandler):
     def __init__(self, path):
         super().__init__()
         self._path = path
 
-    def http_open(self, req):
-        return self.do_open(lambda host, **options: _UnixConnection(self._path), req)
+    def http_open(self, request):
+        return self.do_open(lambda host, **options: _UnixConnection(self._path), request)
+
+    http_request = urllib.request.AbstractHTTPHandler.do_request_
 
 
 class Api:

@@ -36,7 +36,8 @@ struct sp_store_ops {
     void (*commit)(struct sp_store *, const struct sp_change *changes, size_t n_changes, const struct sp_counters *,
                    void (*done)(void *aux, int error, const char *why), void *aux);
 
-    /* Ends the store; waits for a commit under way.  The object is gone afterwards. */
+    /* Ends the store; waits for a commit under way, whose 'done' then runs before this returns, unless it has.  The object is
+     * gone afterwards. */
     void (*close)(struct sp_store *);
 };
 

@@ -1,0 +1,26 @@
+/* Objects as rows, and rows as objects. */
+
+#ifndef SALLYPORT_CONTROLLER_STORE_ROWS_H
+#define SALLYPORT_CONTROLLER_STORE_ROWS_H 1
+
+#include "controller/store/database.h"
+#include "sallyport/store.h"
+
+/* The statements that write; they belong to the database, which must outlive them. */
+struct sp_rows;
+
+/* Prepares the statements.  Returns 0 or a negative errno; the reason is sp_database_why()'s. */
+int sp_rows_new(struct sp_database *, struct sp_rows **ret) SP_MUST_USE;
+void sp_rows_free(struct sp_rows *); /* NULL is fine. */
+
+/* Writes 'changes' and 'counters' inside the transaction that is open; only rows that differ are touched.  Reads the
+ * objects, and neither takes nor drops a reference, so any thread may do it.  Returns 0 or an error, with the reason in
+ * sp_database_why(); the caller rolls back then. */
+int sp_rows_write(struct sp_rows *, const struct sp_change *changes, size_t n_changes, const struct sp_counters *) SP_MUST_USE;
+
+/* Reads everything: regions, bridges, groups, rule sets, servers, in this order, to 'receive'.  Returns 0; SP_E_DAMAGED with one
+ * line in 'why': a value is not of its form; a negative errno, likewise; or what 'receive' returned ('why' is then untouched). */
+int sp_rows_load(struct sp_database *, sp_store_receive *, void *aux, struct sp_counters *ret_counters, char *why,
+                 size_t why_size) SP_MUST_USE;
+
+#endif

@@ -1,0 +1,253 @@
+/* The happy path of a commit: the loop leaves a job, the writer's thread takes it, writes it in one transaction and wakes the
+ * loop, which calls 'done'.  What can go wrong: the transaction fails, is rolled back, and 'done' hears of it; the store is
+ * closed with a job under way: it is waited for, and 'done' is called from inside of the closing. */
+
+#include "controller/store/sqlite.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "controller/store/rows.h"
+#include "controller/store/schema.h"
+
+struct job {
+    const struct sp_change *changes;
+    size_t n_changes;
+    struct sp_counters counters;
+    void (*done)(void *aux, int error, const char *why);
+    void *aux;
+    int error;
+    char why[256];
+};
+
+struct sqlite_store {
+    struct sp_store store;
+    char *path;
+    struct sp_database *database; /* The writer's, from the start of its thread to its end. */
+    struct sp_rows *rows;
+    struct job job;               /* The loop's, but the writer's while has_work. */
+    uv_async_t wake;              /* Keeps the loop running while a commit is under way. */
+    uv_thread_t thread;
+    uv_mutex_t mutex;             /* Of the three below. */
+    uv_cond_t cond;
+    bool has_work;
+    bool has_result;
+    bool is_ending;
+};
+
+static int start(struct sqlite_store *, struct uv_loop_s *);
+static void end_thread(struct sqlite_store *);
+static void commit(struct sp_store *, const struct sp_change *, size_t n_changes, const struct sp_counters *,
+                   void (*done)(void *aux, int error, const char *why), void *aux);
+static void close_store(struct sp_store *);
+static void write_jobs(void *store);
+static void write_job(struct sqlite_store *);
+static void on_wake(uv_async_t *);
+static void on_wake_closed(uv_handle_t *);
+static void deliver(struct sqlite_store *);
+
+static const struct sp_store_ops ops = {
+    .commit = commit,
+    .close = close_store,
+};
+
+int
+sp_sqlite_open(struct uv_loop_s *loop, const char *path, sp_store_receive *receive, void *aux, struct sp_counters *ret_counters,
+               struct sp_store **ret, char *why, size_t why_size)
+{
+    struct sqlite_store *s = calloc(1, sizeof *s);
+    struct sp_counters counters;
+    char reason[256] = "refused by its reader";
+    int r = -ENOMEM;
+
+    if (!s || !(s->path = strdup(path))) {
+        free(s);
+        snprintf(why, why_size, "%s: out of memory", path);
+        return r;
+    }
+    s->store.ops = &ops;
+    r = sp_database_open(path, &sp_store_schema, &s->database, why, why_size);
+    if (r) {
+        free(s->path);
+        free(s);
+        return r;
+    }
+    r = sp_rows_load(s->database, receive, aux, &counters, reason, sizeof reason);
+    if (!r) {
+        r = sp_rows_new(s->database, &s->rows);
+        if (!r) {
+            r = start(s, loop);
+        }
+        snprintf(reason, sizeof reason, "cannot prepare to write: %s", sp_database_why(s->database));
+    }
+    if (r) {
+        snprintf(why, why_size, "%s: %s", path, reason);
+        sp_rows_free(s->rows);
+        sp_database_abandon(s->database);
+        free(s->path);
+        free(s);
+        return r;
+    }
+    *ret_counters = counters;
+    *ret = &s->store;
+    return 0;
+}
+
+/* The thread first: it waits for work, and is easier to end than a handle. */
+static int
+start(struct sqlite_store *s, struct uv_loop_s *loop)
+{
+    int r = uv_mutex_init(&s->mutex);
+
+    if (r) {
+        return r;
+    }
+    r = uv_cond_init(&s->cond);
+    if (r) {
+        uv_mutex_destroy(&s->mutex);
+        return r;
+    }
+    r = uv_thread_create(&s->thread, write_jobs, s);
+    if (!r) {
+        r = uv_async_init(loop, &s->wake, on_wake);
+        if (!r) {
+            s->wake.data = s;
+            uv_unref((uv_handle_t *) &s->wake);
+            return 0;
+        }
+        end_thread(s);
+    }
+    uv_cond_destroy(&s->cond);
+    uv_mutex_destroy(&s->mutex);
+    return r;
+}
+
+static void
+end_thread(struct sqlite_store *s)
+{
+    uv_mutex_lock(&s->mutex);
+    s->is_ending = true;
+    uv_cond_signal(&s->cond);
+    uv_mutex_unlock(&s->mutex);
+    uv_thread_join(&s->thread);
+}
+
+static void
+commit(struct sp_store *store, const struct sp_change *changes, size_t n_changes, const struct sp_counters *counters,
+       void (*done)(void *aux, int error, const char *why), void *aux)
+{
+    struct sqlite_store *s = (struct sqlite_store *) store;
+
+    assert(!s->job.done);
+    s->job = (struct job) {.changes = changes, .n_changes = n_changes, .counters = *counters, .done = done, .aux = aux};
+    uv_ref((uv_handle_t *) &s->wake);
+    uv_mutex_lock(&s->mutex);
+    s->has_work = true;
+    uv_cond_signal(&s->cond);
+    uv_mutex_unlock(&s->mutex);
+}
+
+static void
+close_store(struct sp_store *store)
+{
+    struct sqlite_store *s = (struct sqlite_store *) store;
+
+    end_thread(s);
+    deliver(s);
+    sp_rows_free(s->rows);
+    sp_database_close(s->database);
+    uv_cond_destroy(&s->cond);
+    uv_mutex_destroy(&s->mutex);
+    uv_close((uv_handle_t *) &s->wake, on_wake_closed);
+}
+
+/* The writer's thread. */
+static void
+write_jobs(void *store)
+{
+    struct sqlite_store *s = store;
+
+    uv_mutex_lock(&s->mutex);
+    for (;;) {
+        while (!s->has_work && !s->is_ending) {
+            uv_cond_wait(&s->cond, &s->mutex);
+        }
+        if (!s->has_work) {
+            break;
+        }
+        uv_mutex_unlock(&s->mutex);
+        write_job(s);
+        uv_mutex_lock(&s->mutex);
+        s->has_work = false;
+        s->has_result = true;
+        uv_async_send(&s->wake);
+    }
+    uv_mutex_unlock(&s->mutex);
+}
+
+static void
+write_job(struct sqlite_store *s)
+{
+    struct job *job = &s->job;
+    int r = sp_database_begin(s->database);
+
+    if (!r) {
+        r = sp_rows_write(s->rows, job->changes, job->n_changes, &job->counters);
+        if (!r) {
+            r = sp_database_commit(s->database);
+        }
+        if (r) {
+            snprintf(job->why, sizeof job->why, "%s", r == -ENOMEM ? "out of memory" : sp_database_why(s->database));
+            sp_database_rollback(s->database);
+        }
+    } else {
+        snprintf(job->why, sizeof job->why, "%s", sp_database_why(s->database));
+    }
+    job->error = r > 0 ? -EIO : r; /* Damage found while writing: the disk's fault for all that the caller can do. */
+}
+
+static void
+on_wake(uv_async_t *wake)
+{
+    deliver(wake->data);
+}
+
+/* Calls 'done', which may well leave the next job, if there is a result. */
+static void
+deliver(struct sqlite_store *s)
+{
+    struct job *job = &s->job;
+    char why[512] = "";
+    bool has_result;
+
+    uv_mutex_lock(&s->mutex);
+    has_result = s->has_result;
+    s->has_result = false;
+    uv_mutex_unlock(&s->mutex);
+    if (!has_result) {
+        return;
+    }
+
+    void (*done)(void *aux, int error, const char *why) = job->done;
+    int error = job->error;
+
+    if (error) {
+        snprintf(why, sizeof why, "%.200s: %.255s", s->path, job->why);
+    }
+    job->done = NULL;
+    uv_unref((uv_handle_t *) &s->wake);
+    done(job->aux, error, error ? why : NULL);
+}
+
+static void
+on_wake_closed(uv_handle_t *handle)
+{
+    struct sqlite_store *s = handle->data;
+
+    free(s->path);
+    free(s);
+}
