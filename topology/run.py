@@ -19,6 +19,7 @@ import subprocess
 import sys
 
 from mininet.cli import CLI
+from mininet.log import setLogLevel
 
 import daemon
 import nets
@@ -54,6 +55,7 @@ def stay(net, url):
     if sys.stdin.isatty():
         print("Here: sallyport ..., any command of Mininet (client1 ping -c1 sv2-vm1), or exit.")
         signal.signal(signal.SIGINT, signal.default_int_handler)  # At the prompt it ends a command, not the net.
+        setLogLevel("output")  # Mininet's way to show what a command prints.
         Prompt(net.mininet, url)
     else:
         while True:
