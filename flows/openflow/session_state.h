@@ -101,7 +101,8 @@ void sp_session_enter(struct sp_session *, enum session_state state);
 
 /* Takes a number for a request, or 'n' consecutive ones and returns the first. */
 uint32_t sp_session_take_xids(struct sp_session *, size_t n);
-/* Queues 'msg', which it takes, with its length and 'xid' filled in.  Fails the session if too much is pending or memory lacks. */
+/* Queues 'msg', which it takes, with its length and 'xid' filled in.  Fails the session if too much is pending or memory
+ * lacks. */
 void sp_session_send(struct sp_session *, struct ofpbuf *msg, uint32_t xid);
 size_t sp_session_pending(const struct sp_session *);
 /* Queues an event; its flow, if any, is taken over. */

@@ -1,7 +1,6 @@
 /* A switch for tests, as bytes in and bytes out: it speaks OpenFlow 1.4 and 1.5 with libopenvswitch's own encoders, keeps a
  * flow table, and treats bundles as ovs-vswitchd 3.1 does: a message with a mistake of its own is refused when it is added
- * and then left out; a full table is found at commit and rolls all back.  It can be told to refuse, to fall silent, and to
- * lie. */
+ * and then left out; a full table is found at commit and rolls all back.  It can be told to refuse and to fall silent. */
 
 #ifndef SALLYPORT_TESTS_SUPPORT_FAKE_SWITCH_H
 #define SALLYPORT_TESTS_SUPPORT_FAKE_SWITCH_H 1

@@ -57,8 +57,8 @@ static void handle_event(struct drive *d, struct sp_event *event)
 
     switch (event->kind) {
     case SP_EVENT_READY:
-        printf("ready dpid=%016llx version=%u software=%s name=%s\n", (unsigned long long) event->ready.dpid, event->ready.version,
-               event->ready.software, event->ready.name);
+        printf("ready dpid=%016llx version=%u software=%s name=%s\n", (unsigned long long) event->ready.dpid,
+               event->ready.version, event->ready.software, event->ready.name);
         break;
     case SP_EVENT_PORT:
         printf("port %u %s%s\n", event->port.ofport, event->port.name, event->port.deleted ? " deleted" : "");

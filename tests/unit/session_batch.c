@@ -1,0 +1,208 @@
+/* Checked bundles against a scripted switch: applied whole or not at all, and every refusal named. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/session_pair.h"
+
+static void applied(void **aux)
+{
+    struct session_pair *p = session_pair_ready();
+    struct sp_flow_mod *mods = session_pair_mods(3);
+
+    session_pair_apply(p, mods, 3);
+    assert_int_equal(p->n, 1);
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_APPLIED);
+    assert_int_equal(p->fs.n_entries, 3);
+    assert_int_equal(p->fs.n_commits, 1);
+    mods[1].verb = SP_FLOW_DELETE;
+    session_pair_apply(p, mods, 2); /* Replaces the first, removes the second. */
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_APPLIED);
+    assert_int_equal(p->fs.n_entries, 2);
+    assert_int_equal(p->fs.n_flow_mods, 5);
+    session_pair_free_mods(mods, 3);
+    session_pair_clear(p);
+}
+
+/* P1: a deletion leaves a flow of the same key alone if its cookie is another's. */
+static void foreign_flow_stays(void **aux)
+{
+    struct session_pair *p = session_pair_ready();
+    struct sp_flow_mod *mods = session_pair_mods(1);
+
+    mods[0].verb = SP_FLOW_DELETE;
+    fake_switch_add_flow(&p->fs, "table=21,priority=100,cookie=0x7,reg0=0,actions=output:1");
+    session_pair_apply(p, mods, 1);
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_APPLIED);
+    assert_int_equal(p->fs.n_entries, 1);
+    session_pair_free_mods(mods, 1);
+    session_pair_clear(p);
+}
+
+static void refused_when_added(void **aux)
+{
+    struct session_pair *p = session_pair_ready();
+    struct sp_flow_mod *mods = session_pair_mods(10);
+
+    for (size_t i = 4; i < 10; i += 3) { /* 0xff40 is no port and no reserved one. */
+        sp_flow_unref(mods[i].flow);
+        mods[i].flow = session_pair_flow((uint32_t) i, 0xff40);
+    }
+    session_pair_apply(p, mods, 10);
+    assert_int_equal(p->n, 3);
+    assert_int_equal(p->log[0].kind, SP_EVENT_REFUSED);
+    assert_int_equal(p->log[0].refused.index, 4);
+    assert_string_equal(p->log[0].refused.error, "OFPBAC_BAD_OUT_PORT");
+    assert_int_equal(p->log[1].refused.index, 7);
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_DISCARDED);
+    assert_string_equal(session_pair_last(p)->text, "2 of 10 modifications refused: OFPBAC_BAD_OUT_PORT");
+    assert_int_equal(p->fs.n_entries, 0);
+    assert_int_equal(p->fs.n_discards, 1);
+    assert_int_equal(p->fs.n_commits, 0);
+    assert_true(sp_session_idle(p->s));
+    session_pair_free_mods(mods, 10);
+    session_pair_clear(p);
+}
+
+static void not_expressible(void **aux)
+{
+    static struct sp_flow_build build;
+    struct session_pair *p = session_pair_ready();
+    struct sp_flow_mod *mods = session_pair_mods(3);
+
+    sp_flow_build_init(&build, 1, 1, SESSION_PAIR_COOKIE);
+    sp_flow_match_exact(&build, SP_F_TCP_DST, 22); /* Of what protocol? */
+    sp_flow_unref(mods[2].flow);
+    assert_int_equal(sp_flow_build_done(&build, &mods[2].flow), 0);
+    session_pair_apply(p, mods, 3);
+    assert_int_equal(p->n, 2);
+    assert_int_equal(p->log[0].refused.index, 2);
+    assert_string_equal(p->log[0].refused.error, "not expressible in OpenFlow");
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_DISCARDED);
+    assert_int_equal(p->fs.n_entries, 0);
+    session_pair_free_mods(mods, 3);
+    session_pair_clear(p);
+}
+
+static void refused_at_commit(void **aux)
+{
+    struct session_pair *p = session_pair_ready();
+    struct sp_flow_mod *mods = session_pair_mods(10);
+
+    p->fs.table_limit = 6;
+    session_pair_apply(p, mods, 10);
+    assert_int_equal(p->n, 2);
+    assert_int_equal(p->log[0].kind, SP_EVENT_REFUSED);
+    assert_int_equal(p->log[0].refused.index, 6);
+    assert_string_equal(p->log[0].refused.error, "OFPFMFC_TABLE_FULL");
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_DISCARDED);
+    assert_int_equal(p->fs.n_entries, 0);
+    p->fs.table_limit = 10;
+    session_pair_apply(p, mods, 10);
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_APPLIED);
+    session_pair_free_mods(mods, 10);
+    session_pair_clear(p);
+}
+
+static void refused_to_open(void **aux)
+{
+    struct session_pair *p = session_pair_ready();
+    struct sp_flow_mod *mods = session_pair_mods(5);
+
+    p->fs.refuse_open = true;
+    session_pair_apply(p, mods, 5);
+    assert_int_equal(p->n, 1);
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_DISCARDED);
+    assert_string_equal(session_pair_last(p)->text, "the switch refused the bundle: OFPBFC_OUT_OF_BUNDLES");
+    p->fs.refuse_open = false;
+    session_pair_apply(p, mods, 5);
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_APPLIED);
+    session_pair_free_mods(mods, 5);
+    session_pair_clear(p);
+}
+
+static void flushes(void **aux)
+{
+    static const uint16_t zones[] = {7, 65535};
+    struct session_pair *p = session_pair_ready();
+    struct sp_flow_mod *mods = session_pair_mods(2);
+
+    sp_session_apply(p->s, mods, 2, zones, 2, p->now);
+    session_pair_exchange(p);
+    assert_int_equal(p->n, 1);
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_APPLIED);
+    assert_int_equal(p->fs.n_flushed, 2);
+    assert_int_equal(p->fs.flushed[0], 7);
+    assert_int_equal(p->fs.flushed[1], 65535);
+    session_pair_forget(p);
+    p->fs.refuse_flush = true;
+    sp_session_apply(p->s, mods, 2, zones, 2, p->now);
+    session_pair_exchange(p);
+    assert_int_equal(p->n, 3);
+    assert_int_equal(p->log[1].kind, SP_EVENT_ERROR);
+    assert_string_equal(p->log[1].text, "the switch did not flush the connections of zone 65535: OFPBRC_BAD_TYPE");
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_APPLIED);
+    session_pair_free_mods(mods, 2);
+    session_pair_clear(p);
+}
+
+/* No flush while the flows of the zone are there. */
+static void no_flush_after_refusal(void **aux)
+{
+    static const uint16_t zones[] = {7};
+    struct session_pair *p = session_pair_ready();
+    struct sp_flow_mod *mods = session_pair_mods(2);
+
+    p->fs.table_limit = 1;
+    sp_session_apply(p->s, mods, 2, zones, 1, p->now);
+    session_pair_exchange(p);
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_DISCARDED);
+    assert_int_equal(p->fs.n_flushed, 0);
+    session_pair_free_mods(mods, 2);
+    session_pair_clear(p);
+}
+
+/* S4: a long batch is encoded as it is taken. */
+static void long_batch(void **aux)
+{
+    enum { N = 3000 };
+    struct session_pair *p = session_pair_ready();
+    struct sp_flow_mod *mods = session_pair_mods(N);
+    static uint8_t bytes[64 << 10];
+    size_t total = 0, size;
+
+    sp_session_apply(p->s, mods, N, NULL, 0, p->now);
+    while ((size = sp_session_output(p->s, bytes, sizeof bytes, p->now)) > 0) {
+        total += size;
+        fake_switch_receive(&p->fs, bytes, size);
+    }
+    assert_true(total > 3 * sizeof bytes);
+    session_pair_exchange(p);
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_APPLIED);
+    assert_int_equal(p->fs.n_entries, N);
+    session_pair_free_mods(mods, N);
+    session_pair_clear(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(applied),
+        cmocka_unit_test(foreign_flow_stays),
+        cmocka_unit_test(refused_when_added),
+        cmocka_unit_test(not_expressible),
+        cmocka_unit_test(refused_at_commit),
+        cmocka_unit_test(refused_to_open),
+        cmocka_unit_test(flushes),
+        cmocka_unit_test(no_flush_after_refusal),
+        cmocka_unit_test(long_batch),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
