@@ -31,6 +31,9 @@ const struct sp_model *sp_engine_model(const struct sp_engine *);
 /* Begins to listen or dial for switches.  As sp_method_open(). */
 int sp_engine_open(struct sp_engine *, const char *method, char *why, size_t why_size) SP_MUST_USE;
 
+/* The port that the 'index'th opened method has bound (for port 0); 0: none. */
+uint16_t sp_engine_port(const struct sp_engine *, size_t index);
+
 struct sp_outcome {
     int error;         /* 0: durable.  SP_E_INVALID...: 'stage' refused and returned this.  Negative errno: the store could not write. */
     const char *why;   /* With a store error: one line, borrowed. */
@@ -101,5 +104,9 @@ void sp_engine_counters(const struct sp_engine *, struct sp_engine_counters *ret
 
 /* The OVSDB adapter tells that 'iface_id' is (or, with 'bound' false, is no longer) the port 'name' of bridge 'dpid'. */
 void sp_engine_bind_iface(struct sp_engine *, const char *iface_id, uint64_t dpid, const char *name, bool bound);
+
+/* For tests and for doubt: compiles every adopted and connected bridge as a whole and compares with what the changes have left there
+ * one by one.  Returns 0 if they agree, 1 with the first difference in 'why', or -ENOMEM. */
+int sp_engine_check(struct sp_engine *, char *why, size_t why_size) SP_MUST_USE;
 
 #endif

@@ -1,17 +1,29 @@
 /* One bridge as the engine sees it: what we want there, what is confirmed there, and how the one becomes the other.
  *
- * A switch object exists for each adopted bridge, connected or not, and for each other bridge that is connected.  It holds the
- * bridge's desired flows by unit and, while connected, the installed table.  The sequence after a connect: handshake,
- * ports, dump; the engine then marks every unit, and the switch brings the difference over in checked bundles.  A refused
- * modification poisons its unit: the unit's last good flows stay, the rest of the batch is tried again without it, and
- * the unit is tried again when it changes, on a reconnect and every 30 s.
+ * A switch object exists for each adopted bridge, connected or not, and for each other bridge that is connected.  While
+ * its bridge is adopted and connected ("enforced") it holds the bridge's desired flows by unit and the table of what is
+ * installed.  The sequence after a connect: handshake, ports; the engine gives every unit and calls sp_switch_enforce();
+ * the switch dumps what is installed and brings the difference over in checked bundles, one at a time.
  *
- * Place in the arrow: engine.c decides which units change (from the model); switch.c compiles nothing and knows no model. */
+ * A refused modification poisons its unit: the unit's last confirmed flows stay, the rest of the batch is tried again
+ * without it, and the unit is tried again when it changes, on a reconnect and every 30 s.  After each refusal the
+ * next batch takes half as many units, after each success twice as many, so that many bad units cost little more than
+ * themselves.
+ *
+ * About every 30 s the table is dumped again.  What another hand changed is put right and counted.
+ *
+ * Place in the arrow: the engine decides which units change (from the model); this module compiles nothing and knows no
+ * model.  Files: switch.c, switch_batch.c (units to modifications), switch_dump.c (the dump against what is wanted),
+ * switch_link.c (the connection).
+ *
+ * Guarantees: W1 'installed' is what the switch has confirmed, flow by flow, but for what another hand changed since the
+ * last dump; W2 a flow is deleted only if it is the unit's own that is replaced, or one under our cookie that no unit wants; W3 while
+ * a batch or a dump is under way nothing else is sent. */
 
 #ifndef SALLYPORT_CONTROLLER_SWITCH_H
 #define SALLYPORT_CONTROLLER_SWITCH_H 1
 
-#include "flows/table.h"
+#include "controller/switch_link.h"
 
 /* A unit's name: its kind and up to 24 bytes of key, compared byte by byte (so zero-fill). */
 enum sp_unit_kind {
@@ -24,10 +36,106 @@ enum sp_unit_kind {
     SP_UNIT_FLOOD_CHUNK, /* key: VLAN, chunk */
     SP_UNIT_REMOTE,      /* key: region number, family, address */
     SP_UNIT_RULE_SET,    /* key: number */
+    SP_N_UNIT_KINDS
 };
 struct sp_unit_name {
     uint8_t kind;
     uint8_t key[24];
 };
+
+/* The flows of one unit: immutable, counted, shared between the bridges that have the same. */
+struct sp_flow_set {
+    unsigned refs;
+    size_t n;
+    struct sp_flow *flows[]; /* Each referenced. */
+};
+/* Moves the flows of 'list', which is empty afterwards, into a new set with one reference.  NULL: no memory, 'list' as before. */
+struct sp_flow_set *sp_flow_set_new(struct sp_flow_list *list);
+struct sp_flow_set *sp_flow_set_ref(struct sp_flow_set *);
+void sp_flow_set_unref(struct sp_flow_set *); /* NULL is fine. */
+bool sp_flow_set_equal(const struct sp_flow_set *, const struct sp_flow_set *); /* NULL equals a set of no flows. */
+
+struct sp_switch;
+
+struct sp_switch_events {
+    /* Something was confirmed or refused, or there is nothing left to do.  From inside the switch: act in a later turn. */
+    void (*settled)(void *aux, struct sp_switch *);
+    /* Fills 'out' with what 'unit' (NULL: none of ours) and 'flow' (NULL: the whole unit) stand for: "rule ... of group web". */
+    void (*describe)(void *aux, struct sp_switch *, const struct sp_unit_name *unit, const struct sp_flow *flow, char *out, size_t size);
+};
+
+/* Counters that all switches of an engine share. */
+struct sp_switch_counters {
+    uint64_t flow_mods_sent;
+    uint64_t bundles_applied;
+    uint64_t bundles_discarded;
+    uint64_t flow_mods_refused;
+    uint64_t drift_repaired;
+};
+
+/* 'events', 'aux' and 'counters' must live as long.  NULL: no memory. */
+struct sp_switch *sp_switch_new(uint64_t dpid, const struct sp_switch_events *, void *aux, struct sp_switch_counters *counters);
+/* Forgets everything.  A link is the caller's to close, after sp_switch_detach(). */
+void sp_switch_free(struct sp_switch *);
+
+uint64_t sp_switch_dpid(const struct sp_switch *);
+
+/* The connection 'link' (borrowed until sp_switch_detach()) is this bridge's.  Its events other than ports go to
+ * sp_switch_event(). */
+void sp_switch_attach(struct sp_switch *, struct sp_link *link);
+/* The connection has gone: installed table, units and refusals are forgotten. */
+void sp_switch_detach(struct sp_switch *);
+struct sp_link *sp_switch_link(const struct sp_switch *); /* NULL: not connected. */
+
+/* The revisions of the model that a change of a unit belongs to, first to last. */
+struct sp_revisions {
+    uint64_t first;
+    uint64_t last;
+};
+/* Replaces unit 'name' by 'flows' (a reference is taken over, also on failure; NULL: no flows, the unit goes).  Returns 0, or
+ * -ENOMEM with the unit as it was. */
+int sp_switch_set_unit(struct sp_switch *, const struct sp_unit_name *name, struct sp_flow_set *flows, struct sp_revisions) SP_MUST_USE;
+/* The flows that unit 'name' shall have, borrowed; NULL: none. */
+const struct sp_flow_set *sp_switch_desired(const struct sp_switch *, const struct sp_unit_name *name);
+/* The engine cannot say what unit 'name' shall be; 'why' is reported until it can. */
+void sp_switch_fail_unit(struct sp_switch *, const struct sp_unit_name *name, const char *why, struct sp_revisions);
+/* Every unit, in no particular order, until 'visit' returns nonzero; returns that.  'visit' changes no unit. */
+typedef int sp_visit_unit(void *aux, const struct sp_unit_name *, const struct sp_flow_set *desired);
+int sp_switch_each_unit(const struct sp_switch *, sp_visit_unit *, void *aux);
+/* The entries of conntrack zone 'zone' shall go once the changes made so far are in force; or no longer. */
+void sp_switch_flush_zone(struct sp_switch *, uint16_t zone);
+void sp_switch_keep_zone(struct sp_switch *, uint16_t zone);
+
+/* From now on the bridge is ours: dump, compare, change.  All units have been given. */
+void sp_switch_enforce(struct sp_switch *, int64_t now_ms);
+/* No longer; what is installed stays. */
+void sp_switch_ignore(struct sp_switch *);
+bool sp_switch_is_enforced(const struct sp_switch *);
+/* No unit is left, nothing of ours is installed and nothing is under way. */
+bool sp_switch_is_clean(const struct sp_switch *);
+
+/* The model is at 'revision' and all units say so.  Sends what there is to send if nothing is under way. */
+void sp_switch_run(struct sp_switch *, uint64_t revision, int64_t now_ms);
+/* Takes an event of the link: dump, batch, error. */
+void sp_switch_event(struct sp_switch *, struct sp_event *, int64_t now_ms);
+/* To be called about once a second: looks after drift and refused units. */
+void sp_switch_tick(struct sp_switch *, int64_t now_ms);
+
+enum sp_confirmation { SP_CONFIRMATION_PENDING, SP_CONFIRMED, SP_NOT_CONFIRMED };
+/* Whether the changes of 'revision' are in force on this bridge: pending, yes, or not (refused, or not connected). */
+enum sp_confirmation sp_switch_confirmation(const struct sp_switch *, uint64_t revision);
+/* Whether unit 'name' is in force as it shall be. */
+bool sp_switch_unit_confirmed(const struct sp_switch *, const struct sp_unit_name *name);
+
+struct sp_switch_reading {
+    size_t flows_desired;
+    size_t flows_installed;
+    uint64_t revision;      /* Confirmed whole. */
+    bool pending;
+    const char *last_error; /* NULL: none.  Valid until the next call into the switch. */
+};
+void sp_switch_read(const struct sp_switch *, struct sp_switch_reading *ret);
+/* A complaint about the bridge as a whole that no unit has ("a second connection..."); NULL clears it. */
+void sp_switch_complain(struct sp_switch *, const char *text);
 
 #endif

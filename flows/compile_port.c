@@ -76,7 +76,7 @@ static void classify_server(struct sp_emit *e, const struct sp_port_facts *facts
         } else {
             sp_match_untagged(b);
         }
-        sp_flow_load_reg(b, SP_R_ORIGIN, SP_FROM_SERVER);
+        sp_flow_load_reg(b, SP_R_ORIGIN, mac ? SP_FROM_SERVER : SP_FROM_SERVER | SP_FROM_OPEN);
         sp_flow_load_reg(b, SP_R_VLAN, port->vlan);
         sp_flow_load_reg(b, SP_R_SET, facts->set);
         sp_flow_load_reg(b, SP_R_PHASE, SP_PHASE_LEAVING);

@@ -290,6 +290,24 @@ static void judge_direction(struct sp_emit *e, uint32_t phase, bool reply)
     }
 }
 
+/* DHCP servers' packets in fragments, whose ports only conntrack shows; ND in fragments is invalid to it. */
+static void tracked_fragments(struct sp_emit *e, uint16_t eth_type, uint16_t server, uint16_t client)
+{
+    for (unsigned reply = 0; reply < 2; reply++) {
+        struct sp_flow_build *b = sp_emit_begin(e, SP_T_TRACKED, 280);
+
+        sp_flow_match_exact(b, SP_F_ETH_TYPE, eth_type);
+        sp_flow_match_uint(b, SP_F_IP_FRAG, 1, 1);
+        sp_flow_match_uint(b, SP_F_CT_STATE, SP_CT_VALID_VALUE | (reply ? SP_CT_RPL : 0), SP_CT_VALID_MASK | SP_CT_RPL);
+        sp_flow_match_exact(b, SP_F_CT_NW_PROTO, SP_IP_UDP);
+        sp_flow_match_exact(b, SP_F_CT_TP_SRC, reply ? client : server);
+        sp_flow_match_exact(b, SP_F_CT_TP_DST, reply ? server : client);
+        sp_flow_match_exact(b, SP_R_PHASE, SP_PHASE_LEAVING);
+        sp_flow_match_exact(b, SP_R_ORIGIN, SP_FROM_SERVER);
+        sp_emit_end(e);
+    }
+}
+
 static void tracked(struct sp_emit *e)
 {
     struct sp_flow_build *b;
@@ -316,6 +334,11 @@ static void tracked(struct sp_emit *e)
         sp_flow_match_uint(b, SP_F_IP_FRAG, 2, 2); /* A later fragment. */
         sp_emit_goto(e, SP_T_COMMIT);
 
+        b = sp_emit_begin(e, SP_T_JUDGE, 400);
+        sp_match_ip(b, eth_type, SP_IP_SCTP);
+        sp_flow_match_uint(b, SP_F_IP_FRAG, 1, 1);
+        sp_emit_end(e);
+
         sp_match_ip(sp_emit_begin(e, SP_T_RULES_OUT, 65000), eth_type, SP_IP_SCTP);
         sp_emit_goto(e, SP_T_SCTP_ORIGINAL);
         sp_match_ip(sp_emit_begin(e, SP_T_RULES_IN, 65000), eth_type, SP_IP_SCTP);
@@ -331,6 +354,8 @@ static void tracked(struct sp_emit *e)
         sp_flow_ct_commit(b, SP_R_ZONE, SP_R_MARK, SP_T_COMMITTED);
         sp_emit_end(e);
     }
+    tracked_fragments(e, SP_ETH_IPV4, DHCP_SERVER, DHCP_CLIENT);
+    tracked_fragments(e, SP_ETH_IPV6, DHCPV6_SERVER, DHCPV6_CLIENT);
     judge_direction(e, SP_PHASE_LEAVING, false);
     judge_direction(e, SP_PHASE_LEAVING, true);
     judge_direction(e, SP_PHASE_ENTERING, false);
@@ -397,14 +422,14 @@ static void forward(struct sp_emit *e)
     sp_emit_goto(e, SP_T_FLOOD_VLAN);
 
     b = sp_emit_begin(e, SP_T_UPLINK, 200); /* A server's frame in a VLAN. */
-    sp_flow_match_exact(b, SP_R_ORIGIN, SP_FROM_SERVER);
+    sp_flow_match_uint(b, SP_R_ORIGIN, SP_FROM_SERVER, SP_FROM_SERVER);
     sp_flow_push_vlan(b);
     sp_flow_move(b, SP_R_VLAN, 0, SP_F_VLAN_TCI, 0, 12);
     sp_flow_resubmit(b, SP_T_UPLINK_OUTPUT);
     sp_flow_pop_vlan(b);
     sp_emit_end(e);
     b = sp_emit_begin(e, SP_T_UPLINK, 300);
-    sp_flow_match_exact(b, SP_R_ORIGIN, SP_FROM_SERVER);
+    sp_flow_match_uint(b, SP_R_ORIGIN, SP_FROM_SERVER, SP_FROM_SERVER);
     sp_flow_match_exact(b, SP_R_VLAN, 0);
     sp_emit_goto(e, SP_T_UPLINK_OUTPUT);
     sp_flow_match_exact(sp_emit_begin(e, SP_T_UPLINK, 300), SP_R_ORIGIN, SP_FROM_UPLINK);

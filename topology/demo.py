@@ -16,11 +16,11 @@ import subprocess
 import sys
 import time
 
-import daemon
 import nets
 import ovs
 import register
 import run
+import sallyportd
 
 HOSTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hosts.py")
 TCP_PORTS = "22,79,80,8080,8081,8888"
@@ -98,7 +98,7 @@ class Story:
         """Runs the command line and prints it; returns what it said.  A status other than `status` is wrong."""
         shown = " ".join(f"'{word}'" if " " in str(word) else str(word) for word in words)
         print(f"   $ sallyport {shown}", flush=True)
-        done = subprocess.run([daemon.SALLYPORT, *map(str, words)], env=dict(os.environ, SALLYPORT_URL=self.controller.url),
+        done = subprocess.run([sallyportd.SALLYPORT, *map(str, words)], env=dict(os.environ, SALLYPORT_URL=self.controller.url),
                               text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         print("".join(f"     {line}\n" for line in done.stdout.splitlines()), end="", flush=True)
         if done.returncode != status:
@@ -176,7 +176,7 @@ class Story:
         self.step("Why?")
         question = ("explain", "sv2-vm1", "inbound", "tcp", "8888", "--remote", self.net.address("client1"))
         self.cli(*question)
-        answer = json.loads(subprocess.run([daemon.SALLYPORT, "--url", self.controller.url, "--json", *question], text=True,
+        answer = json.loads(subprocess.run([sallyportd.SALLYPORT, "--url", self.controller.url, "--json", *question], text=True,
                                            stdout=subprocess.PIPE, check=True).stdout)
         self.check(answer["verdict"] == "deny" and answer["rule"] is None, "no rule allows it: denied by default")
 
@@ -280,7 +280,7 @@ def main():
     nets.private_network()
     begin = time.monotonic()
     with contextlib.ExitStack() as stack:
-        controller = stack.enter_context(daemon.Daemon())
+        controller = stack.enter_context(sallyportd.Daemon())
         net = stack.enter_context(nets.Net("regions"))
         start_services(net)
         print(f"Regions SV2 and TY2 are up: Open vSwitch, {net.ovs.datapath_type} datapath, and the controller.")

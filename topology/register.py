@@ -41,15 +41,13 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-class _UnixHandler(urllib.request.AbstractHTTPHandler):
+class _UnixHandler(urllib.request.HTTPHandler):
     def __init__(self, path):
         super().__init__()
         self._path = path
 
-    def http_open(self, request):
-        return self.do_open(lambda host, **options: _UnixConnection(self._path), request)
-
-    http_request = urllib.request.AbstractHTTPHandler.do_request_
+    def http_open(self, req):
+        return self.do_open(lambda host, **options: _UnixConnection(self._path), req)
 
 
 class Api:

@@ -21,10 +21,10 @@ import sys
 from mininet.cli import CLI
 from mininet.log import setLogLevel
 
-import daemon
 import nets
 import ovs
 import register
+import sallyportd
 
 PING = ("ping", "-c1", "-W5")
 
@@ -46,12 +46,12 @@ class Prompt(CLI):
             print(error)
             return
         sys.stdout.flush()
-        subprocess.run([daemon.SALLYPORT, "--url", self._url, *words], check=False)
+        subprocess.run([sallyportd.SALLYPORT, "--url", self._url, *words], check=False)
 
 
 def stay(net, url):
     """Leaves the net to the user until they leave the prompt; without a terminal, until a signal ends it."""
-    print(f"\nThe net is up.  From another shell:\n    {daemon.SALLYPORT} --url {url} server list\n", flush=True)
+    print(f"\nThe net is up.  From another shell:\n    {sallyportd.SALLYPORT} --url {url} server list\n", flush=True)
     if sys.stdin.isatty():
         print("Here: sallyport ..., any command of Mininet (client1 ping -c1 sv2-vm1), or exit.")
         signal.signal(signal.SIGINT, signal.default_int_handler)  # At the prompt it ends a command, not the net.
@@ -104,7 +104,7 @@ def main():
     end_on_signals()
     nets.private_network()
     with contextlib.ExitStack() as stack:
-        url = args.url or stack.enter_context(daemon.Daemon()).url
+        url = args.url or stack.enter_context(sallyportd.Daemon()).url
         net = stack.enter_context(nets.Net(args.shape, args.servers, controller=args.openflow or nets.CONTROLLER))
         with open(os.path.join(net.ovs.directory, "net.json"), "w", encoding="utf-8") as file:
             json.dump(net.description(), file, indent=2)

@@ -181,7 +181,7 @@ describe(const struct sp_problems *problems, const char *detail, char *out, size
         snprintf(out, size, "%s %s.", *problem->field ? problem->field : "The body", problem->message);
         return out;
     }
-    snprintf(out, size, "%zu values are wrong.", problems->n);
+    snprintf(out, size, "%s%zu values are wrong.", problems->n < SP_READER_PROBLEMS_MAX ? "" : "At least ", problems->n);
     return out;
 }
 

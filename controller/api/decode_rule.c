@@ -251,7 +251,7 @@ decode_list(const struct sp_decode *decode, const struct sp_reader *reader, cons
         return -ENOMEM;
     }
     int result = 0;
-    for (size_t i = 0; i < array->n; i++) {
+    for (size_t i = 0; i < array->n && decode->problems->n < SP_READER_PROBLEMS_MAX; i++) {
         char path[32];
         snprintf(path, sizeof path, "rules[%zu]", i);
         int r = sp_decode_rule(decode, &array->items[i], path, region, NULL, &rules[i]);

@@ -340,7 +340,7 @@ read_ports(const struct sp_decode *decode, const struct sp_reader *reader, const
     if (!ports) {
         return -ENOMEM;
     }
-    for (size_t i = 0; i < array->n; i++) {
+    for (size_t i = 0; i < array->n && decode->problems->n < SP_READER_PROBLEMS_MAX; i++) {
         char path[32];
         snprintf(path, sizeof path, "ports[%zu]", i);
         int r = read_port(decode, &array->items[i], path, base, &ports[i]);

@@ -29,7 +29,7 @@ sp_reader_open(struct sp_reader *reader, const struct sp_json *value, const char
         return;
     }
     reader->object = value;
-    for (size_t i = 0; i < value->n; i++) {
+    for (size_t i = 0; i < value->n && problems->n < SP_READER_PROBLEMS_MAX; i++) {
         if (is_among(value->keys[i], fields->writable)) {
             continue;
         }

@@ -18,6 +18,9 @@ struct sp_reader {
     struct sp_problems *problems;
 };
 
+/* Reading goes no further when so many problems are known: no body makes an answer, or its making, longer than this. */
+#define SP_READER_PROBLEMS_MAX 1000
+
 /* The fields that an object may have. */
 struct sp_reader_fields {
     const char *const *writable; /* Ends with NULL. */

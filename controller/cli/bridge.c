@@ -89,10 +89,9 @@ sp_cli_bridge_set(struct sp_cli *cli)
     int status = sp_call(cli, "PUT", sp_path_format("/v1/bridges/%s", sp_cli_arg(cli, 0)), json, &reply);
     if (status == SP_EXIT_DONE) {
         char *uplinks = sp_answer_join(reply.json, "uplinks");
-        status = sp_call_report(
-            cli, &reply, "%s bridge %s%s%s%s", reply.status == 201 ? "Adopted" : "Set", sp_answer_text(reply.json, "dpid"),
-            sp_answer_bool(reply.json, "connected") ? "" : " (not connected now)",
-            has_uplinks ? " with the uplinks " : " without uplinks", has_uplinks && uplinks ? uplinks : "");
+        status = sp_call_report(cli, &reply, "Bridge %s%s has %s%s", sp_answer_text(reply.json, "dpid"),
+                                sp_answer_bool(reply.json, "connected") ? "" : " (not connected now)",
+                                has_uplinks ? "the uplinks " : "no uplinks", has_uplinks && uplinks ? uplinks : "");
         free(uplinks);
         sp_reply_clear(&reply);
     }

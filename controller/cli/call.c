@@ -13,7 +13,7 @@
 #define WAIT_MAX_S 60
 #define ANSWER_S 30 /* How long the controller may take besides waiting for switches. */
 
-static int add_wait(struct sp_cli *, char **path, unsigned *ret_wait_s);
+static unsigned add_wait(struct sp_cli *, char **path);
 static int judge(struct sp_cli *, const struct sp_reply *);
 static void print_problem(const struct sp_reply *);
 static void print_unconfirmed(struct sp_cli *, FILE *);
@@ -24,15 +24,12 @@ sp_call(struct sp_cli *cli, const char *method, char *path, struct sp_json_write
     const char *text = NULL;
     size_t size = 0;
     unsigned wait_s = 0;
-    int status = SP_EXIT_DONE;
-    if (!path || (body && sp_json_write_done(body, &text, &size))) {
-        status = sp_call_no_memory();
-    } else if (cli->command->options & SP_OPTION_BIT(SP_OPTION_WAIT) && strcmp(method, "GET")) {
-        status = add_wait(cli, &path, &wait_s);
+    if (cli->command->options & SP_OPTION_BIT(SP_OPTION_WAIT) && strcmp(method, "GET")) {
+        wait_s = add_wait(cli, &path);
     }
-    if (status != SP_EXIT_DONE) {
+    if (!path || (body && sp_json_write_done(body, &text, &size))) {
         free(path);
-        return status;
+        return sp_call_no_memory();
     }
     char why[512];
     int error = sp_client_call(cli->client, method, path, text, size, wait_s + ANSWER_S, reply, why, sizeof why);
@@ -44,7 +41,7 @@ sp_call(struct sp_cli *cli, const char *method, char *path, struct sp_json_write
         sp_cli_fail("no connection to %s: %s", sp_client_url(cli->client), why);
         return SP_EXIT_UNREACHABLE;
     }
-    status = judge(cli, reply);
+    int status = judge(cli, reply);
     if (status != SP_EXIT_DONE) {
         sp_reply_clear(reply);
     }
@@ -103,21 +100,14 @@ sp_call_no_memory(void)
     return sp_cli_fail("%s", strerror(ENOMEM));
 }
 
-/* The number itself is the controller's to judge. */
-static int
-add_wait(struct sp_cli *cli, char **path, unsigned *ret_wait_s)
+/* Asks the controller to wait as the user says, and returns for how many seconds it may. */
+static unsigned
+add_wait(struct sp_cli *cli, char **path)
 {
     const char *wait = sp_cli_value(cli, SP_OPTION_WAIT, 0);
-    *ret_wait_s = WAIT_DEFAULT_S;
-    if (wait) {
-        if (!*wait || strspn(wait, "0123456789") != strlen(wait)) {
-            return sp_cli_usage(cli->command, "--wait '%s' is not a number of seconds", wait);
-        }
-        unsigned long seconds = strtoul(wait, NULL, 10);
-        *ret_wait_s = seconds > WAIT_MAX_S ? WAIT_MAX_S : (unsigned) seconds;
-        sp_path_query(path, "wait", wait);
-    }
-    return *path ? SP_EXIT_DONE : sp_call_no_memory();
+    sp_path_query(path, "wait", wait);
+    unsigned long seconds = wait ? strtoul(wait, NULL, 10) : WAIT_DEFAULT_S;
+    return seconds > WAIT_MAX_S ? WAIT_MAX_S : (unsigned) seconds;
 }
 
 /* Tells by the HTTP status whether the command may go on. */

@@ -75,22 +75,24 @@ sp_columns_print(const struct sp_columns *columns, unsigned indent, FILE *stream
         return -ENOMEM;
     }
     size_t widths[SP_COLUMNS_MAX] = {0};
-    size_t n_all = columns->n_columns + columns->n_cells;
+    size_t n_all = columns->n_columns + columns->n_cells / columns->n_columns * columns->n_columns;
     for (size_t i = 0; i < n_all; i++) {
         size_t width = sp_text_width(cell_text(columns, i));
         size_t column = i % columns->n_columns;
         widths[column] = width > widths[column] ? width : widths[column];
     }
-    for (size_t i = 0; i < n_all; i++) {
-        size_t column = i % columns->n_columns;
-        const char *text = cell_text(columns, i);
-        fprintf(stream, "%*s", column ? 2 : (int) indent, "");
-        sp_text_print(stream, text);
-        if (column + 1 < columns->n_columns) {
-            fprintf(stream, "%*s", (int) (widths[column] - sp_text_width(text)), "");
-        } else {
-            putc('\n', stream);
+    for (size_t row = 0; row < n_all; row += columns->n_columns) {
+        size_t n = columns->n_columns;
+        while (n && !*cell_text(columns, row + n - 1)) {
+            n--; /* No spaces at the end of a line. */
         }
+        fprintf(stream, "%*s", (int) indent, "");
+        for (size_t i = 0; i < n; i++) {
+            const char *text = cell_text(columns, row + i);
+            sp_text_print(stream, text);
+            fprintf(stream, "%*s", i + 1 < n ? (int) (widths[i] - sp_text_width(text)) + 2 : 0, "");
+        }
+        putc('\n', stream);
     }
     return 0;
 }

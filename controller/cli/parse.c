@@ -76,7 +76,7 @@ read_options(int argc, char **argv, struct sp_cli *cli)
             return sp_cli_usage(NULL, takes_none ? "option '%s' takes no value" : "unknown or ambiguous option '%s'",
                                 optind > at ? argv[optind - 1] : argv[optind]);
         }
-        if (!sp_options[option].is_repeatable && sp_cli_has(cli, (enum sp_option) option) && option != SP_OPTION_HELP) {
+        if (sp_options[option].metavar && !sp_options[option].is_repeatable && sp_cli_has(cli, (enum sp_option) option)) {
             return sp_cli_usage(NULL, "option '--%s' is given twice", sp_options[option].name);
         }
         cli->given[cli->n_given++] = (struct sp_given){(enum sp_option) option, sp_options[option].metavar ? optarg : NULL};
@@ -140,6 +140,10 @@ check_options(const struct sp_cli *cli)
             return sp_cli_usage(command, "'%s%s%s' needs --%s %s", command->noun, space, verb, sp_options[i].name,
                                 sp_options[i].metavar ? sp_options[i].metavar : "");
         }
+    }
+    const char *wait = sp_cli_value(cli, SP_OPTION_WAIT, 0);
+    if (wait && (!*wait || strspn(wait, "0123456789") != strlen(wait))) {
+        return sp_cli_usage(command, "--wait '%s' is not a number of seconds", wait);
     }
     return -1;
 }

@@ -215,12 +215,7 @@ int sp_batch_accept(struct sp_batch *batch, size_t mark, uint64_t *ret_revision)
 {
     const struct sp_net *nets;
     size_t n;
-    int r = sp_batch_collect_nets(batch, mark, &nets, &n);
-    if (r || !n) {
-        *ret_revision = r ? *ret_revision : batch->counters.revision;
-        return r;
-    }
-    r = sp_batch_derive(batch, mark);
+    int r = sp_batch_derive(batch, mark);
     if (!r) {
         r = sp_batch_collect_nets(batch, mark, &nets, &n);
     }
@@ -230,6 +225,12 @@ int sp_batch_accept(struct sp_batch *batch, size_t mark, uint64_t *ret_revision)
     }
     if (r) {
         return r;
+    }
+    if (!n) {
+        /* What cancelled itself out leaves no trace, numbers included. */
+        sp_batch_rollback(batch, mark);
+        *ret_revision = batch->counters.revision;
+        return 0;
     }
     struct sp_change *changes = calloc(n, sizeof *changes);
     struct sp_request *request = changes ? sp_vector_add(&batch->requests, sizeof *request) : NULL;

@@ -32,6 +32,11 @@
  * (what ENTER and RULE_SET load) or undone (UPLINK).  ct() forks: nothing behind it reaches back.  Output to the port of entry
  * is left out by the switch itself, so that no table needs to say it.
  *
+ * Tags.  A server port may send untagged, or with the tag of its VLAN; it hears untagged frames only.  What has two tags
+ * reaches no server.  This rests on the switch's default of looking at one tag: with vlan-limit 2 the datapath's entry for a
+ * frame with one tag takes a frame with two as well (OVS 3.1), which then reaches the server in the same VLAN, judged, but
+ * tagged.
+ *
  * Claims.  The addresses of a port are checked with one flow each, whatever the packet: shared flows in SOURCE copy the claim
  * from wherever ARP, IPv4, IPv6 or ND keeps it.  A switch cannot see the source link-layer option of a router solicitation, so
  * that one is not checked.  ND in fragments drops (RFC 6980).  Nothing that is multicast, broadcast or zero passes as a
@@ -49,6 +54,10 @@
  * judged, has come there as well.  Fragments that stayed incomplete are, after 15 s, added to whatever packets conntrack handles
  * next, with ct_state inv and not trk (OVS 3.1, ipf_send_expired_frags()).  So nothing goes on behind a ct() but in a table
  * that asks for +trk.
+ *
+ * The switch shows a fragment, the first one too, with the transport ports 0 unless told otherwise (OFPC_FRAG_NORMAL); only the
+ * tuple of conntrack has them.  So what must not leave by its ports is looked for there once more, and SCTP, whose
+ * ports are not in the tuple either, drops in fragments.
  *
  * SCTP.  The userspace datapath tracks all SCTP between two addresses as one connection without ports.  So no association may be
  * admitted by another's mark: each packet is judged on its own headers, as a packet of an association that its own direction's
@@ -128,8 +137,9 @@ enum sp_table {
 #define SP_R_HARDWARE_HIGH SP_F_REG(8)
 #define SP_R_HARDWARE_LOW SP_F_REG(9)
 
-#define SP_FROM_SERVER 1u
+#define SP_FROM_SERVER 1u /* A bit: the frame came from a server port, ... */
 #define SP_FROM_UPLINK 2u
+#define SP_FROM_OPEN 4u /* ... and this one has no port security. */
 #define SP_PHASE_LEAVING 1u
 #define SP_PHASE_ENTERING 2u
 

@@ -259,13 +259,14 @@ static void check_address(const struct all *all, const char *region, const struc
     assert_int_equal(sp_model_class(all->model, region, ip), set ? set->number : 0);
     for (size_t i = 0; i < all->groups.n; i++) {
         const struct sp_group *group = all->groups.items[i];
-        bool is_member = !strcmp(group->region, region) && has_id(groups, n, &group->id);
+        bool is_member = has_id(groups, n, &group->id);
         struct sighting sighting = { ip, set ? set->number : 0, 0 };
-        assert_int_equal(sp_model_is_member_address(all->model, &group->id, ip), is_member);
-        if (!strcmp(group->region, region)) {
-            sp_model_each_address_of_group(all->model, &group->id, sight, &sighting);
-            assert_int_equal(sighting.n, is_member);
+        if (strcmp(group->region, region)) {
+            continue;
         }
+        assert_int_equal(sp_model_is_member_address(all->model, &group->id, ip), is_member);
+        sp_model_each_address_of_group(all->model, &group->id, sight, &sighting);
+        assert_int_equal(sighting.n, is_member);
     }
     for (size_t i = 0; i < all->sets.n; i++) {
         used_sets[i] |= all->sets.items[i] == set;
@@ -278,8 +279,11 @@ static void check_sets(const struct all *all)
     assert_non_null(used);
     for (size_t i = 0; i < all->servers.n; i++) {
         const struct sp_server *server = all->servers.items[i];
-        const struct sp_rule_set *set = server->n_groups ? find_set(all, server->region, server->groups, server->n_groups) : NULL;
-        assert_true(!server->n_groups || set);
+        const struct sp_rule_set *set = NULL;
+        if (server->n_groups) {
+            set = find_set(all, server->region, server->groups, server->n_groups);
+            assert_non_null(set);
+        }
         assert_int_equal(server->set, set ? set->number : 0);
         for (size_t j = 0; j < all->sets.n; j++) {
             used[j] |= all->sets.items[j] == set;
@@ -338,7 +342,8 @@ static void check_facts(const struct all *all, const struct sp_rule_set *set)
         assert_int_equal(!facts[i].mark, rule->meaning.action == SP_DENY);
         size_t n_classes = 0;
         for (size_t j = 0; j < all->sets.n && rule->meaning.remote == SP_REMOTE_GROUP; j++) {
-            n_classes += set_has_group(all, ((const struct sp_rule_set *) all->sets.items[j])->number, &rule->meaning.remote_group);
+            const struct sp_rule_set *class = all->sets.items[j];
+            n_classes += set_has_group(all, class->number, &rule->meaning.remote_group);
         }
         assert_int_equal(facts[i].n_classes, n_classes);
         for (size_t j = 0; j < n_classes; j++) {

@@ -135,8 +135,11 @@ class Net:
             for (vlan, key), ofports in sorted(table.items(), key=str):
                 lines.append(f"{word} {vlan} {key} " + " ".join(map(str, sorted(ofports))))
         here = sorted({port.set for port in ports} - {0})
+        remotes = {}  # An address stands for one set: that of the first port that has it.
         for port in self.ports.values():
-            lines += [f"remote {self.REGION} {ip} {port.set}" for ip in port.ips if port.set and port.on]
+            for ip in port.ips if port.set and port.on else ():
+                remotes.setdefault(ip, port.set)
+        lines += [f"remote {self.REGION} {ip} {number}" for ip, number in remotes.items()]
         for number in here:
             lines.append(f"set {number} {self.versions[number]} {self.REGION}")
             lines += [rule_line(rule) for rule in self.sets[number]]

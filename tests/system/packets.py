@@ -68,7 +68,7 @@ def unreachable(src, dst, cause, family=4):
     return ip(src, dst, 6) / ICMPv6DestUnreach(code=4) / cause[IPv6]
 
 
-def fragments(frame, size=1480, ident=0x1234):
+def fragments(frame, size=1440, ident=0x1234):
     """The fragments of an IPv4 or IPv6 frame, `size` bytes of payload each but the last."""
     if IP in frame:
         whole = IP(bytes(frame[IP]))  # Lengths and checksums filled in.

@@ -1,0 +1,134 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/engine_state.h"
+
+static int check_datapath(struct sp_datapath *, char *why, size_t why_size);
+static int check_sets(struct sp_datapath *, char *why, size_t why_size);
+
+struct check {
+    struct sp_datapath *datapath;
+    char *why;
+    size_t why_size;
+    size_t n_units;
+};
+
+int
+sp_engine_check(struct sp_engine *engine, char *why, size_t why_size)
+{
+    /* What is stale would be compiled in the next turn. */
+    sp_engine_run_stale(engine);
+    size_t cursor = 0;
+    struct sp_index_node *next;
+    for (struct sp_index_node *node = sp_index_next_head(&engine->datapaths, NULL, &cursor); node; node = next) {
+        next = sp_index_next_head(&engine->datapaths, node, &cursor);
+        struct sp_datapath *dp = node->owner;
+        int r = dp->projected && !dp->releasing ? check_datapath(dp, why, why_size) : 0;
+        if (r) {
+            return r;
+        }
+    }
+    return 0;
+}
+
+static void
+settled(void *aux, struct sp_switch *sw)
+{
+}
+
+static void
+describe(void *aux, struct sp_switch *sw, const struct sp_unit_name *unit, const struct sp_flow *flow, char *out, size_t size)
+{
+    snprintf(out, size, "?");
+}
+
+static const struct sp_switch_events no_events = { settled, describe };
+
+static int
+compare_unit(void *aux, const struct sp_unit_name *name, const struct sp_flow_set *wanted)
+{
+    struct check *check = aux;
+    const struct sp_flow_set *there = sp_switch_desired(check->datapath->sw, name);
+    check->n_units++;
+    if (sp_flow_set_equal(wanted, there)) {
+        return 0;
+    }
+    char text[200];
+    sp_engine_describe(check->datapath->engine, check->datapath, name, NULL, text, sizeof text);
+    snprintf(check->why, check->why_size, "bridge %016llx: %s has %zu flows, compiled anew %zu", (unsigned long long) check->datapath->dpid,
+             text, there ? there->n : 0, wanted ? wanted->n : 0);
+    return 1;
+}
+
+static int
+count_unit(void *aux, const struct sp_unit_name *name, const struct sp_flow_set *desired)
+{
+    struct check *check = aux;
+    check->n_units += desired && desired->n;
+    return 0;
+}
+
+/* Projects a second datapath with the same ports from nothing. */
+static int
+check_datapath(struct sp_datapath *dp, char *why, size_t why_size)
+{
+    struct sp_switch_counters counters;
+    struct sp_datapath whole = { .engine = dp->engine, .dpid = dp->dpid };
+    whole.sw = sp_switch_new(dp->dpid, &no_events, &whole, &counters);
+    if (!whole.sw) {
+        return -ENOMEM;
+    }
+    sp_datapath_init_indices(&whole);
+    size_t n;
+    struct sp_ofport **ports = sp_datapath_sorted_ofports(dp, &n);
+    int r = ports ? 0 : -ENOMEM;
+    for (size_t i = 0; !r && i < n; i++) {
+        struct sp_session_port port = { .ofport = ports[i]->number };
+        memcpy(port.name, ports[i]->name, sizeof port.name);
+        r = sp_datapath_put_ofport(&whole, &port);
+    }
+    free(ports);
+    if (!r) {
+        sp_datapath_project(&whole);
+        sp_datapath_compile(&whole);
+        struct check wanted = { .datapath = dp, .why = why, .why_size = why_size };
+        r = sp_switch_each_unit(whole.sw, compare_unit, &wanted);
+        struct check there = { .datapath = dp };
+        sp_switch_each_unit(dp->sw, count_unit, &there);
+        if (!r && there.n_units != wanted.n_units) {
+            snprintf(why, why_size, "bridge %016llx has %zu units, compiled anew %zu", (unsigned long long) dp->dpid, there.n_units,
+                     wanted.n_units);
+            r = 1;
+        }
+    }
+    r = r ? r : check_sets(&whole, why, why_size);
+    sp_datapath_unproject(&whole);
+    sp_datapath_drop_ofports(&whole);
+    sp_switch_free(whole.sw);
+    return r;
+}
+
+/* Rule sets are compiled once for all bridges, so the second datapath has the same: these are compiled anew here. */
+static int
+check_sets(struct sp_datapath *dp, char *why, size_t why_size)
+{
+    size_t cursor = 0;
+    for (struct sp_index_node *node = NULL; (node = sp_index_next_head(&dp->sets, node, &cursor));) {
+        const struct sp_shared_set *set = ((struct sp_presence *) node->owner)->set;
+        struct sp_flow_set *flows;
+        struct sp_uuid *remotes;
+        size_t n;
+        int error = sp_engine_compile_set(dp->engine, set->number, &flows, &remotes, &n);
+        bool equal = error == set->error && (error || (sp_flow_set_equal(flows, set->flows) && n == set->n_remotes
+                                                       && (!n || !memcmp(remotes, set->remotes, n * sizeof *remotes))));
+        sp_flow_set_unref(flows);
+        free(remotes);
+        if (!equal) {
+            snprintf(why, why_size, "rule set %u is not what it is when compiled anew", set->number);
+            return 1;
+        }
+    }
+    return 0;
+}

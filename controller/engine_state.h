@@ -1,0 +1,282 @@
+/* The inside of the engine, for the files engine*.c only.
+ *
+ * A datapath is a bridge as the engine knows it: the switch object and, while it is connected and adopted, its
+ * projection: what the model says about it, by unit.  The projection is kept up to date change by change: each thing that
+ * a unit depends on is a member of the unit, and whoever changes the thing marks the unit as stale; then each stale unit is
+ * compiled anew from the model and the members (engine_units.c), so that what comes out never depends on the way
+ * there.  sp_engine_check() proves that by comparing with a compilation of the whole. */
+
+#ifndef SALLYPORT_CONTROLLER_ENGINE_STATE_H
+#define SALLYPORT_CONTROLLER_ENGINE_STATE_H 1
+
+#include <uv.h>
+
+#include "controller/engine.h"
+#include "controller/io/transport.h"
+#include "controller/model/index.h"
+#include "controller/switch.h"
+
+struct sp_datapath;
+
+/* A port that the switch has. */
+struct sp_ofport {
+    struct sp_index_node by_number;
+    struct sp_index_node by_name;
+    uint16_t number;
+    enum sp_port_role role;
+    struct sp_binding *binding; /* With SP_ROLE_SERVER. */
+    char name[SP_SESSION_PORT_NAME_SIZE];
+};
+
+/* One membership of a binding in a unit. */
+struct sp_member {
+    struct sp_index_node node;
+    struct sp_unit_name unit;
+};
+
+/* A port of the model that is present on a datapath. */
+struct sp_binding {
+    struct sp_index_node by_id;
+    const struct sp_port *port;     /* Referenced. */
+    const struct sp_server *server; /* Referenced. */
+    struct sp_ofport *ofport;
+    struct sp_presence *set;        /* NULL: no group. */
+    size_t n_members;
+    struct sp_member members[];
+};
+
+/* A rule set that some datapath has, compiled once for all of them. */
+struct sp_shared_set {
+    struct sp_index_node node;      /* In engine->sets. */
+    uint32_t number;
+    size_t n_presences;
+    struct sp_shared_set *next_stale;
+    bool stale;                     /* To be compiled anew; in engine->stale_sets. */
+    int error;                      /* Of the last compilation. */
+    struct sp_flow_set *flows;
+    struct sp_uuid *remotes;        /* Groups that its rules name as remote, sorted, each once. */
+    size_t n_remotes;
+};
+
+/* A rule set on one datapath. */
+struct sp_presence {
+    struct sp_index_node by_number; /* In datapath->sets. */
+    struct sp_index_node by_set;    /* In engine->presences. */
+    struct sp_datapath *datapath;
+    struct sp_shared_set *set;
+    size_t n_bindings;
+    struct sp_uuid *remotes;        /* What of set->remotes is counted in datapath->references. */
+    size_t n_remotes;
+};
+
+/* A remote group that some rule set of a datapath names. */
+struct sp_reference {
+    struct sp_index_node by_group;  /* In datapath->references. */
+    struct sp_index_node by_engine; /* In engine->references. */
+    struct sp_datapath *datapath;
+    struct sp_uuid group;
+    size_t n;
+};
+
+/* A unit to compile anew. */
+struct sp_stale {
+    struct sp_index_node node;
+    struct sp_stale *next;
+    struct sp_unit_name unit;
+    struct sp_revisions revisions;
+};
+
+/* A port of a bridge by its name. */
+struct sp_place {
+    uint64_t dpid;
+    const char *name;
+};
+
+/* Where OVSDB says that an interface is. */
+struct sp_iface {
+    struct sp_index_node by_id;
+    struct sp_index_node by_place;
+    struct sp_place place; /* The name stands behind the id. */
+    char id[];
+};
+
+struct sp_datapath {
+    struct sp_engine *engine;
+    struct sp_index_node node;
+    uint64_t dpid;
+    struct sp_switch *sw;
+    bool releasing;            /* Was adopted: its flows are being removed, or will be when it connects. */
+    bool ports_known;
+    bool projected;            /* The units are given and kept up to date. */
+    uint64_t connection;       /* Number of this connection. */
+    struct sp_session_ready ready;
+    int64_t refused_ms;        /* When a second connection was last refused; 0: never, or healed. */
+    struct sp_index ofports;   /* By number; and by name. */
+    struct sp_index names;
+    struct sp_index bindings;  /* By port id. */
+    struct sp_index members;   /* By unit. */
+    struct sp_index sets;
+    struct sp_index references;
+    struct sp_index stale;
+    struct sp_stale *first_stale;
+    struct sp_pending *touched_by; /* The write that was last seen to concern it. */
+};
+
+/* A bridge that a write waits for. */
+struct sp_wait {
+    uint64_t dpid;
+    uint64_t connection;
+};
+
+/* A write on its way. */
+struct sp_pending {
+    struct sp_pending *next;
+    struct sp_write write;
+    int error;
+    uint64_t revision;
+    int64_t deadline_ms;
+    struct sp_wait *waits;
+    size_t n_waits;
+    size_t n_confirmed;        /* The first ones. */
+    bool failed;               /* One of them will not confirm in time to be told. */
+};
+
+struct sp_pending_list {
+    struct sp_pending *first;
+    struct sp_pending **last;
+    size_t n;
+};
+
+/* A connection that has not said yet which bridge it is. */
+struct sp_newcomer {
+    struct sp_newcomer *next;
+    struct sp_newcomer *prev;
+    struct sp_engine *engine;
+    struct sp_link *link;
+};
+
+#define SP_ENGINE_TIMERS 3
+
+struct sp_engine {
+    uv_loop_t *loop;
+    struct sp_store *store;
+    struct sp_model *model;
+    uint64_t seed;
+    uv_timer_t tick;           /* Every second. */
+    uv_timer_t turn;           /* What is left for the next turn of the loop. */
+    uv_timer_t deadline;       /* Of the write that is the first to have waited long enough. */
+    unsigned n_timers;         /* Open; of SP_ENGINE_TIMERS. */
+    struct sp_method **methods;
+    size_t n_methods;
+    struct sp_newcomer newcomers; /* Head of a ring. */
+    size_t n_links;
+    uint64_t n_connections;
+    struct sp_index datapaths;
+    struct sp_index sets;
+    struct sp_shared_set *stale_sets;
+    struct sp_index presences; /* By set number. */
+    struct sp_index references;/* By group. */
+    struct sp_index ifaces;    /* By id; and by place. */
+    struct sp_index places;
+    size_t n_ifaces;
+    char **regions;            /* Names by number; NULL: no such region. */
+    size_t n_regions;
+    struct sp_pending_list queue;
+    struct sp_pending_list committing;
+    struct sp_pending_list waiting;
+    struct sp_batch *batch;    /* Being committed. */
+    struct sp_pending *toucher;/* The write whose changes are being followed; NULL: none. */
+    struct sp_revisions now;   /* What stale units are marked with. */
+    bool ports_changed;        /* Something is stale because a switch's ports changed. */
+    bool stopping;
+    void (*stopped)(void *aux);
+    void *stopped_aux;
+    int64_t complaints_ms;     /* The window in which complaints about failed handshakes are counted. */
+    unsigned n_complaints;
+    struct sp_switch_counters switches;
+    uint64_t connects;
+    uint64_t disconnects;
+    uint64_t commits;
+    uint64_t commits_failed;
+};
+
+/* engine.c */
+int64_t sp_engine_now(const struct sp_engine *);
+void sp_engine_turn_later(struct sp_engine *);
+void sp_engine_wake_at(struct sp_engine *, int64_t when_ms); /* sp_engine_check_waiting() then. */
+struct sp_datapath *sp_engine_datapath(const struct sp_engine *, uint64_t dpid);
+struct sp_datapath *sp_engine_make_datapath(struct sp_engine *, uint64_t dpid); /* Finds or makes; NULL: no memory. */
+/* Frees 'datapath' if it is neither adopted nor connected nor to be released. */
+void sp_engine_drop_datapath(struct sp_engine *, struct sp_datapath *);
+
+/* engine_links.c */
+extern const struct sp_transport_events sp_engine_transport_events;
+void sp_engine_close_links(struct sp_engine *);
+
+/* engine_project.c */
+void sp_datapath_init_indices(struct sp_datapath *);
+void sp_datapath_project(struct sp_datapath *);   /* Connected, ports known, adopted or to be released: gives every unit. */
+void sp_datapath_unproject(struct sp_datapath *); /* Forgets what it projected; the switch's units are not touched. */
+void sp_datapath_release(struct sp_datapath *);   /* No longer adopted. */
+void sp_datapath_resolve(struct sp_datapath *, const char *name); /* Who is the port 'name'? */
+void sp_datapath_resolve_all(struct sp_datapath *);
+int sp_datapath_put_ofport(struct sp_datapath *, const struct sp_session_port *) SP_MUST_USE;
+void sp_datapath_drop_ofports(struct sp_datapath *);
+void sp_datapath_give_up(struct sp_datapath *);   /* No memory: the connection is closed, the next one begins afresh. */
+struct sp_binding *sp_datapath_binding(const struct sp_datapath *, const struct sp_uuid *port);
+struct sp_ofport **sp_datapath_sorted_ofports(const struct sp_datapath *, size_t *ret_n); /* By number, freed by the caller; NULL: no memory. */
+
+/* engine_sets.c */
+void sp_datapath_init_sets(struct sp_datapath *);
+void sp_engine_init_sets(struct sp_engine *);
+/* A binding of 'datapath' has rule set 'number', or no longer.  NULL: no memory. */
+struct sp_presence *sp_datapath_join_set(struct sp_datapath *, uint32_t number);
+void sp_datapath_leave_set(struct sp_presence *);
+void sp_engine_stale_set(struct sp_engine *, uint32_t number);  /* Its rules, marks or classes changed: compile it anew. */
+void sp_engine_refresh_sets(struct sp_engine *);                /* Compiles what is stale. */
+void sp_engine_stale_group(struct sp_engine *, const struct sp_uuid *group); /* Every set of which it is a part. */
+struct sp_reference *sp_datapath_reference(const struct sp_datapath *, const struct sp_uuid *group);
+/* What rule set 'number' compiles to now, and the groups that its rules name as remote (freed by the caller).  A set that does not exist
+ * has neither.  Returns 0, -ENOMEM or SP_E_RANGE. */
+int sp_engine_compile_set(struct sp_engine *, uint32_t number, struct sp_flow_set **ret_flows, struct sp_uuid **ret_remotes,
+                          size_t *ret_n_remotes) SP_MUST_USE;
+
+/* engine_units.c */
+void sp_unit_name_init(struct sp_unit_name *, enum sp_unit_kind);
+void sp_unit_name_port(struct sp_unit_name *, const struct sp_uuid *port);
+void sp_unit_name_mac(struct sp_unit_name *, uint16_t vlan, const struct sp_mac *);
+void sp_unit_name_target(struct sp_unit_name *, uint16_t vlan, const struct sp_cidr *ip);
+void sp_unit_name_flood(struct sp_unit_name *, uint16_t vlan);
+void sp_unit_name_chunk(struct sp_unit_name *, uint16_t vlan, uint8_t chunk);
+void sp_unit_name_remote(struct sp_unit_name *, uint32_t region, const struct sp_cidr *ip);
+void sp_unit_name_set(struct sp_unit_name *, uint32_t number);
+void sp_datapath_mark(struct sp_datapath *, const struct sp_unit_name *); /* Stale. */
+void sp_datapath_compile(struct sp_datapath *);                           /* Every stale unit. */
+void sp_datapath_forget_stale(struct sp_datapath *);
+
+/* engine_changes.c: what a published change means for the datapaths. */
+void sp_engine_follow(struct sp_engine *, const struct sp_change *, size_t n);
+void sp_engine_touch(struct sp_engine *, struct sp_datapath *);
+void sp_engine_run_stale(struct sp_engine *); /* Compiles and sends what is stale anywhere. */
+int sp_engine_name_region(struct sp_engine *, const struct sp_region *) SP_MUST_USE;
+
+/* engine_ifaces.c */
+void sp_engine_init_ifaces(struct sp_engine *);
+void sp_engine_free_ifaces(struct sp_engine *);
+uint32_t sp_place_hash(const struct sp_engine *, const struct sp_place *);
+void sp_engine_resolve_iface(struct sp_engine *, const char *id); /* Who are the ports where interface 'id' is? */
+/* Visits the datapaths on which 'port' may be bound: the bridge that it names, or those where its interface is. */
+typedef int sp_visit_datapath(void *aux, struct sp_datapath *);
+int sp_engine_each_home(const struct sp_engine *, const struct sp_port *port, sp_visit_datapath *, void *aux);
+
+/* engine_writes.c */
+void sp_engine_commit(struct sp_engine *); /* Begins a commit of what is queued, if none is under way. */
+void sp_engine_check_waiting(struct sp_engine *);
+void sp_engine_cancel_writes(struct sp_engine *);
+void sp_pending_list_init(struct sp_pending_list *);
+
+/* engine_status.c */
+void sp_engine_describe(struct sp_engine *, struct sp_datapath *, const struct sp_unit_name *, const struct sp_flow *, char *out,
+                        size_t size);
+
+#endif

@@ -1,0 +1,287 @@
+#include "controller/ovsdb/ovsdb.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "controller/io/transport.h"
+#include "controller/obs/log.h"
+#include "controller/ovsdb/follow.h"
+
+#define PROBE_MS 5000
+#define SILENT_PROBES_MAX 3 /* Silence of so many periods is death. */
+#define DATABASES_MAX 4096
+
+/* A connection. */
+struct link {
+    struct link *next;
+    struct sp_ovsdb *ovsdb;
+    struct sp_stream *stream;
+    struct sp_follow follow;
+    struct database *database; /* NULL: not known yet. */
+    unsigned silent_probes;
+    char peer[128];
+};
+
+/* A database that has been seen, connected or not, with what was told of it. */
+struct database {
+    struct database *next;
+    struct sp_uuid root;
+    struct sp_bindings bindings;
+    struct sp_replica replica; /* The last one, while it is away. */
+    struct link *link;         /* NULL: away. */
+};
+
+struct sp_ovsdb {
+    unsigned refs; /* The owner's, the timer's, one for each link. */
+    bool closed;
+    struct sp_method *method;
+    uv_timer_t timer;
+    sp_ovsdb_bind *bind;
+    void *aux;
+    struct link *links;
+    struct database *databases;
+    size_t n_databases;
+};
+
+static void unref(struct sp_ovsdb *ovsdb)
+{
+    if (--ovsdb->refs) {
+        return;
+    }
+    while (ovsdb->databases) {
+        struct database *database = ovsdb->databases;
+
+        ovsdb->databases = database->next;
+        sp_bindings_clear(&database->bindings);
+        sp_replica_clear(&database->replica);
+        free(database);
+    }
+    free(ovsdb);
+}
+
+/* Tells the differences between what was told of 'database' and 'bindings', which it takes. */
+static void tell(struct sp_ovsdb *ovsdb, struct database *database, struct sp_bindings *bindings)
+{
+    struct sp_bindings old = database->bindings;
+
+    database->bindings = *bindings;
+    for (int pass = 0; pass < 2; pass++) { /* What has ended, then what has begun. */
+        const struct sp_bindings *a = pass ? bindings : &old, *b = pass ? &old : bindings;
+
+        for (size_t i = 0, j = 0; i < a->n && !ovsdb->closed; i++) {
+            while (j < b->n && sp_binding_compare(&b->items[j], &a->items[i]) < 0) {
+                j++;
+            }
+            if (j == b->n || sp_binding_compare(&b->items[j], &a->items[i])) {
+                ovsdb->bind(ovsdb->aux, a->items[i].iface_id, a->items[i].dpid, a->items[i].name, pass);
+            }
+        }
+    }
+    sp_bindings_clear(&old);
+}
+
+/* The entry of the database whose root row is 'root', made if need be.  NULL: no memory, or too many. */
+static struct database *know(struct sp_ovsdb *ovsdb, const struct sp_uuid *root)
+{
+    struct database *database = ovsdb->databases;
+
+    while (database && !sp_uuid_equal(&database->root, root)) {
+        database = database->next;
+    }
+    if (!database && ovsdb->n_databases < DATABASES_MAX) {
+        database = calloc(1, sizeof *database);
+        if (database) {
+            database->root = *root;
+            sp_replica_init(&database->replica);
+            database->next = ovsdb->databases;
+            ovsdb->databases = database;
+            ovsdb->n_databases++;
+        }
+    }
+    return database;
+}
+
+/* 'link' speaks for its database no more; what it knew stays with the database. */
+static void leave(struct link *link)
+{
+    if (link->database) {
+        link->database->replica = link->follow.replica;
+        sp_replica_init(&link->follow.replica);
+        link->database->link = NULL;
+        link->database = NULL;
+    }
+}
+
+/* The replica of 'link' has changed. */
+static void update(struct link *link)
+{
+    struct sp_ovsdb *ovsdb = link->ovsdb;
+    struct sp_bindings bindings;
+
+    if (sp_uuid_is_none(&link->follow.replica.root)) {
+        return; /* Nobody has written to this database yet. */
+    }
+    if (!link->database) {
+        struct database *database = know(ovsdb, &link->follow.replica.root);
+
+        if (!database) {
+            sp_stream_close(link->stream, "no room for one more database");
+            return;
+        }
+        if (database->link) {
+            sp_stream_close(database->link->stream, "the same database has connected again");
+            leave(database->link);
+        }
+        sp_replica_inherit(&link->follow.replica, &database->replica);
+        sp_replica_clear(&database->replica);
+        database->link = link;
+        link->database = database;
+        sp_log(SP_LOG_INFO, "ovsdb", "%s: following, %zu rows", link->peer, link->follow.replica.n_rows);
+    }
+    if (sp_replica_bindings(&link->follow.replica, &bindings)) {
+        sp_stream_close(link->stream, "no memory");
+        return;
+    }
+    tell(ovsdb, link->database, &bindings);
+}
+
+static void on_receive(void *aux, const void *data, size_t size)
+{
+    struct link *link = aux;
+
+    link->silent_probes = 0;
+    if (link->ovsdb->closed) {
+        return;
+    }
+    if (sp_follow_receive(&link->follow, data, size)) {
+        sp_stream_close(link->stream, link->follow.why);
+        return;
+    }
+    if (sp_follow_take_change(&link->follow)) {
+        update(link);
+    }
+    if (link->follow.out_size) {
+        sp_stream_wake(link->stream);
+    }
+}
+
+static void on_writable(void *aux)
+{
+    struct link *link = aux;
+    char out[4096];
+    size_t size = sp_follow_output(&link->follow, out, sizeof out);
+
+    if (size && sp_stream_send(link->stream, out, size)) {
+        sp_stream_close(link->stream, "cannot send");
+    } else if (size) {
+        sp_stream_wake(link->stream);
+    }
+}
+
+static void on_closed(void *aux, const char *why)
+{
+    struct link *link = aux, **at = &link->ovsdb->links;
+
+    if (!link->ovsdb->closed) {
+        sp_log(SP_LOG_WARNING, "ovsdb", "%s: %s", link->peer, why);
+    }
+    while (*at != link) {
+        at = &(*at)->next;
+    }
+    *at = link->next;
+    leave(link);
+    sp_follow_clear(&link->follow);
+    unref(link->ovsdb);
+    free(link);
+}
+
+static void on_connected(void *aux, struct sp_stream *stream, const char *peer)
+{
+    static const struct sp_stream_events events = {.receive = on_receive, .writable = on_writable, .closed = on_closed};
+    struct sp_ovsdb *ovsdb = aux;
+    struct link *link = calloc(1, sizeof *link);
+
+    if (!link) {
+        return; /* A stream that is not taken is closed. */
+    }
+    if (sp_follow_init(&link->follow)) {
+        sp_follow_clear(&link->follow);
+        free(link);
+        return;
+    }
+    link->ovsdb = ovsdb;
+    link->stream = stream;
+    snprintf(link->peer, sizeof link->peer, "%s", peer);
+    link->next = ovsdb->links;
+    ovsdb->links = link;
+    ovsdb->refs++;
+    sp_stream_start(stream, &events, link);
+}
+
+static void on_probe(uv_timer_t *timer)
+{
+    struct sp_ovsdb *ovsdb = timer->data;
+
+    for (struct link *link = ovsdb->links; link; link = link->next) {
+        if (++link->silent_probes >= SILENT_PROBES_MAX) {
+            sp_stream_close(link->stream, "the server is silent");
+        } else if (sp_follow_echo(&link->follow)) {
+            sp_stream_close(link->stream, "the server does not read");
+        } else {
+            sp_stream_wake(link->stream);
+        }
+    }
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    unref(handle->data);
+}
+
+int sp_ovsdb_open(uv_loop_t *loop, const char *method, sp_ovsdb_bind *bind, void *aux, struct sp_ovsdb **ret, char *why,
+                  size_t why_size)
+{
+    static const struct sp_transport_events events = {.connected = on_connected};
+    struct sp_ovsdb *ovsdb = calloc(1, sizeof *ovsdb);
+    int r;
+
+    if (!ovsdb) {
+        snprintf(why, why_size, "%s: out of memory", method);
+        return -ENOMEM;
+    }
+    ovsdb->bind = bind;
+    ovsdb->aux = aux;
+    r = sp_method_open(loop, method, &events, ovsdb, &ovsdb->method, why, why_size);
+    if (r) {
+        free(ovsdb);
+        return r;
+    }
+    ovsdb->refs = 2;
+    uv_timer_init(loop, &ovsdb->timer);
+    ovsdb->timer.data = ovsdb;
+    uv_timer_start(&ovsdb->timer, on_probe, PROBE_MS, PROBE_MS);
+    *ret = ovsdb;
+    return 0;
+}
+
+void sp_ovsdb_close(struct sp_ovsdb *ovsdb)
+{
+    if (!ovsdb) {
+        return;
+    }
+    ovsdb->closed = true;
+    sp_method_close(ovsdb->method);
+    for (struct link *link = ovsdb->links; link; link = link->next) {
+        sp_stream_close(link->stream, "stopping");
+    }
+    uv_close((uv_handle_t *) &ovsdb->timer, on_timer_closed);
+    unref(ovsdb);
+}
+
+uint16_t sp_ovsdb_port(const struct sp_ovsdb *ovsdb)
+{
+    return sp_method_port(ovsdb->method);
+}

@@ -1,0 +1,281 @@
+#include "controller/switch_units.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/obs/log.h"
+
+/* What a rule needs before what sends packets to it, should a batch have to be taken in parts. */
+static const enum sp_unit_kind order[SP_N_UNIT_KINDS] = {
+    SP_UNIT_RULE_SET, SP_UNIT_REMOTE, SP_UNIT_STATIC, SP_UNIT_UPLINKS,    SP_UNIT_PORT,
+    SP_UNIT_MAC,      SP_UNIT_TARGET, SP_UNIT_FLOOD_CHUNK, SP_UNIT_FLOOD_VLAN,
+};
+
+static int gather(struct sp_switch *, bool retry);
+static int make_mods(struct sp_switch *);
+static int add_changes(struct sp_switch *, const struct sp_batch_item *, struct sp_flow_table *claimed);
+static int add_removals(struct sp_switch *, const struct sp_batch_item *, const struct sp_flow_table *claimed);
+static bool is_current(const struct sp_switch_batch *, const struct sp_unit *);
+static int take_over(struct sp_switch *);
+static void end_item(struct sp_switch *, struct sp_batch_item *);
+
+bool
+sp_switch_begin_batch(struct sp_switch *sw, bool retry)
+{
+    for (;;) {
+        if (gather(sw, retry) || make_mods(sw)) {
+            sp_switch_clear_batch(sw);
+            sp_switch_give_up(sw);
+            return true;
+        }
+        struct sp_switch_batch *batch = &sw->batch;
+        if (batch->mods.n) {
+            if (batch->whole && !retry) {
+                batch->zones = sw->zones;
+                batch->n_zones = sw->n_zones;
+                sw->zones = NULL;
+                sw->n_zones = 0;
+            }
+            sw->phase = SP_SWITCH_APPLYING;
+            sw->counters->flow_mods_sent += batch->mods.n;
+            sp_link_apply(sw->link, batch->mods.mods, batch->mods.n, batch->zones, batch->n_zones);
+            return true;
+        }
+        if (take_over(sw)) {
+            sp_switch_give_up(sw);
+            return true;
+        }
+        if (retry || !(sw->n_dirty || sw->orphans.n)) {
+            return false;
+        }
+    }
+}
+
+void
+sp_switch_end_batch(struct sp_switch *sw, bool applied)
+{
+    struct sp_switch_batch *batch = &sw->batch;
+    sw->phase = SP_SWITCH_IDLE;
+    if (applied) {
+        sw->counters->bundles_applied++;
+        sw->units_limit = sw->units_limit > SIZE_MAX / 2 ? SIZE_MAX : 2 * sw->units_limit;
+        if (batch->whole) {
+            sw->settled = batch->revision > sw->settled ? batch->revision : sw->settled;
+        }
+        if (take_over(sw)) {
+            sp_switch_give_up(sw);
+        }
+    } else {
+        sw->counters->bundles_discarded++;
+        sw->units_limit = batch->n > 1 ? batch->n / 2 : 1;
+        if (!batch->n_refused && batch->n <= 1) {
+            /* Refused as a whole and cannot be made smaller. */
+            if (batch->n) {
+                sp_switch_poison(sw, batch->items[0].unit, "the switch refused the change and did not say why");
+            } else {
+                sp_flow_list_clear(&sw->orphans);
+            }
+        }
+        for (size_t i = 0; i < batch->n_zones; i++) {
+            sp_switch_flush_zone(sw, batch->zones[i]);
+        }
+        sp_switch_clear_batch(sw);
+    }
+    sw->events->settled(sw->aux, sw);
+}
+
+void
+sp_switch_refuse(struct sp_switch *sw, const struct sp_session_refused *refused)
+{
+    struct sp_switch_batch *batch = &sw->batch;
+    if (sw->phase != SP_SWITCH_APPLYING || refused->index >= batch->mods.n) {
+        return;
+    }
+    sw->counters->flow_mods_refused++;
+    batch->n_refused++;
+    const struct sp_flow_mod *mod = &batch->mods.mods[refused->index];
+    struct sp_unit *unit = mod->owner;
+    char text[400], flow[600];
+    sw->events->describe(sw->aux, sw, unit ? &unit->name : NULL, mod->flow, text, sizeof text - 80);
+    size_t len = strlen(text);
+    snprintf(text + len, sizeof text - len, ": the switch refused it with %s", refused->error);
+    sp_flow_format(mod->flow, flow, sizeof flow);
+    sp_log(SP_LOG_DEBUG, "switch", "%016llx: refused with %s: %s %s", (unsigned long long) sw->dpid, refused->error,
+           mod->verb == SP_FLOW_ADD ? "add" : "delete", flow);
+    if (unit) {
+        if (is_current(batch, unit)) {
+            /* Of several refusals the last one is told. */
+            unit->restore = false;
+            sp_switch_poison(sw, unit, text);
+        }
+        return;
+    }
+    sp_log(SP_LOG_WARNING, "switch", "%016llx: %s", (unsigned long long) sw->dpid, text);
+    for (size_t i = 0; i < sw->orphans.n; i++) {
+        if (sw->orphans.flows[i] == mod->flow) {
+            sp_flow_unref(mod->flow);
+            sw->orphans.flows[i] = sw->orphans.flows[--sw->orphans.n];
+            break;
+        }
+    }
+}
+
+/* Whether 'unit' shall still become what the batch says; else it is dirty anyway. */
+static bool
+is_current(const struct sp_switch_batch *batch, const struct sp_unit *unit)
+{
+    for (size_t i = 0; i < batch->n; i++) {
+        if (batch->items[i].unit == unit) {
+            return batch->items[i].target == (unit->restore ? unit->confirmed : unit->desired);
+        }
+    }
+    return false;
+}
+
+void
+sp_switch_clear_batch(struct sp_switch *sw)
+{
+    struct sp_switch_batch *batch = &sw->batch;
+    for (size_t i = 0; i < batch->n; i++) {
+        batch->items[i].unit->in_batch = false;
+        sp_flow_set_unref(batch->items[i].target);
+    }
+    free(batch->items);
+    free(batch->zones);
+    sp_flow_mods_clear(&batch->mods);
+    *batch = (struct sp_switch_batch) { .n = 0 };
+    sp_flow_mods_init(&batch->mods);
+}
+
+/* Collects the units of the next batch and what each shall become. */
+static int
+gather(struct sp_switch *sw, bool retry)
+{
+    struct sp_switch_batch *batch = &sw->batch;
+    size_t n = retry ? sw->n_poisoned : sw->n_dirty;
+    size_t max = n < sw->units_limit ? n : sw->units_limit;
+    batch->revision = sw->revision;
+    batch->whole = max == n;
+    batch->items = malloc((max ? max : 1) * sizeof *batch->items);
+    if (!batch->items) {
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < SP_N_UNIT_KINDS && batch->n < max; i++) {
+        struct sp_unit_ring *list = retry ? &sw->poisoned : &sw->dirty[order[i]];
+        for (struct sp_unit_ring *r = list->next; r != list && batch->n < max; r = r->next) {
+            struct sp_unit *unit = sp_unit_of_ring(r);
+            if (retry && (unit->failed || unit->name.kind != order[i])) {
+                continue;
+            }
+            unit->in_batch = true;
+            batch->items[batch->n++] = (struct sp_batch_item) {
+                .unit = unit,
+                .target = sp_flow_set_ref(unit->restore ? unit->confirmed : unit->desired),
+            };
+        }
+    }
+    return 0;
+}
+
+/* Additions of all units, then deletions.  A flow may pass from one unit to another (a port number, say): what one claims
+ * the other does not delete. */
+static int
+make_mods(struct sp_switch *sw)
+{
+    struct sp_switch_batch *batch = &sw->batch;
+    struct sp_flow_table *claimed = sp_flow_table_new();
+    int error = claimed ? 0 : -ENOMEM;
+    for (size_t i = 0; !error && i < batch->n; i++) {
+        error = add_changes(sw, &batch->items[i], claimed);
+    }
+    for (size_t i = 0; !error && i < batch->n; i++) {
+        error = add_removals(sw, &batch->items[i], claimed);
+    }
+    for (size_t i = 0; !error && batch->whole && i < sw->orphans.n; i++) {
+        struct sp_flow *flow = sw->orphans.flows[i];
+        if (sp_flow_table_find(sw->installed, flow) == flow && !sp_flow_table_find(claimed, flow)) {
+            error = sp_flow_mods_add(&batch->mods, SP_FLOW_DELETE, flow, NULL);
+        }
+    }
+    sp_flow_table_free(claimed);
+    return error;
+}
+
+static int
+add_changes(struct sp_switch *sw, const struct sp_batch_item *item, struct sp_flow_table *claimed)
+{
+    int error = 0;
+    for (size_t i = 0; !error && i < sp_flow_set_count(item->target); i++) {
+        struct sp_flow *flow = item->target->flows[i];
+        struct sp_flow *there = sp_flow_table_find(sw->installed, flow);
+        if (!there || !sp_flow_equal(there, flow)) {
+            error = sp_flow_mods_add(&sw->batch.mods, SP_FLOW_ADD, flow, item->unit);
+        }
+        if (!error && there) {
+            error = sp_flow_table_put(claimed, flow);
+        }
+    }
+    return error;
+}
+
+static int
+add_removals(struct sp_switch *sw, const struct sp_batch_item *item, const struct sp_flow_table *claimed)
+{
+    const struct sp_flow_set *old = item->unit->confirmed;
+    int error = 0;
+    for (size_t i = 0; !error && i < sp_flow_set_count(old) && old != item->target; i++) {
+        struct sp_flow *flow = old->flows[i];
+        if (sp_flow_table_find(sw->installed, flow) == flow && !sp_flow_table_find(claimed, flow)) {
+            error = sp_flow_mods_add(&sw->batch.mods, SP_FLOW_DELETE, flow, item->unit);
+        }
+    }
+    return error;
+}
+
+/* The batch is in force: its targets are what the units have now. */
+static int
+take_over(struct sp_switch *sw)
+{
+    struct sp_switch_batch *batch = &sw->batch;
+    int error = 0;
+    for (size_t i = 0; i < batch->mods.n; i++) {
+        if (batch->mods.mods[i].verb == SP_FLOW_DELETE) {
+            sp_flow_table_remove(sw->installed, batch->mods.mods[i].flow);
+        }
+    }
+    for (size_t i = 0; i < batch->n && !error; i++) {
+        const struct sp_flow_set *target = batch->items[i].target;
+        for (size_t k = 0; !error && k < sp_flow_set_count(target); k++) {
+            error = sp_flow_table_put(sw->installed, target->flows[k]);
+        }
+    }
+    if (batch->whole && !error) {
+        sp_flow_list_clear(&sw->orphans);
+    }
+    for (size_t i = 0; i < batch->n && !error; i++) {
+        end_item(sw, &batch->items[i]);
+    }
+    batch->n = error ? batch->n : 0;
+    sp_switch_clear_batch(sw);
+    return error;
+}
+
+static void
+end_item(struct sp_switch *sw, struct sp_batch_item *item)
+{
+    struct sp_unit *unit = item->unit;
+    sp_flow_set_unref(unit->confirmed);
+    unit->confirmed = item->target;
+    unit->in_batch = false;
+    if (unit->restore || unit->failed) {
+        unit->restore = false;
+        sp_switch_move_unit(sw, unit, SP_UNIT_POISONED);
+    } else if (unit->desired == unit->confirmed) {
+        sp_switch_move_unit(sw, unit, SP_UNIT_CLEAN);
+    } else {
+        /* Changed meanwhile. */
+        unit->first = sw->batch.revision + 1;
+    }
+}

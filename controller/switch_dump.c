@@ -1,0 +1,175 @@
+#include "controller/switch_units.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "controller/obs/log.h"
+
+#define LINES_MAX 10 /* Flows that one check writes to the log. */
+
+static int learn_unit(struct sp_switch *, struct sp_unit *);
+static int find_lost(struct sp_switch *, struct sp_flow_list *lost, struct sp_flow_list *strange);
+static int put_lost(struct sp_switch *, const struct sp_flow_list *lost);
+static int add_orphan(struct sp_switch *, struct sp_flow *);
+static void mark_units(struct sp_switch *);
+static void log_drift(const struct sp_switch *, const struct sp_flow_list *, const char *what);
+
+/* Everything that the dump has and some unit wants is taken as confirmed; what is left over is an orphan. */
+void
+sp_switch_learn(struct sp_switch *sw)
+{
+    int error = 0;
+    size_t cursor = 0;
+    struct sp_index_node *next;
+    for (struct sp_index_node *node = sp_index_next_head(&sw->units, NULL, &cursor); node && !error; node = next) {
+        next = sp_index_next_head(&sw->units, node, &cursor);
+        error = learn_unit(sw, node->owner);
+    }
+    cursor = 0;
+    struct sp_flow *flow;
+    while (!error && (flow = sp_flow_table_next(sw->dump, &cursor))) {
+        if (!sp_flow_table_find(sw->installed, flow)) {
+            error = sp_flow_table_put(sw->installed, flow);
+            error = error ? error : add_orphan(sw, flow);
+        }
+    }
+    if (error) {
+        sp_switch_give_up(sw);
+    }
+}
+
+/* A switch that is known: its table must be as confirmed.  What is not is what another hand did. */
+void
+sp_switch_compare(struct sp_switch *sw)
+{
+    struct sp_flow_list lost, strange;
+    sp_flow_list_init(&lost);
+    sp_flow_list_init(&strange);
+    int error = find_lost(sw, &lost, &strange);
+    if (!error && (lost.n || strange.n)) {
+        sw->counters->drift_repaired += lost.n + strange.n;
+        sp_log(SP_LOG_WARNING, "switch", "%016llx: another hand changed %zu flows of ours and added %zu; putting them right",
+               (unsigned long long) sw->dpid, lost.n, strange.n);
+        log_drift(sw, &lost, "was changed or deleted");
+        log_drift(sw, &strange, "was added");
+        error = put_lost(sw, &lost);
+        for (size_t i = 0; !error && i < strange.n; i++) {
+            error = sp_flow_table_put(sw->installed, strange.flows[i]);
+            error = error ? error : add_orphan(sw, strange.flows[i]);
+        }
+        mark_units(sw);
+    }
+    sp_flow_list_clear(&lost);
+    sp_flow_list_clear(&strange);
+    if (error) {
+        sp_switch_give_up(sw);
+    }
+}
+
+/* The flows that are as desired stand in the table as the unit's own objects, and as what is confirmed of it.  One of the same key that
+ * is otherwise is an orphan until the unit claims its key. */
+static int
+learn_unit(struct sp_switch *sw, struct sp_unit *unit)
+{
+    struct sp_flow_list equal;
+    sp_flow_list_init(&equal);
+    size_t n = sp_flow_set_count(unit->desired);
+    int error = 0;
+    for (size_t i = 0; !error && i < n; i++) {
+        struct sp_flow *flow = unit->desired->flows[i];
+        const struct sp_flow *there = sp_flow_table_find(sw->dump, flow);
+        if (there && sp_flow_equal(there, flow)) {
+            error = sp_flow_table_put(sw->installed, flow);
+            error = error ? error : sp_flow_list_take(&equal, sp_flow_ref(flow));
+        }
+    }
+    if (!error && equal.n == n) {
+        unit->confirmed = sp_flow_set_ref(unit->desired);
+        sp_switch_move_unit(sw, unit, unit->failed ? SP_UNIT_POISONED : SP_UNIT_CLEAN);
+    } else if (!error && equal.n) {
+        unit->confirmed = sp_flow_set_new(&equal);
+        error = unit->confirmed ? 0 : -ENOMEM;
+    }
+    sp_flow_list_clear(&equal);
+    return error;
+}
+
+static int
+find_lost(struct sp_switch *sw, struct sp_flow_list *lost, struct sp_flow_list *strange)
+{
+    int error = 0;
+    size_t cursor = 0;
+    struct sp_flow *flow;
+    while (!error && (flow = sp_flow_table_next(sw->installed, &cursor))) {
+        const struct sp_flow *there = sp_flow_table_find(sw->dump, flow);
+        /* An alien that could not be deleted is as strange as before. */
+        bool same = there && (sp_flow_equal(there, flow) || (flow->alien && there->alien && there->cookie == flow->cookie));
+        if (!same) {
+            error = sp_flow_list_take(lost, sp_flow_ref(flow));
+        }
+    }
+    cursor = 0;
+    while (!error && (flow = sp_flow_table_next(sw->dump, &cursor))) {
+        if (!sp_flow_table_find(sw->installed, flow)) {
+            error = sp_flow_list_take(strange, sp_flow_ref(flow));
+        }
+    }
+    return error;
+}
+
+static int
+put_lost(struct sp_switch *sw, const struct sp_flow_list *lost)
+{
+    int error = 0;
+    for (size_t i = 0; !error && i < lost->n; i++) {
+        struct sp_flow *there = sp_flow_table_find(sw->dump, lost->flows[i]);
+        if (there) {
+            error = sp_flow_table_put(sw->installed, there);
+            error = error ? error : add_orphan(sw, there);
+        } else {
+            sp_flow_table_remove(sw->installed, lost->flows[i]);
+        }
+    }
+    return error;
+}
+
+static int
+add_orphan(struct sp_switch *sw, struct sp_flow *flow)
+{
+    return sp_flow_list_take(&sw->orphans, sp_flow_ref(flow));
+}
+
+/* Units that have no longer what was confirmed are sent again. */
+static void
+mark_units(struct sp_switch *sw)
+{
+    size_t cursor = 0;
+    for (struct sp_index_node *node = NULL; (node = sp_index_next_head(&sw->units, node, &cursor));) {
+        struct sp_unit *unit = node->owner;
+        bool whole = true;
+        for (size_t i = 0; whole && i < sp_flow_set_count(unit->confirmed); i++) {
+            whole = sp_flow_table_find(sw->installed, unit->confirmed->flows[i]) == unit->confirmed->flows[i];
+        }
+        if (whole || unit->state == SP_UNIT_DIRTY) {
+            continue;
+        }
+        unit->restore = unit->state == SP_UNIT_POISONED;
+        if (unit->state == SP_UNIT_CLEAN) {
+            unit->first = unit->last = 0;
+        }
+        sp_switch_move_unit(sw, unit, SP_UNIT_DIRTY);
+    }
+}
+
+static void
+log_drift(const struct sp_switch *sw, const struct sp_flow_list *flows, const char *what)
+{
+    for (size_t i = 0; i < flows->n && i < LINES_MAX; i++) {
+        char text[600];
+        sp_flow_format(flows->flows[i], text, sizeof text);
+        sp_log(SP_LOG_WARNING, "switch", "%016llx: %s: %s", (unsigned long long) sw->dpid, what, text);
+    }
+    if (flows->n > LINES_MAX) {
+        sp_log(SP_LOG_WARNING, "switch", "%016llx: ... and %zu more", (unsigned long long) sw->dpid, flows->n - LINES_MAX);
+    }
+}

@@ -1,0 +1,36 @@
+/* A link: one connection to a switch, the OpenFlow session married to its stream and the clock.
+ *
+ * The happy path: sp_link_new() on a new stream; events of the session come in through 'event', READY first; dumps and
+ * batches are asked for while it is idle; sp_link_close() or the peer ends it, and 'closed' is the last call, after which the
+ * link is gone.  The failures: whatever the session or the stream complains of, and memory: all come out as 'closed'
+ * with a reason.  No event comes from inside a call into the link. */
+
+#ifndef SALLYPORT_CONTROLLER_SWITCH_LINK_H
+#define SALLYPORT_CONTROLLER_SWITCH_LINK_H 1
+
+#include "flows/openflow/session.h"
+
+struct uv_loop_s;
+struct sp_stream;
+struct sp_link;
+
+struct sp_link_events {
+    /* Any event but SP_EVENT_CLOSED; a flow's reference goes to the receiver. */
+    void (*event)(void *aux, struct sp_link *, struct sp_event *);
+    void (*closed)(void *aux, struct sp_link *, const char *why); /* Last call. */
+};
+
+/* A link on 'stream', which it starts and owns from now on; 'peer' is copied.  NULL: no memory; the stream is untouched then. */
+struct sp_link *sp_link_new(struct uv_loop_s *, struct sp_stream *stream, const char *peer, const struct sp_link_events *, void *aux);
+/* Hands the link to another owner, from the next event on. */
+void sp_link_set_events(struct sp_link *, const struct sp_link_events *, void *aux);
+void sp_link_close(struct sp_link *, const char *why);
+
+const char *sp_link_peer(const struct sp_link *);
+
+/* As the functions of the session (flows/openflow/session.h). */
+bool sp_link_idle(const struct sp_link *);
+void sp_link_dump(struct sp_link *);
+void sp_link_apply(struct sp_link *, const struct sp_flow_mod *mods, size_t n, const uint16_t *flush_zones, size_t n_zones);
+
+#endif

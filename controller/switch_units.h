@@ -1,0 +1,121 @@
+/* The inside of a switch, for the files switch*.c only. */
+
+#ifndef SALLYPORT_CONTROLLER_SWITCH_UNITS_H
+#define SALLYPORT_CONTROLLER_SWITCH_UNITS_H 1
+
+#include "controller/model/index.h"
+#include "controller/switch.h"
+
+/* A unit is in one of these states.
+ *
+ *   CLEAN -> DIRTY      its desired flows changed, or another hand changed some of its installed ones
+ *   DIRTY -> CLEAN      a batch that had its desired flows is in force
+ *   DIRTY -> POISONED   one of its modifications was refused, or it could not be compiled
+ *   POISONED -> DIRTY   its desired flows changed, or its time to try again has come, or drift (its confirmed flows are restored)
+ *
+ * While a batch is under way its units are what they were: DIRTY, or POISONED if they are tried again. */
+enum sp_unit_state { SP_UNIT_CLEAN, SP_UNIT_DIRTY, SP_UNIT_POISONED };
+
+struct sp_unit_ring {
+    struct sp_unit_ring *prev;
+    struct sp_unit_ring *next;
+};
+
+struct sp_unit {
+    struct sp_unit_ring ring;       /* In the switch's list of its state and, if dirty, kind.  First: see unit_of_ring(). */
+    struct sp_index_node node;      /* In sw->units. */
+    struct sp_unit_name name;
+    enum sp_unit_state state;
+    struct sp_flow_set *desired;    /* NULL: none. */
+    struct sp_flow_set *confirmed;  /* What the switch has of it; NULL: none. */
+    uint64_t first;                 /* Not clean: the revisions that may not be in force, first to last. */
+    uint64_t last;
+    bool restore;                   /* Dirty, but only to have 'confirmed' again: 'desired' was refused. */
+    bool failed;                    /* Poisoned because it could not be compiled: trying again is of no use. */
+    bool in_batch;
+    char *error;                    /* Why it is poisoned, or was until it became dirty; NULL: no memory for that, or never. */
+};
+
+enum sp_switch_phase {
+    SP_SWITCH_PASSIVE,  /* Not connected or not adopted: nothing is sent. */
+    SP_SWITCH_LEARNING, /* The first dump is wanted or under way. */
+    SP_SWITCH_IDLE,
+    SP_SWITCH_APPLYING,
+    SP_SWITCH_CHECKING, /* A later dump is under way. */
+};
+
+struct sp_batch_item {
+    struct sp_unit *unit;
+    struct sp_flow_set *target; /* Referenced; NULL: none. */
+};
+
+struct sp_switch_batch {
+    struct sp_batch_item *items;
+    size_t n;
+    struct sp_flow_mods mods;
+    uint16_t *zones;
+    size_t n_zones;
+    uint64_t revision;
+    bool whole;      /* All that was dirty, and the orphans. */
+    size_t n_refused;
+};
+
+struct sp_switch {
+    uint64_t dpid;
+    const struct sp_switch_events *events;
+    void *aux;
+    struct sp_switch_counters *counters;
+    struct sp_link *link;
+    enum sp_switch_phase phase;
+    bool asked;                    /* LEARNING: the dump is under way. */
+    struct sp_index units;
+    struct sp_unit_ring dirty[SP_N_UNIT_KINDS];
+    size_t n_dirty;
+    struct sp_unit_ring poisoned;
+    size_t n_poisoned;
+    size_t n_desired;              /* Flows of all units. */
+    struct sp_flow_table *installed;
+    struct sp_flow_table *dump;
+    struct sp_flow_list orphans;   /* Installed, under our cookie, of no unit. */
+    struct sp_switch_batch batch;
+    size_t units_limit;            /* Of the next batch. */
+    uint16_t *zones;               /* To flush with the next whole batch. */
+    size_t n_zones;
+    uint64_t revision;             /* Of the model. */
+    uint64_t settled;              /* Up to this one everything is confirmed or refused. */
+    int64_t check_at_ms;
+    int64_t retry_at_ms;
+    int64_t error_at_ms;           /* When the next stray error may be logged. */
+    char complaint[160];
+};
+
+static inline struct sp_unit *
+sp_unit_of_ring(struct sp_unit_ring *ring)
+{
+    return (struct sp_unit *) ring;
+}
+static inline size_t
+sp_flow_set_count(const struct sp_flow_set *set)
+{
+    return set ? set->n : 0;
+}
+
+struct sp_unit *sp_switch_find_unit(const struct sp_switch *, const struct sp_unit_name *);
+/* Moves 'unit' to 'state'.  A clean unit without flows is freed. */
+void sp_switch_move_unit(struct sp_switch *, struct sp_unit *, enum sp_unit_state);
+void sp_switch_poison(struct sp_switch *, struct sp_unit *, const char *why);
+/* No memory to go on: the connection is given up; the next one begins afresh. */
+void sp_switch_give_up(struct sp_switch *);
+
+/* switch_batch.c: begins a batch of what is dirty (or, with 'retry', of the poisoned units); true if one is under way, false if
+ * there was nothing to send, and nothing is dirty then.  The events of one. */
+bool sp_switch_begin_batch(struct sp_switch *, bool retry);
+void sp_switch_end_batch(struct sp_switch *, bool applied);
+void sp_switch_refuse(struct sp_switch *, const struct sp_session_refused *);
+void sp_switch_clear_batch(struct sp_switch *);
+
+/* switch_dump.c: what the dump means for a switch that knows nothing yet, and for one that does. */
+void sp_switch_learn(struct sp_switch *);
+void sp_switch_compare(struct sp_switch *);
+
+#endif

@@ -1,0 +1,177 @@
+"""Contract 1: options, starting and stopping."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import time
+
+import pytest
+
+import daemon as sallyport
+
+
+def assert_refused(done, *words):
+    assert done.returncode == 2, done
+    lines = [line for line in done.stderr.splitlines() if line.startswith("sallyportd: ")]
+    assert len(lines) == 1, done.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+def test_help_and_version():
+    done = sallyport.run("--help")
+    assert done.returncode == 0 and done.stderr == ""
+    for option in ("--config", "--db", "--openflow", "--ovsdb", "--http", "--token-file", "--log-level", "--version", "--help"):
+        assert option in done.stdout
+    done = sallyport.run("--version")
+    assert done.returncode == 0 and done.stdout.startswith("sallyportd ")
+
+
+@pytest.mark.parametrize("options, words", [
+    (["--nonsense"], ["--nonsense"]), (["--log-level", "loud"], ["loud"]), (["--http", "0.0.0.0:0"], ["--token-file"]),
+    (["--http", "nohost"], ["nohost"]), (["--openflow", "ptcp:x"], ["ptcp:x"]),
+    (["--openflow", "ssl:1.2.3.4:1"], ["ssl:1.2.3.4:1"]),
+    (["--db", "mysql:x"], ["mysql:x"]), (["--config", "/nonexistent"], ["/nonexistent"]),
+    (["--token-file", "/nonexistent"], ["/nonexistent"]),
+    (["extra"], ["extra"])])
+def test_bad_options(directory, options, words):
+    db = [] if "--db" in options else ["--db", f"sqlite:{directory}/x.db"]
+    assert_refused(sallyport.run(*db, *options), *words)
+
+
+def test_bad_config_file(directory):
+    path = os.path.join(directory, "conf")
+    for text, words in (("db = sqlite:x\nwhat = 5\n", ["conf:2", "what"]), ("http = nohost\n", ["conf:1", "nohost"]),
+                        ("x\n", ["conf:1"])):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        assert_refused(sallyport.run("--config", path), *words)
+
+
+def test_config_file_serves(directory, make_daemon):
+    path = os.path.join(directory, "conf")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"# ours\nlog-level = debug\nhttp = unix:{directory}/of-the-file.sock\n")
+    make_daemon("--config", path).start()
+    assert not os.path.exists(f"{directory}/of-the-file.sock")
+
+
+@pytest.mark.parametrize("option", ["--http", "--openflow"])
+def test_port_in_use(directory, option):
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        addresses = {"--http": f"127.0.0.1:{port}", "--openflow": f"ptcp:{port}:127.0.0.1"}
+        others = {"--http": f"unix:{directory}/h", "--openflow": f"punix:{directory}/o"}
+        del others[option]
+        done = sallyport.run("--db", f"sqlite:{directory}/x.db", option, addresses[option],
+                             *[word for pair in others.items() for word in pair])
+    assert_refused(done, option, str(port), "in use")
+
+
+def test_empty_token_file(directory):
+    path = os.path.join(directory, "token")
+    open(path, "w", encoding="ascii").close()
+    assert_refused(sallyport.run("--db", f"sqlite:{directory}/x.db", "--token-file", path), path)
+
+
+def test_damaged_database_touches_no_switch(directory):
+    path = os.path.join(directory, "sallyport.db")
+    with open(path, "wb") as file:
+        file.write(b"this is no database" * 1000)
+    openflow = os.path.join(directory, "o.sock")
+    done = sallyport.run("--db", f"sqlite:{path}", "--http", f"unix:{directory}/h", "--openflow", f"punix:{openflow}")
+    assert_refused(done, path)
+    assert not os.path.exists(openflow)
+
+
+def test_second_daemon_on_one_database(daemon, directory):
+    done = sallyport.run("--db", f"sqlite:{directory}/sallyport.db", "--http", f"unix:{directory}/h2", "--openflow",
+                         f"punix:{directory}/o2")
+    assert_refused(done, "sallyport.db")
+    assert daemon.client().get("/readyz").status == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_clean_stop(daemon, number):
+    client = daemon.client()
+    assert client.put("/v1/regions/A").status == 201  # This connection stays open.
+    assert daemon.signal(number) == 0
+    assert "left open" not in daemon.text()
+
+
+def test_stop_with_requests_under_way(daemon):
+    """A signal in the middle of changes: each is answered as made, refused, or not at all; and the exit is clean."""
+    import threading
+    statuses, stop = set(), threading.Event()
+
+    def work(number):
+        client = daemon.client()
+        count = 0
+        while not stop.is_set():
+            count += 1
+            try:
+                statuses.add(client.put(f"/v1/regions/{number}-{count}").status)
+            except OSError:
+                return
+            except Exception:  # A connection that ends in the middle of an answer is the same.
+                return
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + 10
+    while 201 not in statuses and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert daemon.stop() == 0
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert 201 in statuses and statuses <= {201, 503}
+
+
+def test_notifies_the_service_manager(make_daemon, directory):
+    path = os.path.join(directory, "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.settimeout(20)
+        one = make_daemon()
+        one.environment = {"NOTIFY_SOCKET": path}
+        one.start()
+        assert manager.recv(100) == b"READY=1"
+        assert one.stop() == 0
+        assert manager.recv(100) == b"STOPPING=1"
+
+
+def test_stale_sockets_are_replaced(make_daemon):
+    one = make_daemon().start()
+    one.kill()
+    assert stat.S_ISSOCK(os.stat(one.socket).st_mode)
+    one.start()
+    assert type(one.client())("unix:" + one.socket).get("/readyz").status == 200
+
+
+def test_closed_output_does_not_end_it(directory):
+    process = subprocess.Popen([sallyport.PROGRAM, "--db", f"sqlite:{directory}/x.db", "--http", f"unix:{directory}/h",
+                                "--openflow",
+                                f"punix:{directory}/o", "--log-level", "debug"], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    try:
+        process.stderr.close()
+        client = sallyport.Client(f"unix:{directory}/h")
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                assert client.get("/readyz").status == 200
+                break
+            except OSError:
+                assert time.monotonic() < deadline and process.poll() is None
+                time.sleep(0.02)
+        assert client.put("/v1/regions/A").status == 201
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
