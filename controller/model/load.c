@@ -187,6 +187,9 @@ static int inspect_port(struct inspection *in, const struct sp_server *server, c
     if (!sp_uuid_equal(&port->server, &server->id) || !port->zone) {
         return damaged_object(in, &port->id, "wrong server or zone of port");
     }
+    if (sp_model_find(in->model, SP_INDEX_PORT, &port->id)->count > 1) {
+        return damaged_object(in, &port->id, "stored twice: port");
+    }
     for (size_t i = 0; i < port->n_ips; i++) {
         if (!sp_cidr_is_address(&port->ips[i])) {
             return damaged_object(in, &port->id, "not a single address: port");

@@ -93,7 +93,8 @@ static void test_templates(void **state)
     assert_int_equal(group(&id)->revision, sp_model_counters(w.model)->revision);
     assert_int_equal(group(&id)->created_at, w.now_us);
 
-    assert_int_equal(create((struct sp_group_input) { .region = "SV2", .name = "b", .template_kind = SP_TEMPLATE_REMOTE_LOGIN }, &id), 0);
+    struct sp_group_input login = { .region = "SV2", .name = "b", .template_kind = SP_TEMPLATE_REMOTE_LOGIN };
+    assert_int_equal(create(login, &id), 0);
     assert_int_equal(group(&id)->n_rules, 5);
     assert_true(has_rule(group(&id), SP_OUTBOUND, SP_PROTOCOL_ANY, -1));
     assert_true(has_rule(group(&id), SP_INBOUND, TCP, 22));
@@ -105,7 +106,8 @@ static void test_templates(void **state)
     assert_int_equal(group(&id)->n_rules, 0);
     /* Rules that are given leave no room for a template's. */
     struct sp_rule_input rule = world_rule(SP_INBOUND, TCP, 80, 80);
-    assert_int_equal(create((struct sp_group_input) { .region = "SV2", .name = "d", .has_rules = true, .rules = &rule, .n_rules = 1 }, &id), 0);
+    struct sp_group_input given = { .region = "SV2", .name = "d", .has_rules = true, .rules = &rule, .n_rules = 1 };
+    assert_int_equal(create(given, &id), 0);
     assert_int_equal(group(&id)->n_rules, 1);
     assert_int_equal(group(&id)->rules[0]->origin, SP_ORIGIN_USER);
     assert_int_equal(create((struct sp_group_input) { .region = "SV2", .name = "d", .has_rules = true }, &id), 0);

@@ -109,7 +109,8 @@ static void test_existing_default_group_is_used(void **state)
 static void test_no_group_at_all(void **state)
 {
     struct sp_uuid none, vm;
-    assert_int_equal(create((struct sp_server_input) { .region = "SV2", .name = "vm", .has_groups = true, .groups = &none }, &vm), 0);
+    struct sp_server_input input = { .region = "SV2", .name = "vm", .has_groups = true, .groups = &none };
+    assert_int_equal(create(input, &vm), 0);
     assert_int_equal(server(&vm)->n_groups, 0);
     assert_int_equal(server(&vm)->set, 0);
 }
@@ -134,8 +135,9 @@ static void test_create_names_every_problem(void **state)
     struct sp_server_input input = { .region = "SV2", .name = "", .has_groups = true, .groups = groups, .n_groups = 2,
                                      .ports = ports, .n_ports = 3 };
     assert_int_equal(create(input, &id), SP_E_INVALID);
-    const char *fields[] = { "name", "security_groups[0]", "security_groups[1]", "ports[0].mac", "ports[0].bridge", "ports[0].ips[1]",
-                             "ports[0].ips[2]", "ports[0].ips[3]", "ports[0].vlan", "ports[0].allowed_address_pairs[0].mac",
+    const char *fields[] = { "name", "security_groups[0]", "security_groups[1]", "ports[0].mac", "ports[0].bridge",
+                             "ports[0].ips[1]", "ports[0].ips[2]", "ports[0].ips[3]", "ports[0].vlan",
+                             "ports[0].allowed_address_pairs[0].mac",
                              "ports[1].port", "ports[1].iface_id", "ports[2].id", "ports[2].mac" };
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         assert_true(world_has_problem(&w, fields[i]));
@@ -155,12 +157,15 @@ static void test_bounds(void **state)
     struct sp_cidr *ips = calloc(1001, sizeof *ips);
     struct sp_address_pair *pairs = calloc(1001, sizeof *pairs);
     assert_true(ports && groups && ips && pairs);
-    assert_int_equal(create((struct sp_server_input) { .region = "SV2", .name = "vm", .has_groups = true, .groups = groups,
-                                                       .n_groups = 1001, .ports = ports, .n_ports = 1001 }, &id), SP_E_INVALID);
+    struct sp_server_input input = { .region = "SV2", .name = "vm", .has_groups = true, .groups = groups, .n_groups = 1001,
+                                     .ports = ports, .n_ports = 1001 };
+    assert_int_equal(create(input, &id), SP_E_INVALID);
     assert_true(world_has_problem(&w, "ports"));
     assert_true(world_has_problem(&w, "security_groups"));
-    ports[0] = (struct sp_port_input) { .mac = { { 2 } }, .iface_id = "x", .ips = ips, .n_ips = 1001, .pairs = pairs, .n_pairs = 1001 };
-    assert_int_equal(create((struct sp_server_input) { .region = "SV2", .name = "vm", .ports = ports, .n_ports = 1 }, &id), SP_E_INVALID);
+    ports[0] = (struct sp_port_input) { .mac = { { 2 } }, .iface_id = "x", .ips = ips, .n_ips = 1001, .pairs = pairs,
+                                        .n_pairs = 1001 };
+    input = (struct sp_server_input) { .region = "SV2", .name = "vm", .ports = ports, .n_ports = 1 };
+    assert_int_equal(create(input, &id), SP_E_INVALID);
     assert_true(world_has_problem(&w, "ports[0].ips"));
     assert_true(world_has_problem(&w, "ports[0].allowed_address_pairs"));
     free(ports);
@@ -184,9 +189,10 @@ static void test_port_conflicts(void **state)
         world_port(1, "eth0", 3, NULL, NULL), world_port(2, "p1", 1, NULL, NULL), world_port(2, "p1", 1, NULL, NULL),
         { .mac = { { 2 } }, .iface_id = "if2" }, { .mac = { { 2 } }, .iface_id = "if2" },
     };
-    assert_int_equal(create((struct sp_server_input) { .region = "SV2", .name = "vm2", .ports = ports, .n_ports = 8 }, &id), SP_E_INVALID);
-    const char *fields[] = { "ports[0].port", "ports[1].mac", "ports[2].iface_id", "ports[3].port", "ports[5].port", "ports[5].mac",
-                             "ports[7].iface_id" };
+    struct sp_server_input input = { .region = "SV2", .name = "vm2", .ports = ports, .n_ports = 8 };
+    assert_int_equal(create(input, &id), SP_E_INVALID);
+    const char *fields[] = { "ports[0].port", "ports[1].mac", "ports[2].iface_id", "ports[3].port", "ports[5].port",
+                             "ports[5].mac", "ports[7].iface_id" };
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         assert_true(world_has_problem(&w, fields[i]));
     }
@@ -196,7 +202,8 @@ static void test_port_conflicts(void **state)
     ports[0] = world_port(1, "p2", 1, NULL, NULL);
     ports[0].vlan = 7;
     ports[1] = world_port(2, "p1", 1, NULL, NULL);
-    assert_int_equal(create((struct sp_server_input) { .region = "SV2", .name = "vm2", .ports = ports, .n_ports = 2 }, &id), 0);
+    input.n_ports = 2;
+    assert_int_equal(create(input, &id), 0);
     assert_non_null(sp_model_bridge(w.model, 2));
 }
 
@@ -311,8 +318,9 @@ static void fill_zones(uint64_t dpid, size_t n)
         size_t n_ports = n - done < 1000 ? n - done : 1000;
         for (size_t i = 0; i < n_ports; i++, done++) {
             snprintf(names[i], sizeof names[i], "p%zu", done);
-            ports[i] = (struct sp_port_input) { .mac = { { 2, dpid, 1, done >> 16, done >> 8, done } }, .has_bridge = dpid, .dpid = dpid,
-                                                .name = names[i], .iface_id = dpid ? NULL : names[i], .port_security = true };
+            ports[i] = (struct sp_port_input) { .mac = { { 2, dpid, 1, done >> 16, done >> 8, done } }, .has_bridge = dpid,
+                                                .dpid = dpid, .name = names[i], .iface_id = dpid ? NULL : names[i],
+                                                .port_security = true };
         }
         struct sp_uuid id;
         size_t mark = sp_batch_mark(w.batch);
