@@ -173,6 +173,7 @@ sp_engine_drop_datapath(struct sp_engine *engine, struct sp_datapath *dp)
     bool wanted = sp_model_bridge(engine->model, dp->dpid) || dp->releasing || sp_switch_link(dp->sw);
     if (!wanted) {
         sp_index_remove(&engine->datapaths, &dp->node, sp_index_hash(engine->seed, &dp->dpid, sizeof dp->dpid), &dp->dpid);
+        sp_datapath_clear_indices(dp);
         sp_switch_free(dp->sw);
         free(dp);
     }
@@ -289,8 +290,7 @@ free_engine(struct sp_engine *engine)
     for (struct sp_index_node *node = sp_index_next_head(&engine->datapaths, NULL, &cursor); node; node = next) {
         struct sp_datapath *dp = node->owner;
         next = sp_index_next_head(&engine->datapaths, node, &cursor);
-        sp_datapath_unproject(dp);
-        sp_datapath_drop_ofports(dp);
+        sp_datapath_clear_indices(dp);
         sp_switch_free(dp->sw);
         free(dp);
     }

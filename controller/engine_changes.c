@@ -44,7 +44,7 @@ void
 sp_engine_touch(struct sp_engine *engine, struct sp_datapath *dp)
 {
     struct sp_pending *write = engine->toucher;
-    if (!write || dp->touched_by == write || !sp_switch_is_enforced(dp->sw)) {
+    if (!write || dp->touched == engine->n_followed || !sp_switch_is_enforced(dp->sw)) {
         return;
     }
     struct sp_wait *waits = realloc(write->waits, (write->n_waits + 1) * sizeof *waits);
@@ -52,7 +52,7 @@ sp_engine_touch(struct sp_engine *engine, struct sp_datapath *dp)
         write->failed = true;
         return;
     }
-    dp->touched_by = write;
+    dp->touched = engine->n_followed;
     write->waits = waits;
     write->waits[write->n_waits++] = (struct sp_wait) { .dpid = dp->dpid, .connection = dp->connection };
 }

@@ -104,8 +104,7 @@ check_datapath(struct sp_datapath *dp, char *why, size_t why_size)
         }
     }
     r = r ? r : check_sets(&whole, why, why_size);
-    sp_datapath_unproject(&whole);
-    sp_datapath_drop_ofports(&whole);
+    sp_datapath_clear_indices(&whole);
     sp_switch_free(whole.sw);
     return r;
 }

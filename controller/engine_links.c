@@ -141,6 +141,7 @@ on_closed(void *aux, struct sp_link *link, const char *why)
     sp_datapath_drop_ofports(dp);
     sp_switch_detach(dp->sw);
     dp->ports_known = false;
+    dp->connection = 0;
     sp_engine_drop_datapath(engine, dp);
     sp_engine_turn_later(engine);
 }

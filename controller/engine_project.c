@@ -73,6 +73,17 @@ sp_datapath_init_indices(struct sp_datapath *dp)
 }
 
 void
+sp_datapath_clear_indices(struct sp_datapath *dp)
+{
+    sp_datapath_unproject(dp);
+    sp_datapath_drop_ofports(dp);
+    sp_index_clear(&dp->bindings);
+    sp_index_clear(&dp->members);
+    sp_index_clear(&dp->sets);
+    sp_index_clear(&dp->references);
+}
+
+void
 sp_datapath_project(struct sp_datapath *dp)
 {
     dp->projected = true;

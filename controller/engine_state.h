@@ -119,7 +119,7 @@ struct sp_datapath {
     struct sp_index references;
     struct sp_index stale;
     struct sp_stale *first_stale;
-    struct sp_pending *touched_by; /* The write that was last seen to concern it. */
+    uint64_t touched;          /* Number of the write that was last seen to concern it. */
 };
 
 /* A bridge that a write waits for. */
@@ -186,6 +186,7 @@ struct sp_engine {
     struct sp_pending_list waiting;
     struct sp_batch *batch;    /* Being committed. */
     struct sp_pending *toucher;/* The write whose changes are being followed; NULL: none. */
+    uint64_t n_followed;       /* Its number. */
     struct sp_revisions now;   /* What stale units are marked with. */
     bool ports_changed;        /* Something is stale because a switch's ports changed. */
     bool stopping;
@@ -215,6 +216,7 @@ void sp_engine_close_links(struct sp_engine *);
 
 /* engine_project.c */
 void sp_datapath_init_indices(struct sp_datapath *);
+void sp_datapath_clear_indices(struct sp_datapath *); /* Before it is freed. */
 void sp_datapath_project(struct sp_datapath *);   /* Connected, ports known, adopted or to be released: gives every unit. */
 void sp_datapath_unproject(struct sp_datapath *); /* Forgets what it projected; the switch's units are not touched. */
 void sp_datapath_release(struct sp_datapath *);   /* No longer adopted. */

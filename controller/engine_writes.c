@@ -208,6 +208,7 @@ follow_writes(struct sp_engine *engine, uint64_t before)
         size_t n;
         const struct sp_change *changes = sp_batch_changes_of(engine->batch, pending->revision, &n);
         engine->toucher = pending;
+        engine->n_followed++;
         engine->now = (struct sp_revisions) { .first = pending->revision, .last = pending->revision };
         sp_engine_follow(engine, changes, n);
         sp_log(SP_LOG_DEBUG, "engine", "revision %llu: %zu objects, %zu bridges", (unsigned long long) pending->revision, n,

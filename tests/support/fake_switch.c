@@ -191,6 +191,10 @@ static void bundle_add(struct fake_switch *fs, const struct ofp_header *oh)
     if (!error) {
         error = decode(fs, add.msg, &fm, &ofpacts);
     }
+    if (!error && fs->refuse_mask && fm.command == OFPFC_ADD && (be64toh(fm.new_cookie) & fs->refuse_mask) == fs->refuse_cookie) {
+        minimatch_destroy(&fm.match);
+        error = OFPERR_OFPFMFC_EPERM;
+    }
     if (error) {
         refuse(fs, error, oh);
     } else {
@@ -506,6 +510,20 @@ void fake_switch_add_flow(struct fake_switch *fs, const char *flow)
 void fake_switch_delete_flow(struct fake_switch *fs, const char *flow)
 {
     modify_text(fs, flow, OFPFC_DELETE_STRICT);
+}
+
+size_t fake_switch_forget(struct fake_switch *fs, uint64_t cookie, uint64_t mask)
+{
+    size_t n = 0;
+
+    for (size_t i = fs->n_entries; i-- > 0;) {
+        if ((fs->entries[i].cookie & mask) == cookie) {
+            free_entry(&fs->entries[i]);
+            fs->entries[i] = fs->entries[--fs->n_entries];
+            n++;
+        }
+    }
+    return n;
 }
 
 size_t fake_switch_count(const struct fake_switch *fs, uint64_t cookie, uint64_t mask)

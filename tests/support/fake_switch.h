@@ -28,6 +28,8 @@ struct fake_switch {
     size_t n_ports;
     size_t table_limit;    /* Flows that fit. */
     int mute_type;         /* Messages of this enum ofptype are taken and not answered; -1 = none. */
+    uint64_t refuse_cookie; /* Additions with this cookie in the bits of 'refuse_mask' are refused; mask 0 = none. */
+    uint64_t refuse_mask;
     bool refuse_open;      /* A bundle is not opened. */
     bool refuse_flush;
     bool forget_replies;   /* Everything is done and nothing answered. */
@@ -74,6 +76,8 @@ void fake_switch_port_status(struct fake_switch *, uint16_t no, const char *name
 /* Adds or removes a flow behind the controller's back, in the syntax of ovs-ofctl. */
 void fake_switch_add_flow(struct fake_switch *, const char *flow);
 void fake_switch_delete_flow(struct fake_switch *, const char *flow);
+/* Removes every flow with 'cookie' in the bits of 'mask' behind the controller's back; returns their number. */
+size_t fake_switch_forget(struct fake_switch *, uint64_t cookie, uint64_t mask);
 /* How many flows have 'cookie' in the bits of 'mask'. */
 size_t fake_switch_count(const struct fake_switch *, uint64_t cookie, uint64_t mask);
 
