@@ -307,6 +307,10 @@ size_t sp_flow_format(const struct sp_flow *flow, char *out, size_t size)
     size_t at = 0;
 
     put(&text, "cookie=0x%" PRIx64 ",table=%u,priority=%u", flow->cookie, flow->table, flow->priority);
+    if (flow->match_size && match[0] == SP_MATCH_OPAQUE) {
+        put(&text, ",(unknown)");
+        at = flow->match_size;
+    }
     while (at < flow->match_size) {
         const uint8_t *term = match + at;
         size_t width = sp_field_size(term[0]);

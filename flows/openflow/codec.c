@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <string.h>
 
+#include <openflow/openflow-1.1.h>
 #include <openvswitch/match.h>
 #include <openvswitch/meta-flow.h>
 #include <openvswitch/ofp-actions.h>
 #include <openvswitch/ofp-flow.h>
 #include <openvswitch/ofp-msgs.h>
+#include <openvswitch/ofp-port.h>
 #include <openvswitch/ofpbuf.h>
 
 #include "flows/openflow/codec_actions.h"
@@ -137,6 +139,71 @@ static bool terms_hold(const uint8_t *terms, size_t size, const struct match *ma
     return true;
 }
 
+/* A match with something unknown is kept as OpenFlow 1.4 writes it, so that its flow can at least be removed.  Where a flow_mod
+ * has its match: */
+#define MATCH_OFFSET (sizeof(struct ofp_header) + sizeof(struct ofp11_flow_mod))
+
+/* Puts 'match' into 'build' in place of its terms.  Returns false, with the terms as they were, if it is too long. */
+static bool keep_opaque(const struct match *match, struct sp_flow_build *build)
+{
+    struct ofputil_flow_mod fm = {.buffer_id = UINT32_MAX, .out_port = OFPP_ANY, .out_group = OFPG_ANY};
+    const struct ofp11_match_header *header;
+    struct ofpbuf *msg;
+    size_t size;
+    bool fits;
+
+    minimatch_init(&fm.match, match);
+    msg = ofputil_encode_flow_mod(&fm, OFPUTIL_P_OF14_OXM);
+    minimatch_destroy(&fm.match);
+    header = ofpbuf_at_assert(msg, MATCH_OFFSET, sizeof *header);
+    size = be16toh(header->length) - sizeof *header;
+    fits = size < sizeof build->match;
+    if (fits) {
+        build->match[0] = SP_MATCH_OPAQUE;
+        memcpy(build->match + 1, header + 1, size);
+        build->match_size = (uint16_t) (size + 1);
+    }
+    ofpbuf_delete(msg);
+    return fits;
+}
+
+/* Turns what keep_opaque() has kept ('size' bytes behind the mark) into a match again. */
+static bool put_opaque(const uint8_t *bytes, size_t size, struct match *match)
+{
+    struct ofpbuf *msg = ofpraw_alloc(OFPRAW_OFPT11_FLOW_MOD, SP_OF14, 0);
+    struct ofp11_flow_mod *ofm = ofpbuf_put_zeros(msg, sizeof *ofm);
+    struct ofp11_match_header header = {.type = htobe16(OFPMT_OXM), .length = htobe16((uint16_t) (sizeof header + size))};
+    uint64_t stub[64 / 8];
+    struct ofpbuf ofpacts = OFPBUF_STUB_INITIALIZER(stub);
+    struct ofputil_flow_mod fm;
+    bool ok;
+
+    ofm->out_port = ofputil_port_to_ofp11(OFPP_ANY);
+    ofpbuf_put(msg, &header, sizeof header);
+    ofpbuf_put(msg, bytes, size);
+    ofpbuf_padto(msg, (msg->size + 7) / 8 * 8);
+    ofpmsg_update_length(msg);
+    ok = !ofputil_decode_flow_mod(&fm, msg->data, OFPUTIL_P_OF14_OXM, NULL, NULL, &ofpacts, OFPP_MAX, OFPTT_ALL);
+    if (ok) {
+        minimatch_expand(&fm.match, match);
+        minimatch_destroy(&fm.match);
+    }
+    ofpbuf_uninit(&ofpacts);
+    ofpbuf_delete(msg);
+    return ok;
+}
+
+static bool put_match(const struct sp_flow *flow, struct match *match)
+{
+    const uint8_t *bytes = sp_flow_match(flow);
+
+    match_init_catchall(match);
+    if (flow->match_size && bytes[0] == SP_MATCH_OPAQUE) {
+        return put_opaque(bytes + 1, flow->match_size - 1u, match);
+    }
+    return put_terms(bytes, flow->match_size, match) && terms_hold(bytes, flow->match_size, match);
+}
+
 struct ofpbuf *sp_codec_flow_mod(const struct sp_flow_mod *mod, uint8_t version)
 {
     const struct sp_flow *flow = mod->flow;
@@ -157,9 +224,7 @@ struct ofpbuf *sp_codec_flow_mod(const struct sp_flow_mod *mod, uint8_t version)
     struct ofpbuf *msg = NULL;
     struct match match;
 
-    match_init_catchall(&match);
-    if ((add && flow->alien) || !put_terms(sp_flow_match(flow), flow->match_size, &match) ||
-        !terms_hold(sp_flow_match(flow), flow->match_size, &match) ||
+    if ((add && flow->alien) || !put_match(flow, &match) ||
         (add && !sp_codec_actions_encode(sp_flow_actions(flow), flow->actions_size, &ofpacts))) {
         goto out;
     }
@@ -215,8 +280,11 @@ static int flow_from_entry(const struct entry *entry, struct sp_flow **ret)
     struct sp_flow_build build;
 
     sp_flow_build_init(&build, entry->table, entry->priority, entry->cookie);
-    if (!get_terms(entry->match, &build) || !entry->plain ||
-        !sp_codec_actions_decode(entry->ofpacts, entry->ofpacts_size, &build) || build.failed) {
+    if (!get_terms(entry->match, &build)) {
+        (void) keep_opaque(entry->match, &build);
+        return sp_flow_build_done_alien(&build, ret);
+    }
+    if (!entry->plain || !sp_codec_actions_decode(entry->ofpacts, entry->ofpacts_size, &build) || build.failed) {
         return sp_flow_build_done_alien(&build, ret);
     }
     return sp_flow_build_done(&build, ret);

@@ -8,7 +8,8 @@
  *
  * Match bytes: terms in ascending order of field, each the field's number, a byte that is 1 if a mask follows, the
  * value in network order and, if so, the mask.  Value bits outside of the mask are 0; a term with an all-zero mask is
- * left out; an all-one mask is no mask; a 128-bit register is matched as the four registers it consists of.  Action
+ * left out; an all-one mask is no mask; a 128-bit register is matched as the four registers it consists of.  The match
+ * bytes of an alien that matches an unknown field begin with SP_MATCH_OPAQUE, and what follows is the codec's.  Action
  * bytes: one operation after the other, see enum sp_op. */
 
 #ifndef SALLYPORT_FLOW_H
@@ -66,6 +67,8 @@ enum sp_field {
     SP_F_XXREG3,
     SP_N_FIELDS
 };
+
+#define SP_MATCH_OPAQUE 0xffu /* No field's number. */
 
 #define SP_F_REG(N) (SP_F_REG0 + (N))
 

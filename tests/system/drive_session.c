@@ -9,6 +9,7 @@
  *     add N [PORT]     adds N flows as one batch, with an output to PORT (1)
  *     delete N         deletes the first N of them
  *     random N         adds N random flows as one batch
+ *     repair           lists the flows and deletes those that no command before has applied
  *     flush ZONE       adds one flow and flushes a conntrack zone
  *     wait MS          stays connected for so long
  *
@@ -33,6 +34,7 @@ struct drive {
     struct sp_session *session;
     struct sp_flow_table *desired; /* What should be in the switch. */
     size_t n_dumped, n_different;
+    struct sp_flow_list unknown; /* Flows of the last dump that nobody asked for. */
     bool refused;
     bool closed;
 };
@@ -75,6 +77,9 @@ static void handle_event(struct drive *d, struct sp_event *event)
             sp_flow_format(event->flow, text, sizeof text);
             fprintf(stderr, "%s%s: %s\n", desired ? "changed" : "unknown", event->flow->alien ? " alien" : "", text);
             d->n_different++;
+            if (!desired && sp_flow_list_take(&d->unknown, sp_flow_ref(event->flow))) {
+                die("list");
+            }
         }
         sp_flow_unref(event->flow);
         break;
@@ -207,6 +212,31 @@ static void change(struct drive *d, enum sp_flow_verb verb, size_t n, uint16_t p
     apply(d, mods, n, NULL, 0);
 }
 
+static void dump(struct drive *d)
+{
+    d->n_dumped = d->n_different = 0;
+    sp_flow_list_clear(&d->unknown);
+    sp_session_dump(d->session, now_ms());
+    run(d, 0);
+}
+
+static void repair(struct drive *d)
+{
+    size_t n;
+    struct sp_flow_mod *mods;
+
+    dump(d);
+    n = d->unknown.n;
+    mods = calloc(n + 1, sizeof *mods);
+    if (!mods || !n) {
+        die("nothing to repair");
+    }
+    for (size_t i = 0; i < n; i++) {
+        mods[i] = (struct sp_flow_mod){.verb = SP_FLOW_DELETE, .flow = sp_flow_ref(d->unknown.flows[i])};
+    }
+    apply(d, mods, n, NULL, 0);
+}
+
 static void flush(struct drive *d, uint16_t zone)
 {
     struct sp_flow_mod *mods = calloc(1, sizeof *mods);
@@ -230,9 +260,9 @@ static char **carry_out(struct drive *d, char **words, struct sp_random *random)
     unsigned long n = is_number(*words) ? strtoul(*words++, NULL, 0) : 0;
 
     if (!strcmp(verb, "dump")) {
-        d->n_dumped = d->n_different = 0;
-        sp_session_dump(d->session, now_ms());
-        run(d, 0);
+        dump(d);
+    } else if (!strcmp(verb, "repair")) {
+        repair(d);
     } else if (!strcmp(verb, "add")) {
         change(d, SP_FLOW_ADD, n, is_number(*words) ? (uint16_t) strtoul(*words++, NULL, 0) : 1, NULL);
     } else if (!strcmp(verb, "delete")) {
@@ -276,6 +306,7 @@ int main(int argc, char **argv)
         words = carry_out(&d, words, &random);
     }
     sp_session_free(d.session);
+    sp_flow_list_clear(&d.unknown);
     sp_flow_table_free(d.desired);
     close(d.fd);
     return d.closed;

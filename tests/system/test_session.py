@@ -124,6 +124,16 @@ def test_flow_changed_by_another_hand_is_seen(bridge):
     assert text.count("unknown alien") == 0 and text.count("unknown") == 1
 
 
+def test_whatever_bears_our_cookie_can_be_removed(bridge):
+    """Even what matches fields or does things that we know nothing of."""
+    for text in ("actions=group:7", "ip,nw_tos=4,actions=drop", "tcp,tcp_flags=+syn,metadata=5,reg3=7/0xf,tun_id=3,actions=normal",
+                 "idle_timeout=900,importance=4,actions=drop", "mpls,mpls_label=5,mpls_bos=1,actions=drop", "conj_id=4,actions=drop"):
+        bridge.ofctl("add-flow", "br0", f"table=21,priority=77,cookie=0x5350050000000007,{text}", check=False)
+    lines, text = drive(bridge, "repair", "dump")
+    assert results(lines) == ["dump 5 different", "applied", "dump 0 same"], text
+    assert flows(bridge) == []
+
+
 def test_flush(bridge):
     lines, _ = drive(bridge, "flush", 77)
     assert results(lines) == ["applied"]

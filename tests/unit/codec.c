@@ -156,6 +156,42 @@ static void alien_has_the_right_key(void **aux)
     sp_flow_unref(flow);
 }
 
+/* A flow with something unknown in its match has a key of its own, and can be removed. */
+static void opaque_match(void **aux)
+{
+    static const char text[] = "table=3,priority=5,tcp,tp_dst=22,reg1=7/0xf,metadata=0x17/0xff,ct_label=4,nw_tos=4,actions=drop";
+    struct sp_flow *alien = from_text(text), *known = from_text("table=3,priority=5,tcp,tp_dst=22,reg1=7/0xf,actions=drop");
+    struct sp_flow *again;
+    struct sp_flow_mod mod = {.verb = SP_FLOW_DELETE, .flow = alien};
+    char out[256];
+
+    assert_false(sp_flow_same_key(alien, known));
+    for (uint8_t version = SP_OF14; version <= SP_OF15; version++) {
+        struct ofpbuf *msg = sp_codec_flow_mod(&mod, version);
+        uint64_t stub[64];
+        struct ofpbuf ofpacts = OFPBUF_STUB_INITIALIZER(stub);
+        struct ofputil_flow_stats stats = {.idle_age = -1, .table_id = 3, .priority = 5};
+        struct ofputil_flow_mod fm;
+
+        assert_non_null(msg);
+        assert_int_equal(ofputil_decode_flow_mod(&fm, msg->data, ofputil_protocol_from_ofp_version(version), NULL, NULL, &ofpacts,
+                                                 OFPP_MAX, 255), 0);
+        minimatch_expand(&fm.match, &stats.match);
+        assert_true(stats.match.flow.metadata == htobe64(0x17));
+        assert_int_equal(sp_codec_flow_from_stats(&stats, &again), 0);
+        assert_true(sp_flow_same_key(alien, again));
+        sp_flow_unref(again);
+        minimatch_destroy(&fm.match);
+        ofpbuf_delete(msg);
+    }
+    mod.verb = SP_FLOW_ADD;
+    assert_null(sp_codec_flow_mod(&mod, SP_OF15));
+    sp_flow_format(alien, out, sizeof out);
+    assert_string_equal(out, "cookie=0x0,table=3,priority=5,(unknown) actions=(unknown)");
+    sp_flow_unref(alien);
+    sp_flow_unref(known);
+}
+
 static void deletion(void **aux)
 {
     struct ofputil_flow_mod fm;
@@ -267,6 +303,7 @@ int main(void)
         cmocka_unit_test(widths),
         cmocka_unit_test(from_a_switch),
         cmocka_unit_test(alien_has_the_right_key),
+        cmocka_unit_test(opaque_match),
         cmocka_unit_test(deletion),
         cmocka_unit_test(not_encodable),
         cmocka_unit_test(damaged_operations),
