@@ -14,6 +14,7 @@
 
 /* Offsets in a database's first page.  Source: "Database File Format", section 1.3. */
 #define HEADER_SIZE 100
+#define HEADER_PAGE_SIZE 16
 #define HEADER_USER_VERSION 60
 #define HEADER_APPLICATION_ID 68
 static const char header_magic[16] = "SQLite format 3";
@@ -351,6 +352,31 @@ read_be32(const unsigned char *bytes)
     return (uint32_t) bytes[0] << 24 | (uint32_t) bytes[1] << 16 | (uint32_t) bytes[2] << 8 | bytes[3];
 }
 
+static sqlite3_int64
+page_size(const unsigned char *header)
+{
+    unsigned size = (unsigned) header[HEADER_PAGE_SIZE] << 8 | header[HEADER_PAGE_SIZE + 1];
+
+    return size == 1 ? 65536 : size ? size : 1;
+}
+
+/* Whether a file with bytes in it stands beside the database, under its name and 'suffix': 0, 1, or -1 without memory. */
+static int
+has_beside(const char *path, const char *suffix)
+{
+    struct stat there;
+    char *name;
+
+    if (asprintf(&name, "%s%s", path, suffix) < 0) {
+        return -1;
+    }
+
+    bool has = !stat(name, &there) && there.st_size > 0;
+
+    free(name);
+    return has;
+}
+
 /* Looks at the first page before SQLite does, who would begin to mend another program's database.  It reads by SQLite's own
  * descriptor: to close another one of the same file would release the locks of this process.  With a rollback journal beside
  * it the file is in the middle of a change, and is looked at after SQLite has recovered it. */
@@ -360,16 +386,14 @@ check_header(struct sp_database *d, const char *path, const struct sp_database_s
     unsigned char header[HEADER_SIZE];
     sqlite3_file *file = NULL;
     sqlite3_int64 size = 0;
-    char *journal = NULL;
 
     *ret_new = false;
-    if (asprintf(&journal, "%s-journal", path) < 0) {
+
+    int has_journal = has_beside(path, "-journal"), has_log = has_beside(path, "-wal");
+
+    if (has_journal < 0 || has_log < 0) {
         return note(d, SQLITE_NOMEM);
     }
-
-    bool has_journal = !access(journal, F_OK);
-
-    free(journal);
 
     int code = sqlite3_file_control(d->sqlite, "main", SQLITE_FCNTL_FILE_POINTER, &file);
 
@@ -396,6 +420,9 @@ check_header(struct sp_database *d, const char *path, const struct sp_database_s
     if (size < HEADER_SIZE || file->pMethods->xRead(file, header, sizeof header, 0) != SQLITE_OK
         || memcmp(header, header_magic, sizeof header_magic) != 0) {
         return fail(d, SP_E_DAMAGED, "this is not a database, or its beginning is damaged");
+    }
+    if (!has_log && size % page_size(header)) {
+        return fail(d, SP_E_DAMAGED, "damaged: its end is missing"); /* SQLite itself takes the end of the last page for zeros. */
     }
     if (read_be32(header + HEADER_APPLICATION_ID) != schema->application_id) {
         return fail(d, SP_E_DAMAGED, "this is the database of another program");

@@ -11,9 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 #include <uv.h>
@@ -761,52 +759,6 @@ test_too_many_connections(void **state)
 }
 
 static void
-test_unix_socket(void **state)
-{
-    char folder[] = "/tmp/sallyport-http.XXXXXX", address[128], why[256] = "";
-    struct sockaddr_un name = {.sun_family = AF_UNIX};
-    struct sp_http_server *second;
-    struct fixture f;
-    struct reply reply;
-    struct stat made;
-
-    assert_non_null(mkdtemp(folder));
-    snprintf(address, sizeof address, "unix:%s/http.sock", folder);
-    snprintf(name.sun_path, sizeof name.sun_path, "%s/http.sock", folder);
-
-    /* A stale one, whose maker has gone. */
-    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-
-    assert_int_equal(bind(fd, (struct sockaddr *) &name, sizeof name), 0);
-    close(fd);
-    open_server(&f, address);
-    assert_int_equal(sp_http_port(f.server), 0);
-    assert_int_equal(stat(name.sun_path, &made), 0);
-    assert_int_equal(made.st_mode & 0777, 0660);
-
-    fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    assert_int_equal(connect(fd, (struct sockaddr *) &name, sizeof name), 0);
-    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
-    ask(&f, fd, "GET /x HTTP/1.1\r\n" HOST "\r\n", false, &reply);
-    assert_string_equal(reply.body, "GET /x");
-    close(fd);
-
-    assert_int_equal(sp_http_open(&f.loop, address, handle, &f, &second, why, sizeof why), -EADDRINUSE);
-    assert_non_null(strstr(why, name.sun_path));
-    close_server(&f);
-    assert_int_equal(access(name.sun_path, F_OK), -1);
-
-    fd = open(name.sun_path, O_CREAT | O_WRONLY, 0600);
-    close(fd);
-    assert_int_equal(uv_loop_init(&f.loop), 0);
-    assert_int_equal(sp_http_open(&f.loop, address, handle, &f, &second, why, sizeof why), -ENOTSOCK);
-    assert_int_equal(access(name.sun_path, F_OK), 0);
-    assert_int_equal(uv_loop_close(&f.loop), 0);
-    unlink(name.sun_path);
-    rmdir(folder);
-}
-
-static void
 test_port_in_use(void **state)
 {
     struct fixture *f = *state;
@@ -816,37 +768,6 @@ test_port_in_use(void **state)
     snprintf(address, sizeof address, "127.0.0.1:%u", sp_http_port(f->server));
     assert_int_equal(sp_http_open(&f->loop, address, handle, f, &second, why, sizeof why), -EADDRINUSE);
     assert_non_null(strstr(why, address));
-}
-
-static void
-test_addresses(void **state)
-{
-    static const struct {
-        const char *text;
-        bool ok, exposed;
-    } samples[] = {
-        {"127.0.0.1:8080", true, false}, {"127.9.9.9:0", true, false}, {"[::1]:80", true, false}, {"localhost:80", true, false},
-        {"unix:/run/a", true, false},    {"0.0.0.0:80", true, true},   {"[::]:80", true, true},   {"10.0.0.1:65535", true, true},
-        {"host.example:80", true, true}, {"", false, true},            {":80", false, true},      {"127.0.0.1", false, true},
-        {"127.0.0.1:", false, true},     {"127.0.0.1:65536", false, true}, {"127.0.0.1:+80", false, true},
-        {"::1:80", false, true},         {"[::1:80", false, true},     {"[x]:80", false, true},   {"[]:80", false, true},
-        {"unix:", false, false},         {"a b:80", false, true},      {"127.0.0.1:80x", false, true},
-    };
-
-    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
-        char why[256] = "";
-        int r = sp_http_address_check(samples[i].text, why, sizeof why);
-
-        if (r != (samples[i].ok ? 0 : SP_E_SYNTAX) || !why[0] != samples[i].ok
-            || sp_http_address_is_exposed(samples[i].text) != samples[i].exposed) {
-            fail_msg("%s: %s", samples[i].text, why);
-        }
-    }
-
-    char why[256], path[200] = "unix:/";
-
-    memset(path + 6, 'a', 108);
-    assert_int_equal(sp_http_address_check(path, why, sizeof why), SP_E_SYNTAX);
 }
 
 #define WITH_SERVER(TEST) cmocka_unit_test_setup_teardown(TEST, setup, teardown)
@@ -870,9 +791,7 @@ main(void)
         cmocka_unit_test(test_close_answers_503),
         WITH_SERVER(test_slow_clients_are_cut),
         WITH_SERVER(test_too_many_connections),
-        cmocka_unit_test(test_unix_socket),
         WITH_SERVER(test_port_in_use),
-        cmocka_unit_test(test_addresses),
     };
 
     return cmocka_run_group_tests_name("http", tests, NULL, NULL);
