@@ -328,7 +328,7 @@ open_checked(struct sp_database *d, const char *path, const struct sp_database_s
     }
     r = execute(d, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
                    "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;"
-                   "PRAGMA journal_size_limit = 67108864");
+                   "PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536");
     if (!r) {
         r = migrate(d, schema, is_new);
     }
