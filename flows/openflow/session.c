@@ -15,8 +15,7 @@
 
 #include "flows/openflow/session_state.h"
 
-#define OUTPUT_SLACK (256u << 10) /* Beyond SP_SESSION_OUTPUT_MAX, for answers to a peer that asks but does not read. */
-#define KEPT_OUTPUT 4096u         /* More memory is given back when all output is taken. */
+#define KEPT_OUTPUT 4096u /* More memory is given back when all output is taken. */
 
 struct sp_session *sp_session_new(int64_t now_ms)
 {
@@ -127,7 +126,7 @@ void sp_session_send(struct sp_session *s, struct ofpbuf *msg, uint32_t xid)
 
     oh->xid = htonl(xid);
     ofpmsg_update_length(msg);
-    if (s->out_size + msg->size > SP_SESSION_OUTPUT_MAX + OUTPUT_SLACK) {
+    if (s->out_size > SP_SESSION_OUTPUT_MAX) {
         sp_session_fail(s, "the switch sends requests but does not read the answers");
     } else if (!reserve_output(s, msg->size)) {
         sp_session_fail_memory(s);

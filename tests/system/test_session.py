@@ -97,7 +97,8 @@ def test_bad_flow_leaves_the_table_as_it_was(bridge):
 def test_full_table_leaves_the_table_as_it_was(bridge):
     bridge.vsctl("--id=@t", "create", "Flow_Table", "flow_limit=5", "--", "set", "bridge", "br0", "flow_tables:21=@t")
     lines, text = drive(bridge, "add", 4, "add", 9, "dump", "add", 5, "dump")
-    assert results(lines) == ["applied", "refused 5 OFPFMFC_TABLE_FULL", "discarded 1 of 9 modifications refused: OFPFMFC_TABLE_FULL",
+    assert results(lines) == ["applied", "refused 5 OFPFMFC_TABLE_FULL",
+                              "discarded 1 of 9 modifications refused: OFPFMFC_TABLE_FULL",
                               "dump 4 same", "applied", "dump 5 same"], text
 
 
@@ -126,8 +127,9 @@ def test_flow_changed_by_another_hand_is_seen(bridge):
 
 def test_whatever_bears_our_cookie_can_be_removed(bridge):
     """Even what matches fields or does things that we know nothing of."""
-    for text in ("actions=group:7", "ip,nw_tos=4,actions=drop", "tcp,tcp_flags=+syn,metadata=5,reg3=7/0xf,tun_id=3,actions=normal",
-                 "idle_timeout=900,importance=4,actions=drop", "mpls,mpls_label=5,mpls_bos=1,actions=drop", "conj_id=4,actions=drop"):
+    for text in ("actions=group:7", "ip,nw_tos=4,actions=drop", "idle_timeout=900,importance=4,actions=drop",
+                 "tcp,tcp_flags=+syn,metadata=5,reg3=7/0xf,tun_id=3,actions=normal",
+                 "mpls,mpls_label=5,mpls_bos=1,actions=drop", "conj_id=4,actions=drop"):
         bridge.ofctl("add-flow", "br0", f"table=21,priority=77,cookie=0x5350050000000007,{text}", check=False)
     lines, text = drive(bridge, "repair", "dump")
     assert results(lines) == ["dump 5 different", "applied", "dump 0 same"], text

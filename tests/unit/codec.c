@@ -82,8 +82,8 @@ static void from_a_switch(void **aux)
         "table=3,priority=5,ip,actions=ct(table=10,zone=NXM_NX_REG6[0..15])",
         "table=3,priority=5,ip,actions=ct(commit,table=9,zone=NXM_NX_REG6[0..15],exec(move:NXM_NX_REG7[]->NXM_NX_CT_MARK[]))",
         "table=3,priority=5,vlan_tci=0x1000/0x1000,actions=pop_vlan,load:5->NXM_NX_REG1[0..11],goto_table:4",
-        "table=3,priority=5,actions=learn(table=35,priority=100,idle_timeout=300,limit=4096,delete_learned,NXM_NX_REG1[0..11],"
-        "NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],load:NXM_OF_IN_PORT[]->NXM_NX_REG8[0..15])",
+        ("table=3,priority=5,actions=learn(table=35,priority=100,idle_timeout=300,limit=4096,delete_learned,NXM_NX_REG1[0..11],"
+         "NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],load:NXM_OF_IN_PORT[]->NXM_NX_REG8[0..15])"),
     };
     static const char *const aliens[] = {
         "table=3,priority=5,idle_timeout=9,actions=drop",
@@ -114,13 +114,13 @@ static void from_a_switch(void **aux)
         "table=3,priority=5,ip,actions=ct(commit,table=9,zone=NXM_NX_REG6[16..31])",
         "table=3,priority=5,ip,actions=ct(commit,nat,table=9,zone=NXM_NX_REG6[0..15])",
         "table=3,priority=5,ip,actions=ct(commit,table=9,zone=NXM_NX_REG6[0..15],exec(load:1->NXM_NX_CT_MARK[]))",
-        "table=3,priority=5,ip,actions=ct(commit,table=9,zone=NXM_NX_REG6[0..15],"
-        "exec(move:NXM_NX_REG7[0..15]->NXM_NX_CT_MARK[0..15]))",
+        ("table=3,priority=5,ip,actions=ct(commit,table=9,zone=NXM_NX_REG6[0..15],"
+         "exec(move:NXM_NX_REG7[0..15]->NXM_NX_CT_MARK[0..15]))"),
         "table=3,priority=5,tcp,actions=ct(commit,table=9,alg=ftp,zone=NXM_NX_REG6[0..15])",
         "table=3,priority=5,actions=learn(table=35)",
         "table=3,priority=5,actions=learn(table=35,delete_learned,NXM_NX_REG1[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[])",
-        "table=3,priority=5,actions=learn(table=35,delete_learned,NXM_NX_REG1[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],"
-        "load:NXM_OF_IN_PORT[]->NXM_NX_REG8[16..31])",
+        ("table=3,priority=5,actions=learn(table=35,delete_learned,NXM_NX_REG1[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],"
+         "load:NXM_OF_IN_PORT[]->NXM_NX_REG8[16..31])"),
     };
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
