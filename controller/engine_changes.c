@@ -9,7 +9,26 @@ static void follow_group(struct sp_engine *, const struct sp_group *before, cons
 static void follow_server(struct sp_engine *, const struct sp_server *before, const struct sp_server *after);
 static void follow_bridge(struct sp_engine *, const struct sp_bridge *before, const struct sp_bridge *after);
 static void follow_rule_set(struct sp_engine *, const struct sp_rule_set *before, const struct sp_rule_set *after);
-static void follow_addresses(struct sp_engine *, const struct sp_server *subject, const struct sp_server *before);
+static void mark_addresses(struct sp_engine *, const struct sp_server *subject, const struct sp_server *before);
+static bool same_groups(const struct sp_server *, const struct sp_server *);
+static bool same_ports(const struct sp_server *, const struct sp_server *);
+
+void
+sp_engine_follow_addresses(struct sp_engine *engine, const struct sp_change *changes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct sp_server *before = changes[i].before, *after = changes[i].after;
+        if (changes[i].kind != SP_KIND_SERVER || (before && after && same_groups(before, after) && same_ports(before, after))) {
+            continue;
+        }
+        if (before) {
+            mark_addresses(engine, before, before);
+        }
+        if (after) {
+            mark_addresses(engine, after, before);
+        }
+    }
+}
 
 void
 sp_engine_follow(struct sp_engine *engine, const struct sp_change *changes, size_t n)
@@ -153,15 +172,6 @@ follow_server(struct sp_engine *engine, const struct sp_server *before, const st
     for (size_t i = 0; after && i < after->n_ports; i++) {
         resolve_port(engine, after->ports[i]);
     }
-    if (before && after && same_groups(before, after) && same_ports(before, after)) {
-        return;
-    }
-    if (before) {
-        follow_addresses(engine, before, before);
-    }
-    if (after) {
-        follow_addresses(engine, after, before);
-    }
 }
 
 static void
@@ -226,7 +236,7 @@ mark_where_referred(struct sp_engine *engine, const struct sp_uuid *group, const
 /* The addresses of 'subject' may have another class.  Whom that concerns names one of the groups of the class as it was, and
  * these are what the class is now and what the server was in. */
 static void
-follow_addresses(struct sp_engine *engine, const struct sp_server *subject, const struct sp_server *before)
+mark_addresses(struct sp_engine *engine, const struct sp_server *subject, const struct sp_server *before)
 {
     const struct sp_region *region = sp_model_region(engine->model, subject->region);
     for (size_t i = 0; region && i < subject->n_ports; i++) {

@@ -9,10 +9,11 @@ static int check_datapath(struct sp_datapath *, char *why, size_t why_size);
 static int check_sets(struct sp_datapath *, char *why, size_t why_size);
 
 struct check {
-    struct sp_datapath *datapath;
+    struct sp_datapath *datapath;    /* That is checked. */
+    const struct sp_datapath *other; /* With which the units that are visited are compared. */
+    const char *where;               /* These come from. */
     char *why;
     size_t why_size;
-    size_t n_units;
 };
 
 int
@@ -50,24 +51,15 @@ static int
 compare_unit(void *aux, const struct sp_unit_name *name, const struct sp_flow_set *wanted)
 {
     struct check *check = aux;
-    const struct sp_flow_set *there = sp_switch_desired(check->datapath->sw, name);
-    check->n_units++;
+    const struct sp_flow_set *there = sp_switch_desired(check->other->sw, name);
     if (sp_flow_set_equal(wanted, there)) {
         return 0;
     }
     char text[200];
     sp_engine_describe(check->datapath->engine, check->datapath, name, NULL, text, sizeof text);
-    snprintf(check->why, check->why_size, "bridge %016llx: %s has %zu flows, compiled anew %zu", (unsigned long long) check->datapath->dpid,
-             text, there ? there->n : 0, wanted ? wanted->n : 0);
+    snprintf(check->why, check->why_size, "bridge %016llx: %s (unit of kind %u) has %zu flows %s and %zu else",
+             (unsigned long long) check->datapath->dpid, text, name->kind, wanted ? wanted->n : 0, check->where, there ? there->n : 0);
     return 1;
-}
-
-static int
-count_unit(void *aux, const struct sp_unit_name *name, const struct sp_flow_set *desired)
-{
-    struct check *check = aux;
-    check->n_units += desired && desired->n;
-    return 0;
 }
 
 /* Projects a second datapath with the same ports from nothing. */
@@ -93,15 +85,10 @@ check_datapath(struct sp_datapath *dp, char *why, size_t why_size)
     if (!r) {
         sp_datapath_project(&whole);
         sp_datapath_compile(&whole);
-        struct check wanted = { .datapath = dp, .why = why, .why_size = why_size };
+        struct check wanted = { .datapath = dp, .other = dp, .where = "compiled anew", .why = why, .why_size = why_size };
         r = sp_switch_each_unit(whole.sw, compare_unit, &wanted);
-        struct check there = { .datapath = dp };
-        sp_switch_each_unit(dp->sw, count_unit, &there);
-        if (!r && there.n_units != wanted.n_units) {
-            snprintf(why, why_size, "bridge %016llx has %zu units, compiled anew %zu", (unsigned long long) dp->dpid, there.n_units,
-                     wanted.n_units);
-            r = 1;
-        }
+        struct check there = { .datapath = dp, .other = &whole, .where = "by its changes", .why = why, .why_size = why_size };
+        r = r ? r : sp_switch_each_unit(dp->sw, compare_unit, &there);
     }
     r = r ? r : check_sets(&whole, why, why_size);
     sp_datapath_clear_indices(&whole);

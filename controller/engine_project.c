@@ -191,14 +191,8 @@ sp_datapath_put_ofport(struct sp_datapath *dp, const struct sp_session_port *sai
     if (port && (said->deleted || strcmp(port->name, said->name))) {
         char name[SP_SESSION_PORT_NAME_SIZE];
         memcpy(name, port->name, sizeof name);
-        const struct sp_port *lost = port->binding ? sp_port_ref(port->binding->port) : NULL;
         drop_ofport(dp, port);
         sp_datapath_resolve(dp, name);
-        if (lost && !lost->has_bridge) {
-            /* Its interface may be at another port as well. */
-            sp_engine_resolve_iface(dp->engine, lost->iface_id);
-        }
-        sp_port_unref(lost);
         port = NULL;
     }
     if (port || said->deleted) {
@@ -280,9 +274,9 @@ static void
 drop_ofport(struct sp_datapath *dp, struct sp_ofport *port)
 {
     const struct owner nobody = { .role = SP_ROLE_CLOSED };
-    set_role(dp, port, &nobody);
     sp_index_remove(&dp->ofports, &port->by_number, hash(dp, &port->number, sizeof port->number), &port->number);
     sp_index_remove(&dp->names, &port->by_name, hash(dp, port->name, strlen(port->name)), port->name);
+    set_role(dp, port, &nobody);
     free(port);
 }
 
@@ -306,9 +300,16 @@ find_owner(struct sp_datapath *dp, const char *name)
     sp_model_each_named_port(engine->model, dp->dpid, name, take_first, &first);
     struct sp_place place = { .dpid = dp->dpid, .name = name };
     struct sp_index_node *head = sp_index_find(&engine->places, sp_place_hash(engine, &place), &place);
-    for (struct sp_index_node *node = head; node && !first.port; node = sp_index_next(head, node)) {
+    const char *chosen = NULL;
+    for (struct sp_index_node *node = first.port ? NULL : head; node; node = sp_index_next(head, node)) {
+        /* Of several interfaces at one port the first by name, whichever was told first: a restart must find the same. */
         const struct sp_iface *iface = node->owner;
-        sp_model_each_iface_port(engine->model, iface->id, take_first_unnamed, &first);
+        struct collection found = { .port = NULL };
+        sp_model_each_iface_port(engine->model, iface->id, take_first_unnamed, &found);
+        if (found.port && (!chosen || strcmp(iface->id, chosen) < 0)) {
+            chosen = iface->id;
+            first = found;
+        }
     }
     if (first.port) {
         owner.role = SP_ROLE_SERVER;
@@ -354,6 +355,7 @@ set_role(struct sp_datapath *dp, struct sp_ofport *port, const struct owner *wan
     /* Held while the port passes from one owner to the next, so that the only port of a set does not end it. */
     struct sp_presence *held = binding && owner.role == SP_ROLE_SERVER && owner.server->set
                                    ? sp_datapath_join_set(dp, owner.server->set) : NULL;
+    const struct sp_port *lost = binding ? sp_port_ref(binding->port) : NULL;
     if (binding) {
         unbind_port(dp, port);
     }
@@ -367,6 +369,11 @@ set_role(struct sp_datapath *dp, struct sp_ofport *port, const struct owner *wan
     if (held) {
         sp_datapath_leave_set(held);
     }
+    if (lost && !lost->has_bridge && !(owner.port && sp_uuid_equal(&lost->id, &owner.port->id))) {
+        /* Its interface may be at another port as well. */
+        sp_engine_resolve_iface(dp->engine, lost->iface_id);
+    }
+    sp_port_unref(lost);
 }
 
 /* Whether the MAC of pair 'k' is neither the port's own nor that of an earlier pair. */

@@ -256,7 +256,9 @@ void sp_datapath_mark(struct sp_datapath *, const struct sp_unit_name *); /* Sta
 void sp_datapath_compile(struct sp_datapath *);                           /* Every stale unit. */
 void sp_datapath_forget_stale(struct sp_datapath *);
 
-/* engine_changes.c: what a published change means for the datapaths. */
+/* engine_changes.c: what published changes mean for the datapaths.  First the addresses, for all changes of a commit, as they need to know
+ * which remote groups were named before; then all else. */
+void sp_engine_follow_addresses(struct sp_engine *, const struct sp_change *, size_t n);
 void sp_engine_follow(struct sp_engine *, const struct sp_change *, size_t n);
 void sp_engine_touch(struct sp_engine *, struct sp_datapath *);
 void sp_engine_run_stale(struct sp_engine *); /* Compiles and sends what is stale anywhere. */

@@ -195,9 +195,9 @@ on_committed(void *aux, int error, const char *why)
     sp_engine_turn_later(engine);
 }
 
-/* Brings each write's changes to the datapaths and notes down for whom it waits. */
-static void
-follow_writes(struct sp_engine *engine, uint64_t before)
+/* Goes through the changes of each write with 'follow', noting down for whom the write waits. */
+static uint64_t
+follow_each(struct sp_engine *engine, uint64_t before, void (*follow)(struct sp_engine *, const struct sp_change *, size_t n))
 {
     uint64_t last = before;
     for (struct sp_pending *pending = engine->committing.first; pending; pending = pending->next) {
@@ -210,14 +210,22 @@ follow_writes(struct sp_engine *engine, uint64_t before)
         engine->toucher = pending;
         engine->n_followed++;
         engine->now = (struct sp_revisions) { .first = pending->revision, .last = pending->revision };
-        sp_engine_follow(engine, changes, n);
-        sp_log(SP_LOG_DEBUG, "engine", "revision %llu: %zu objects, %zu bridges", (unsigned long long) pending->revision, n,
-               pending->n_waits);
+        follow(engine, changes, n);
     }
     engine->toucher = NULL;
+    return last;
+}
+
+/* Brings what is published now to the datapaths. */
+static void
+follow_writes(struct sp_engine *engine, uint64_t before)
+{
+    follow_each(engine, before, sp_engine_follow_addresses);
+    uint64_t last = follow_each(engine, before, sp_engine_follow);
     engine->now = (struct sp_revisions) { .first = before + 1, .last = last };
     sp_engine_run_stale(engine);
     engine->now = (struct sp_revisions) { .first = last, .last = last };
+    sp_log(SP_LOG_DEBUG, "engine", "revisions %llu to %llu are durable", (unsigned long long) before + 1, (unsigned long long) last);
 }
 
 /* The committed writes wait for their bridges from now on. */

@@ -1,0 +1,343 @@
+/* Random changes of everything, one after the other and several in one commit, while switches come and go: what the changes leave on each
+ * bridge, unit by unit, is what a compilation of the whole gives; what the switch has is what the engine believes; and a restart
+ * sends nothing.  SP_SEED repeats a run, SP_STEPS makes it longer. */
+
+#include "tests/support/rig.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/engine_state.h"
+#include "controller/switch_units.h"
+#include "sallyport/pipeline.h"
+#include "tests/support/random.h"
+#include "tests/support/world.h"
+
+#define N_BRIDGES 2
+#define N_PORTS 6
+#define N_IFACES 3
+#define IDS_MAX 64
+
+struct chaos {
+    struct rig rig;
+    struct sp_random random;
+    struct sp_uuid groups[2][IDS_MAX];
+    size_t n_groups[2];
+    struct sp_uuid servers[2][IDS_MAX];
+    size_t n_servers[2];
+    struct sp_cidr ips[8];
+    struct sp_address_pair pairs[2];
+    char names[8][8];
+    unsigned n_refused;
+    unsigned n_accepted;
+};
+
+static const char *const regions[2] = { "SV2", "TY2" };
+static const char *const ifaces[N_IFACES] = { "tap-1", "tap-2", "tap-3" };
+
+static uint32_t
+below(struct chaos *c, uint32_t n)
+{
+    return sp_random_below(&c->random, n);
+}
+
+static int
+note_group(void *aux, const struct sp_group *group)
+{
+    struct chaos *c = aux;
+    size_t r = !strcmp(group->region, regions[1]);
+    if (c->n_groups[r] < IDS_MAX) {
+        c->groups[r][c->n_groups[r]++] = group->id;
+    }
+    return 0;
+}
+
+static int
+note_server(void *aux, const struct sp_server *server)
+{
+    struct chaos *c = aux;
+    size_t r = !strcmp(server->region, regions[1]);
+    if (c->n_servers[r] < IDS_MAX) {
+        c->servers[r][c->n_servers[r]++] = server->id;
+    }
+    return 0;
+}
+
+static void
+take_note(struct chaos *c)
+{
+    memset(c->n_groups, 0, sizeof c->n_groups);
+    memset(c->n_servers, 0, sizeof c->n_servers);
+    sp_model_each_group(sp_engine_model(c->rig.engine), NULL, note_group, c);
+    sp_model_each_server(sp_engine_model(c->rig.engine), NULL, note_server, c);
+}
+
+static void
+random_rules(struct chaos *c, struct rig_request *request, size_t r)
+{
+    request->n_rules = below(c, 5);
+    for (size_t i = 0; i < request->n_rules; i++) {
+        int port = (int) (80 + below(c, 4));
+        enum sp_direction direction = below(c, 3) ? SP_INBOUND : SP_OUTBOUND;
+        if (c->n_groups[r] && below(c, 2)) {
+            request->rules[i] = world_rule_group(direction, SP_PROTOCOL_TCP, port, &c->groups[r][below(c, (uint32_t) c->n_groups[r])]);
+        } else {
+            request->rules[i] = world_rule(direction, below(c, 2) ? SP_PROTOCOL_TCP : SP_PROTOCOL_UDP, port, port + (int) below(c, 9));
+        }
+        request->rules[i].meaning.action = below(c, 4) ? SP_ALLOW : SP_DENY;
+        request->rules[i].meaning.priority = (uint16_t) (1 + below(c, 3));
+    }
+}
+
+static void
+random_groups(struct chaos *c, struct rig_request *request, size_t r)
+{
+    uint32_t first = c->n_groups[r] ? below(c, (uint32_t) c->n_groups[r]) : 0;
+    request->n_groups = below(c, 4);
+    request->n_groups = request->n_groups < c->n_groups[r] ? request->n_groups : c->n_groups[r];
+    for (size_t i = 0; i < request->n_groups; i++) {
+        request->groups[i] = c->groups[r][(first + i) % c->n_groups[r]];
+    }
+}
+
+static void
+random_ports(struct chaos *c, struct rig_request *request)
+{
+    request->n_ports = below(c, 3);
+    for (size_t i = 0; i < request->n_ports; i++) {
+        struct sp_port_input *port = &request->ports[i];
+        unsigned number = 1 + below(c, N_PORTS);
+        char ip[32];
+        snprintf(ip, sizeof ip, below(c, 3) ? "10.0.0.%u" : "2001:db8::%u", 1 + below(c, 5));
+        snprintf(c->names[i], sizeof c->names[i], "p%u", number);
+        *port = world_port(0x100 + below(c, N_BRIDGES), c->names[i], (uint8_t) (1 + below(c, 8)), ip, &c->ips[i]);
+        port->vlan = below(c, 3) ? 0 : 10;
+        port->port_security = below(c, 6) != 0;
+        if (!below(c, 4)) {
+            port->has_bridge = false;
+            port->name = NULL;
+            port->iface_id = ifaces[below(c, N_IFACES)];
+        }
+        if (!below(c, 4)) {
+            assert_int_equal(sp_cidr_parse("10.9.0.0/24", &c->pairs[i].ip), 0);
+            c->pairs[i].mac = (struct sp_mac) { { 2, 0, 0, 0, 1, (uint8_t) below(c, 2) } };
+            port->pairs = &c->pairs[i];
+            port->n_pairs = 1;
+        }
+    }
+}
+
+/* A random request; false if there is nothing to ask for. */
+static bool
+random_request(struct chaos *c, struct rig_request *request)
+{
+    size_t r = below(c, 2);
+    *request = (struct rig_request) { .region = regions[r], .name = "any", .is_default = -1 };
+    struct sp_uuid none = { { 0 } };
+    request->group = c->n_groups[r] ? c->groups[r][below(c, (uint32_t) c->n_groups[r])] : none;
+    request->server = c->n_servers[r] ? c->servers[r][below(c, (uint32_t) c->n_servers[r])] : none;
+    switch (below(c, 12)) {
+    case 0:
+        request->operation = rig_create_group;
+        random_rules(c, request, r);
+        return c->n_groups[r] < 5;
+    case 1:
+    case 2:
+    case 3:
+        request->operation = rig_replace_rules;
+        random_rules(c, request, r);
+        return c->n_groups[r];
+    case 4:
+        request->operation = rig_delete_group;
+        return c->n_groups[r];
+    case 5:
+        request->operation = rig_patch_group;
+        request->is_default = !below(c, 3);
+        return c->n_groups[r] && !below(c, 3);
+    case 6:
+    case 7:
+        request->operation = rig_create_server;
+        random_groups(c, request, r);
+        random_ports(c, request);
+        return c->n_servers[r] < 8;
+    case 8:
+        request->operation = rig_set_groups;
+        random_groups(c, request, r);
+        return c->n_servers[r];
+    case 9:
+        request->operation = rig_set_ports;
+        random_ports(c, request);
+        return c->n_servers[r];
+    case 10:
+        request->operation = rig_delete_server;
+        return c->n_servers[r] && below(c, 2);
+    default:
+        request->operation = below(c, 4) ? rig_put_bridge : rig_delete_bridge;
+        request->dpid = 0x100 + below(c, N_BRIDGES);
+        request->n_uplinks = below(c, 3);
+        for (size_t i = 0; i < request->n_uplinks; i++) {
+            static const char *const uplinks[] = { "p5", "p6" };
+            request->uplinks[i] = uplinks[i];
+        }
+        return !below(c, 3);
+    }
+}
+
+/* Something that the switches or the database do. */
+static void
+random_event(struct chaos *c)
+{
+    struct rig_peer *peer = &c->rig.peers[below(c, N_BRIDGES)];
+    unsigned number = 1 + below(c, N_PORTS);
+    char name[8];
+    snprintf(name, sizeof name, "p%u", number);
+    switch (below(c, 4)) {
+    case 0: {
+        bool there = false;
+        for (size_t i = 0; i < peer->fs.n_ports; i++) {
+            there = there || peer->fs.ports[i].no == number;
+        }
+        fake_switch_port_status(&peer->fs, (uint16_t) number, name, there);
+        rig_peer_flush(peer);
+        break;
+    }
+    case 1:
+        if (peer->open && !below(c, 3)) {
+            rig_peer_disconnect(peer);
+        }
+        break;
+    default:
+        sp_engine_bind_iface(c->rig.engine, ifaces[below(c, N_IFACES)], 0x100 + below(c, N_BRIDGES), name, below(c, 2));
+        break;
+    }
+    if (!peer->open) {
+        rig_peer_connect(peer);
+    }
+}
+
+static void
+check_all(struct chaos *c)
+{
+    rig_check(&c->rig);
+    for (size_t i = 0; i < N_BRIDGES; i++) {
+        struct rig_peer *peer = &c->rig.peers[i];
+        struct sp_datapath *dp;
+        /* Connected, and what it shall have is there. */
+        RIG_UNTIL(&c->rig, (dp = sp_engine_datapath(c->rig.engine, peer->fs.dpid)) && dp->ports_known && !dp->releasing
+                               && rig_in_force(&c->rig, peer->fs.dpid));
+        if (!sp_switch_is_enforced(dp->sw)) {
+            assert_int_equal(fake_switch_count(&peer->fs, SP_COOKIE_OWNER, SP_COOKIE_OWNER_MASK), 0);
+            continue;
+        }
+        struct sp_bridge_status status = rig_status(&c->rig, peer->fs.dpid, NULL);
+        assert_int_equal(status.flows_desired, status.flows_installed);
+        assert_int_equal(status.flows_installed, fake_switch_count(&peer->fs, SP_COOKIE_OWNER, SP_COOKIE_OWNER_MASK));
+        size_t dumps = peer->fs.n_dumps;
+        dp->sw->check_at_ms = 0;
+        sp_switch_tick(dp->sw, sp_engine_now(c->rig.engine));
+        RIG_UNTIL(&c->rig, peer->fs.n_dumps > dumps && dp->sw->phase == SP_SWITCH_IDLE);
+    }
+    struct sp_engine_counters counters;
+    sp_engine_counters(c->rig.engine, &counters);
+    assert_int_equal(counters.drift_repaired, 0);
+    assert_int_equal(counters.bundles_discarded, 0);
+}
+
+static void
+step(struct chaos *c)
+{
+    struct rig_request requests[4];
+    size_t n = 0, wanted = below(c, 3) ? 1 : 4;
+    take_note(c);
+    for (size_t i = 0; i < wanted; i++) {
+        if (!random_request(c, &requests[n])) {
+            continue;
+        }
+        requests[n].wait_ms = 5000;
+        assert_int_equal(rig_post(&c->rig, &requests[n]), 0);
+        n++;
+        /* The inputs' storage is one request's; those that use none share a commit. */
+        if (requests[n - 1].n_ports) {
+            RIG_UNTIL(&c->rig, requests[n - 1].done);
+        }
+    }
+    c->rig.store.fail = below(c, 15) ? 0 : -5;
+    if (!below(c, 4)) {
+        random_event(c);
+    }
+    for (size_t i = 0; i < n; i++) {
+        RIG_UNTIL(&c->rig, requests[i].done);
+        c->n_accepted += !requests[i].outcome.error;
+        c->n_refused += requests[i].outcome.error != 0;
+        rig_request_clear(&requests[i]);
+    }
+    c->rig.store.fail = 0;
+    rig_check(&c->rig);
+}
+
+static void
+test_chaos(void **state)
+{
+    struct chaos *c = calloc(1, sizeof *c);
+    assert_non_null(c);
+    sp_random_init(&c->random);
+    print_message("seed %llu\n", (unsigned long long) c->random.seed);
+    rig_open(&c->rig);
+    for (size_t i = 0; i < 2; i++) {
+        rig_apply(&c->rig, &(struct rig_request) { .operation = rig_region, .region = regions[i] });
+    }
+    for (uint64_t i = 0; i < N_BRIDGES; i++) {
+        rig_apply(&c->rig, &(struct rig_request) { .operation = rig_put_bridge, .dpid = 0x100 + i });
+        rig_peer(&c->rig, 0x100 + i, N_PORTS);
+    }
+    const char *text = getenv("SP_STEPS");
+    unsigned n_steps = text ? (unsigned) atoi(text) : 300;
+    for (unsigned i = 0; i < n_steps; i++) {
+        step(c);
+        if (i % 20 == 19) {
+            check_all(c);
+        }
+    }
+    check_all(c);
+    print_message("%u requests accepted, %u refused\n", c->n_accepted, c->n_refused);
+    assert_true(c->n_accepted > n_steps / 4);
+
+    /* A restart finds everything as it was.  Where interfaces are is OVSDB's to say again, before the bridges come. */
+    struct {
+        char id[16], name[16];
+        uint64_t dpid;
+    } places[64];
+    size_t n_places = 0, cursor = 0;
+    for (struct sp_index_node *head = NULL; (head = sp_index_next_head(&c->rig.engine->ifaces, head, &cursor));) {
+        for (struct sp_index_node *node = head; node; node = sp_index_next(head, node)) {
+            const struct sp_iface *iface = node->owner;
+            assert_true(n_places < 64);
+            snprintf(places[n_places].id, sizeof places[0].id, "%s", iface->id);
+            snprintf(places[n_places].name, sizeof places[0].name, "%s", iface->place.name);
+            places[n_places++].dpid = iface->place.dpid;
+        }
+    }
+    rig_restart(&c->rig);
+    for (size_t i = 0; i < n_places; i++) {
+        sp_engine_bind_iface(c->rig.engine, places[i].id, places[i].dpid, places[i].name, true);
+    }
+    for (size_t i = 0; i < N_BRIDGES; i++) {
+        rig_peer_connect(&c->rig.peers[i]);
+    }
+    check_all(c);
+    struct sp_engine_counters counters;
+    sp_engine_counters(c->rig.engine, &counters);
+    assert_int_equal(counters.flow_mods_sent, 0);
+    rig_close(&c->rig);
+    free(c);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_chaos),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
