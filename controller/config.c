@@ -19,7 +19,8 @@ static const char help_text[] =
     "                         (default sqlite:/var/lib/sallyport/sallyport.db)\n"
     "      --openflow METHOD  how bridges connect: ptcp:PORT[:HOST] or punix:PATH to listen, tcp:HOST:PORT or\n"
     "                         unix:PATH to dial; may be repeated (default ptcp:6653:127.0.0.1)\n"
-    "      --ovsdb METHOD     an Open_vSwitch database to read iface-id from; may be repeated (default none)\n"
+    "      --ovsdb METHOD     where to read Interface.external_ids:iface-id from Open_vSwitch databases: the same methods;\n"
+    "                         may be repeated (default none)\n"
     "      --http ADDR        where the HTTP interface listens: HOST:PORT or unix:PATH; may be repeated\n"
     "                         (default 127.0.0.1:8080); an address other than loopback needs --token-file\n"
     "      --token-file FILE  who may call: bearer tokens, one a line (default: no token is asked for)\n"
@@ -41,7 +42,7 @@ struct given {
 
 typedef int check(const char *value, char *why, size_t why_size);
 
-static check check_db, check_ovsdb, check_path, check_level;
+static check check_db, check_path, check_level;
 
 enum option_index { OPTION_DB, OPTION_OPENFLOW, OPTION_OVSDB, OPTION_HTTP, OPTION_TOKEN_FILE, OPTION_LOG_LEVEL, N_OPTIONS };
 
@@ -53,7 +54,7 @@ static const struct {
 } options[N_OPTIONS] = {
     [OPTION_DB] = {"db", false, check_db, "sqlite:/var/lib/sallyport/sallyport.db"},
     [OPTION_OPENFLOW] = {"openflow", true, sp_method_check, "ptcp:6653:127.0.0.1"},
-    [OPTION_OVSDB] = {"ovsdb", true, check_ovsdb, NULL},
+    [OPTION_OVSDB] = {"ovsdb", true, sp_method_check, NULL},
     [OPTION_HTTP] = {"http", true, sp_http_address_check, "127.0.0.1:8080"},
     [OPTION_TOKEN_FILE] = {"token-file", false, check_path, NULL},
     [OPTION_LOG_LEVEL] = {"log-level", false, check_level, "info"},
@@ -69,13 +70,6 @@ check_db(const char *value, char *why, size_t why_size)
         return SP_E_SYNTAX;
     }
     return 0;
-}
-
-static int
-check_ovsdb(const char *value, char *why, size_t why_size)
-{
-    snprintf(why, why_size, "this build cannot follow an Open_vSwitch database; name ports by bridge and port");
-    return SP_E_MISSING;
 }
 
 static int

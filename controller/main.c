@@ -1,9 +1,9 @@
 /* sallyportd: puts the parts together, and takes them apart.
  *
- * Start: options -> store loaded (nothing listens before) -> engine -> HTTP listeners -> OpenFlow -> ready.  A failure on the
- * way is one line on stderr and exit status 2, and no switch has been spoken to.
- * Stop, by SIGTERM or SIGINT: requests are answered 503 -> the engine ends what is under way -> listeners close -> the loop
- * is empty.  A second signal ends the process at once; what was answered is durable anyway. */
+ * Start: options -> store loaded (nothing listens before) -> engine -> HTTP listeners -> OpenFlow, OVSDB -> ready.  A failure on
+ * the way is one line on stderr and exit status 2, and no switch has been spoken to. Stop, by SIGTERM or SIGINT: requests are
+ * answered 503 -> the engine ends what is under way -> listeners close -> the loop is empty.  A second signal ends the process at
+ * once; what was answered is durable anyway. */
 
 #include <errno.h>
 #include <signal.h>
@@ -21,6 +21,7 @@
 #include "controller/engine.h"
 #include "controller/http/http.h"
 #include "controller/io/transport.h"
+#include "controller/ovsdb/ovsdb.h"
 #include "controller/store/sqlite.h"
 
 #define WHY_SIZE 512
@@ -35,6 +36,8 @@ struct daemon {
     struct sp_api *api;
     struct sp_http_server **https;
     size_t n_https;
+    struct sp_ovsdb **ovsdbs;
+    size_t n_ovsdbs;
     bool is_stopping;
 };
 
@@ -91,6 +94,9 @@ stop(struct daemon *daemon)
     }
     if (daemon->api) {
         sp_api_stop(daemon->api);
+    }
+    for (size_t i = 0; i < daemon->n_ovsdbs; i++) {
+        sp_ovsdb_close(daemon->ovsdbs[i]);
     }
     if (daemon->engine) {
         sp_engine_stop(daemon->engine, engine_stopped, daemon);
@@ -216,6 +222,34 @@ open_openflow(struct daemon *daemon, const struct sp_config_list *methods, char 
     return 0;
 }
 
+static void
+bind_iface(void *aux, const char *iface_id, uint64_t dpid, const char *name, bool bound)
+{
+    const struct daemon *daemon = aux;
+    sp_engine_bind_iface(daemon->engine, iface_id, dpid, name, bound);
+}
+
+static int
+open_ovsdb(struct daemon *daemon, const struct sp_config_list *methods, char *why, size_t why_size)
+{
+    daemon->ovsdbs = calloc(methods->n + 1, sizeof *daemon->ovsdbs);
+    if (!daemon->ovsdbs) {
+        snprintf(why, why_size, "%s", strerror(ENOMEM));
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < methods->n; i++) {
+        char problem[WHY_SIZE];
+        int r = sp_ovsdb_open(&daemon->loop, methods->items[i], bind_iface, daemon, &daemon->ovsdbs[i], problem, sizeof problem);
+        if (r) {
+            snprintf(why, why_size, "--ovsdb: %.120s: %.360s", methods->items[i], problem);
+            return r;
+        }
+        daemon->n_ovsdbs++;
+        sp_log(SP_LOG_INFO, "main", "ovsdb by %s", methods->items[i]);
+    }
+    return 0;
+}
+
 static int
 start(struct daemon *daemon, const struct sp_config *config, char *why, size_t why_size)
 {
@@ -233,6 +267,7 @@ start(struct daemon *daemon, const struct sp_config *config, char *why, size_t w
     r = catch_signals(daemon, why, why_size);
     r = r ? r : open_http(daemon, &config->http, why, why_size);
     r = r ? r : open_openflow(daemon, &config->openflow, why, why_size);
+    r = r ? r : open_ovsdb(daemon, &config->ovsdb, why, why_size);
     return r;
 }
 
@@ -260,6 +295,7 @@ run(const struct sp_config *config)
     sp_api_free(daemon.api);
     sp_tokens_free(daemon.tokens);
     free(daemon.https);
+    free(daemon.ovsdbs);
     if (uv_loop_close(&daemon.loop)) {
         sp_log(SP_LOG_ERROR, "main", "something was left open at the end");
     }
@@ -282,6 +318,7 @@ main(int argc, char *argv[])
     }
     sp_log_set_level(config.log_level);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* A limit on file sizes is the store's to report, not the end of everything. */
     int status = run(&config);
     sp_config_clear(&config);
     return status;

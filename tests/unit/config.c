@@ -94,11 +94,13 @@ test_arguments(void **state)
 {
     struct reading reading =
         read_text("--db=sqlite:x.db --openflow ptcp:0 --openflow punix:/run/x --http unix:/run/h --http [::1]:1 "
-                  "--token-file /t --log-level debug");
+                  "--token-file /t --log-level debug --ovsdb tcp:127.0.0.1:1 --ovsdb punix:/d");
     assert_int_equal(reading.result, 0);
     assert_string_equal(reading.config.db_path, "x.db");
     assert_int_equal(reading.config.openflow.n, 2);
     assert_string_equal(reading.config.openflow.items[1], "punix:/run/x");
+    assert_int_equal(reading.config.ovsdb.n, 2);
+    assert_string_equal(reading.config.ovsdb.items[0], "tcp:127.0.0.1:1");
     assert_int_equal(reading.config.http.n, 2);
     assert_string_equal(reading.config.http.items[1], "[::1]:1");
     assert_string_equal(reading.config.token_file, "/t");
@@ -133,7 +135,7 @@ test_refused_arguments(void **state)
     assert_refused(read_text("--openflow 6653"), "--openflow: 6653: ");
     assert_refused(read_text("--openflow ptcp:65536"), "--openflow: ptcp:65536: ");
     assert_refused(read_text("--openflow pssl:6653"), "--openflow: pssl:6653: ");
-    assert_refused(read_text("--ovsdb unix:/x"), "--ovsdb: ");
+    assert_refused(read_text("--ovsdb /x"), "--ovsdb: /x: ");
     assert_refused(read_text("--http nowhere"), "--http: nowhere: ");
     assert_refused(read_text("--http 127.0.0.1:70000"), "--http: ");
     assert_refused(read_text("--log-level loud"), "error, warning, info or debug");
