@@ -289,6 +289,9 @@ static int add_sets_that_name(struct derivation *derivation, const struct sp_uui
 
 static bool rules_are_equal(const struct sp_group *a, const struct sp_group *b)
 {
+    if (a == b) {
+        return true;
+    }
     if (a->n_rules != b->n_rules) {
         return false;
     }
@@ -401,6 +404,42 @@ static int stage_admissions(struct derivation *derivation, const struct sp_rule_
     return r;
 }
 
+/* Whether the delta of the group that 'rule' names, if any, may end what a rule has admitted (flows/admission.h). */
+static bool is_unsettled(const struct derivation *derivation, const struct sp_rule *rule)
+{
+    if (rule->meaning.remote != SP_REMOTE_GROUP || !derivation->deltas.n) {
+        return false;
+    }
+    const struct sp_group_delta key = { .group = rule->meaning.remote_group };
+    const struct sp_group_delta *delta = bsearch(&key, derivation->deltas.items, derivation->deltas.n, sizeof key, compare_deltas);
+    return delta && (rule->meaning.action == SP_ALLOW ? delta->lost : delta->gained);
+}
+
+/* Whether all admissions of 'set' stay as they are, which spares large sets the full comparison when members come. */
+static bool is_settled(struct derivation *derivation, const struct sp_rule_set *set)
+{
+    for (size_t i = 0; i < set->n_groups; i++) {
+        const struct sp_group *old = old_version(derivation, &set->groups[i]);
+        const struct sp_group *group = new_version(derivation, &set->groups[i]);
+        if (!old || !rules_are_equal(old, group)) {
+            return false;
+        }
+        for (size_t j = 0; j < group->n_rules; j++) {
+            if (is_unsettled(derivation, group->rules[j])) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static int stage_version(struct sp_batch *batch, const struct sp_rule_set *set)
+{
+    struct sp_rule_set fields = *set;
+    fields.version = batch->counters.revision + 1;
+    return sp_batch_stage(batch, SP_KIND_RULE_SET, set, sp_rule_set_new(&fields));
+}
+
 static int derive_set(struct derivation *derivation, uint32_t number)
 {
     const struct sp_index_node *node = sp_model_find(derivation->batch->model, SP_INDEX_SET, &number);
@@ -412,6 +451,9 @@ static int derive_set(struct derivation *derivation, uint32_t number)
     const struct sp_rule **before = NULL, **after = NULL;
     size_t n_before = 0, n_after = 0;
     int r = 0;
+    if (!is_new && is_settled(derivation, set)) {
+        return stage_version(derivation->batch, set);
+    }
     if (!is_new) {
         r = sp_model_collect_rules(set->groups, set->n_groups, old_version, derivation, &before, &n_before);
     }

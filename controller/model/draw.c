@@ -64,12 +64,12 @@ static enum freedom freedom_of(const struct sp_batch *batch, unsigned zone, cons
     return !users->all ? UNUSED : users->by_iface ? PERHAPS_USED_HERE : USED_ELSEWHERE;
 }
 
-/* The freest zone, the first such from 'first' on; only an unused one will do if 'must_be_unused'.  0: there is none. */
-static unsigned find_zone(const struct sp_batch *batch, unsigned first, const uint8_t *here, bool must_be_unused)
+/* The freest zone, the first such from 'first' on, content with one that is 'enough'.  0: all are USED_HERE. */
+static unsigned find_zone(const struct sp_batch *batch, unsigned first, const uint8_t *here, enum freedom enough)
 {
     unsigned best = 0;
-    enum freedom best_freedom = must_be_unused ? USED_ELSEWHERE : USED_HERE;
-    for (unsigned i = 0; i < ZONE_MAX && best_freedom != UNUSED; i++) {
+    enum freedom best_freedom = USED_HERE;
+    for (unsigned i = 0; i < ZONE_MAX && best_freedom > enough; i++) {
         unsigned zone = (first - 1 + i) % ZONE_MAX + 1;
         enum freedom freedom = freedom_of(batch, zone, here);
         if (freedom < best_freedom) {
@@ -84,14 +84,15 @@ int sp_batch_draw_zone(struct sp_batch *batch, const uint64_t *dpid, uint16_t *r
 {
     uint8_t here[(ZONE_MAX + 1) / 8] = { 0 };
     unsigned first = batch->counters.next_zone ? batch->counters.next_zone : 1;
-    unsigned zone = find_zone(batch, first, here, true);
-    if (!zone) {
+    /* As long as some zone has no port, the bridge's own need not be looked at. */
+    unsigned zone = batch->model->n_zones_used < ZONE_MAX ? find_zone(batch, first, here, UNUSED) : 0;
+    if (!zone || batch->model->zones[zone].all) {
         /* Zones are unique on one switch at least: the bridge's own are out of the question. */
         const struct sp_index_node *head = dpid ? sp_model_find(batch->model, SP_INDEX_BRIDGE_PORTS, dpid) : NULL;
         for (const struct sp_index_node *node = head; node; node = sp_index_next(head, node)) {
             set_bit(here, sp_node_port(node)->zone);
         }
-        zone = find_zone(batch, first, here, false);
+        zone = find_zone(batch, first, here, USED_ELSEWHERE);
     }
     if (!zone) {
         return SP_E_FULL;

@@ -9,6 +9,9 @@ int sp_vector_reserve(struct sp_vector *vector, size_t n, size_t item_size)
     if (n <= vector->capacity) {
         return 0;
     }
+    if (n > SIZE_MAX / 2 / item_size) {
+        return -ENOMEM;
+    }
     size_t capacity = vector->capacity ? vector->capacity : 8;
     while (capacity < n) {
         capacity *= 2;
