@@ -1,0 +1,32 @@
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from lab import Lab  # noqa: E402
+from policy import World  # noqa: E402
+from probe import Prober  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def lab():
+    with Lab(World()) as started:
+        started.register()
+        yield started
+
+
+@pytest.fixture(scope="session")
+def prober(lab):
+    started = Prober(lab)
+    yield started
+    started.close()
+
+
+@pytest.fixture(autouse=True)
+def daemon_stays(lab):
+    """The daemon is there before each test, and the same process after it unless the test has restarted it itself."""
+    assert lab.daemon.is_running(), lab.daemon.log()
+    yield
+    assert lab.daemon.is_running(), lab.daemon.log()
