@@ -242,6 +242,12 @@ class Lab:
     def forget_connections(self):
         self.switch.appctl("dpctl/flush-conntrack")
 
+    def await_datapath(self):
+        """Until the datapath's megaflows have been looked through: a connection that one of before a change lets pass is
+        remembered as one that was allowed.  Twice, as the first look may have begun before the change."""
+        for _ in range(2):
+            self.switch.appctl("revalidator/wait")
+
     def purge_megaflows(self):
         self.switch.appctl("revalidator/purge")
 

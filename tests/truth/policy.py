@@ -255,7 +255,8 @@ def stray_probes(rng, world, sport):
     """Probes between ends of different domains: none may arrive at its target, whatever the rules."""
     found = []
     for source in world.ports:
-        target = rng.choice([end for end in world.ports if end.domain != source.domain and end.mac != source.mac])
+        near = {end.mac for end in world.ends if end.domain == source.domain}
+        target = rng.choice([end for end in world.ports if end.domain != source.domain and end.mac not in near])
         version = rng.choice((4, 6))
         found.append(Probe(source, target, source.sources(version)[0], target.sources(version)[0], rng.choice((TCP, UDP)), sport,
                            rng.choice((22, 80, 443)), -1, -1, None))

@@ -19,7 +19,7 @@ from verdict import ICMP, ICMPV6, SCTP, TCP, UDP
 
 Mismatch = namedtuple("Mismatch", "probe stage is_answer expected seen note")
 TRACKED = (TCP, UDP, ICMP, ICMPV6)
-RETRIES = 2
+LATE_MAX_S = 1.0
 KEPT_AGE_MAX_S = 20  # The shortest timeout in the userspace conntrack is 30 s.
 
 
@@ -33,6 +33,7 @@ class Judge:
     def __init__(self, lab, prober):
         self.lab, self.prober, self.world = lab, prober, lab.world
         self.mismatches, self.count = [], Counter()
+        self.latest_s = {False: 0.0, True: 0.0}  # How long the datapath went on at most to let pass or to stop what it should not.
 
     def _send(self, wanted):
         """Sends the packets of [(probe, stage, is_answer)] and returns where each arrived."""
@@ -57,25 +58,31 @@ class Judge:
         return arrived == ([(target, True)] if expected else [])
 
     def expect(self, wanted):
-        """[(probe, stage, is_answer, expected)].  What should have passed and did not is sent again, in case a queue was full;
-        what passed and should not have is wrong at once."""
-        todo = wanted
-        for attempt in range(RETRIES + 1):
+        """[(probe, stage, is_answer, expected)].  A packet that goes wrong is sent again for a moment, as the switch confirms a
+        change when its tables have it and its datapath follows some milliseconds later; what is wrong after that is wrong."""
+        todo, begin = wanted, None
+        while todo:
             arrived = self._send([item[:3] for item in todo])
             again = []
             for item, came in zip(todo, arrived):
-                probe, stage, is_answer, expected = item
-                if self._is_right(probe, is_answer, expected, came):
-                    self.count["passed" if expected else "stopped"] += 1
-                elif expected and not came and attempt < RETRIES:
-                    again.append(item)
+                if self._is_right(item[0], item[2], item[3], came):
+                    self.count["passed" if item[3] else "stopped"] += 1
                 else:
+                    again.append((item, came))
+            now = time.monotonic()
+            if begin is None:
+                begin = now
+                self.count["late to stop"] += sum(not item[3] for item, _ in again)
+                self.count["late to pass"] += sum(item[3] for item, _ in again)
+            else:
+                right = [item for item in todo if not any(item is other for other, _ in again)]
+                for expected in {item[3] for item in right}:
+                    self.latest_s[expected] = max(self.latest_s[expected], now - begin)
+            if again and now - begin > LATE_MAX_S:
+                for item, came in again:
                     self._wrong(item, came)
-            if attempt == 0:
-                self.count["lost"] += len(again)
-            if not again:
                 return
-            todo = again
+            todo = [item for item, _ in again]
 
     def _wrong(self, item, came):
         probe, stage, is_answer, expected = item

@@ -18,6 +18,7 @@ import rounds  # noqa: E402
 from lab import Lab  # noqa: E402
 from probe import Prober  # noqa: E402
 
+STOP_MS, PASS_MS = "latest to stop, ms", "latest to pass, ms"
 SPORT_FIRST, SPORT_LAST = 20011, 59999
 
 
@@ -32,6 +33,7 @@ def one_policy(lab, prober, seed, changes, n_ports=6, share=1.0):
     judge = rounds.Judge(lab, prober)
     policy.randomize(rng, lab.world)
     lab.apply_all()
+    lab.await_datapath()
     rounds.fresh_round(judge, rng, sport_of(seed), n_ports, share)
     judge.count["policies"] += 1
     kept = None
@@ -46,6 +48,8 @@ def one_policy(lab, prober, seed, changes, n_ports=6, share=1.0):
         judge.count["changes"] += 1
         if judge.mismatches:
             print(f"after change {change}: {what}")
+    for passes, key in ((False, STOP_MS), (True, PASS_MS)):
+        judge.count[key] = round(judge.latest_s[passes] * 1000)
     return judge.count, judge.mismatches
 
 
@@ -64,7 +68,9 @@ def main():
         prober = Prober(lab)
         for seed in seeds:
             count, mismatches = one_policy(lab, prober, seed, options.changes)
+            latest = {key: max(total[key], count[key]) for key in (STOP_MS, PASS_MS)}
             total += count
+            total.update({key: latest[key] - total[key] for key in latest})
             failures += len(mismatches)
             if mismatches:
                 print(rounds.report(seed, lab.world, mismatches))

@@ -24,7 +24,7 @@ class Canary:
     def _send(self, probe, stage, is_answer, expected):
         number = self.prober.number()
         frame = rounds.packets.frame(probe, stage, is_answer, number)
-        self.sent[number] = (probe, stage, is_answer, expected)
+        self.sent[number] = (probe, stage, is_answer, expected, frame)
         self.prober.send(probe.target if is_answer else probe.source, frame)
 
     def run(self, action):
@@ -52,8 +52,8 @@ class Canary:
             raise failed[0]
         self.prober.settle(self.judge.world.ends)
         wrong = []
-        for number, (probe, stage, is_answer, expected) in self.sent.items():
-            came = self.prober.arrivals.pop(number, [])
+        for number, (probe, stage, is_answer, expected, frame) in self.sent.items():
+            came = [(end, got == frame) for end, got in self.prober.arrivals.pop(number, [])]
             if not self.judge._is_right(probe, is_answer, expected, came):
                 wrong.append((probe, stage, is_answer, expected, came))
         print(f"{len(self.sent)} canary packets, {len(wrong)} wrong")
