@@ -6,6 +6,7 @@
 
 Everything speaks over unix sockets in the lab's own directory."""
 
+import atexit
 import http.client
 import json
 import os
@@ -57,7 +58,7 @@ class Daemon:
         with log:
             self._process = subprocess.Popen(
                 [DAEMON, "--db", "sqlite:" + self.database, "--http", "unix:" + self.http, "--openflow", "punix:" + self.openflow],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=ovs._die_with_parent)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
         def ready():
             if self._process.poll() is not None:
@@ -151,6 +152,7 @@ class Lab:
         self.directory = tempfile.mkdtemp(prefix="sallyport-truth-")
         self.switch = ovs.Ovs(datapath_type)
         self.daemon = Daemon(self.directory)
+        atexit.register(self.stop)
 
     def __enter__(self):
         try:
@@ -179,6 +181,7 @@ class Lab:
             self.switch.set_controllers(name, "unix:" + daemon.openflow)
 
     def stop(self):
+        atexit.unregister(self.stop)
         if self.daemon.is_running():
             self.daemon.end()
         self.switch.stop()

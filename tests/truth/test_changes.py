@@ -51,11 +51,12 @@ class Canary:
         if failed:
             raise failed[0]
         self.prober.settle(self.judge.world.ends)
-        wrong = []
+        wrong, self.wrong_numbers = [], []
         for number, (probe, stage, is_answer, expected, frame) in self.sent.items():
             came = [(end, got == frame) for end, got in self.prober.arrivals.pop(number, [])]
             if not self.judge._is_right(probe, is_answer, expected, came):
                 wrong.append((probe, stage, is_answer, expected, came))
+                self.wrong_numbers.append(number)
         print(f"{len(self.sent)} canary packets, {len(wrong)} wrong")
         return wrong
 
