@@ -212,8 +212,11 @@ int sp_compile_rule_set(const struct sp_rule_set_facts *set, struct sp_flow_list
     b = sp_emit_begin(&e, SP_T_RULE_SET, 100);
     sp_flow_match_exact(b, SP_R_SET, set->number);
     sp_flow_load_reg(b, SP_R_VERSION, set->version);
-    sp_flow_load_reg(b, SP_R_REGION, set->region | remote_flags(set));
     sp_emit_goto(&e, SP_T_CONNTRACK);
+    b = sp_emit_begin(&e, SP_T_SET_FACTS, 100);
+    sp_flow_match_exact(b, SP_R_SET, set->number);
+    sp_flow_load_reg(b, SP_R_REGION, set->region | remote_flags(set));
+    sp_emit_goto(&e, SP_T_TRACKED);
     for (size_t i = 0; i < set->n_rules && !e.error; i++) {
         rule_flows(&e, set, &set->rules[i]);
     }

@@ -321,7 +321,7 @@ static void tracked(struct sp_emit *e)
         uint16_t eth_type = i ? SP_ETH_IPV6 : SP_ETH_IPV4;
 
         sp_flow_match_exact(sp_emit_begin(e, SP_T_CONNTRACK, 100), SP_F_ETH_TYPE, eth_type);
-        sp_flow_ct(&e->build, SP_R_ZONE, SP_T_TRACKED);
+        sp_flow_ct(&e->build, SP_R_ZONE, SP_T_PORT_SET);
         sp_emit_end(e);
 
         b = sp_emit_begin(e, SP_T_TRACKED, 250);
@@ -377,6 +377,7 @@ static void tracked(struct sp_emit *e)
     sp_flow_match_exact(b, SP_R_PHASE, SP_PHASE_LEAVING);
     sp_flow_load_reg(b, SP_R_MARK, 0);
     sp_flow_load_reg(b, SP_R_CLASS, 0);
+    sp_flow_load_reg(b, SP_R_REGION, 0);
     sp_emit_goto(e, SP_T_FORWARD);
     sp_flow_match_exact(sp_emit_begin(e, SP_T_PASSED, 100), SP_R_PHASE, SP_PHASE_ENTERING);
     sp_emit_goto(e, SP_T_DELIVERED);

@@ -10,8 +10,10 @@
  *   ADDRESS      (identity, claimed IP address) known -> CHECKED, else drop.
  *   CHECKED      dispatches what was claimed honestly: ARP, ND, DHCP client -> FORWARD; an ND advertisement once more through
  *                ADDRESS with its target; IP -> RULE_SET.  Ports without port security come here at once.
- *   RULE_SET     the one flow per rule set: loads the set's VERSION and region -> CONNTRACK.
- *   CONNTRACK    ct(zone of the port, table=TRACKED).
+ *   RULE_SET     one flow per rule set: loads the set's VERSION -> CONNTRACK.
+ *   CONNTRACK    ct(zone of the port, table=PORT_SET).
+ *   PORT_SET     zone -> the port's set, once more -> SET_FACTS.
+ *   SET_FACTS    one flow per rule set: loads its region -> TRACKED.
  *   TRACKED      the gate: +inv drops; ct_mark that is live in the set -> PASSED; else -> JUDGE.  SCTP always -> JUDGE.
  *   JUDGE        chooses the rules by the connection's direction; later fragments -> COMMIT.
  *   REMOTE_IN, REMOTE_OUT   class of the connection's remote address; only for sets that name remote groups.
@@ -64,6 +66,11 @@
  * rules allow (SCTP_ORIGINAL: destination port) or, in an established connection, as an answer to one that the other
  * direction's rules allow (SCTP_REPLY: source port).
  *
+ * Why the set is asked for twice.  A change reaches the datapath's megaflows one by one, so for some milliseconds a packet may
+ * be brought to ct() by what was true before, and go on behind it by what is true now.  Behind ct() only facts are used
+ * that stay what they are while a port exists (zone, phase, output port): were the set among them, a packet of a port that
+ * changes its groups would be asked by a set that is gone, and a connection that both sets allow would lose it.
+ *
  * Why a VERSION before ct(): OVS up to 3.1 has a bug in its userspace datapath: a rule change that alters the actions of
  * one of two overlapping megaflows may change the wrong one, and the stale one then leaks or blocks for as long as traffic
  * keeps it alive.  The version is a part of the state that ct() freezes, so that after a change no packet reaches a megaflow
@@ -88,6 +95,8 @@ enum sp_table {
     SP_T_HARDWARE = 2,
     SP_T_ADDRESS = 3,
     SP_T_CHECKED = 4,
+    SP_T_PORT_SET = 6, /* Behind ct(), before TRACKED. */
+    SP_T_SET_FACTS = 7,
     SP_T_RULE_SET = 8,
     SP_T_CONNTRACK = 9,
     SP_T_TRACKED = 10,
