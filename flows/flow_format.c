@@ -80,7 +80,7 @@ static void SP_PRINTF(2, 3) put(struct text *text, const char *format, ...)
     int n;
 
     va_start(args, format);
-    n = vsnprintf(text->out + at, text->size - at, format, args);
+    n = vsnprintf(text->size ? text->out + at : NULL, text->size - at, format, args);
     va_end(args);
     text->len += n > 0 ? (size_t) n : 0;
 }
