@@ -20,6 +20,18 @@ enum cursor_id {
     N_CURSORS
 };
 
+/* Counted without an index, which might not agree with its table. */
+static const char *const count_sql[N_CURSORS] = {
+    [UPLINKS] = "SELECT count(*) FROM bridge_uplink NOT INDEXED",
+    [RULES] = "SELECT count(*) FROM rule NOT INDEXED",
+    [SET_GROUPS] = "SELECT count(*) FROM rule_set_group NOT INDEXED",
+    [ADMISSIONS] = "SELECT count(*) FROM admission NOT INDEXED",
+    [SERVER_GROUPS] = "SELECT count(*) FROM server_group NOT INDEXED",
+    [PORTS] = "SELECT count(*) FROM port NOT INDEXED",
+    [PORT_IPS] = "SELECT count(*) FROM port_ip NOT INDEXED",
+    [PORT_PAIRS] = "SELECT count(*) FROM port_pair NOT INDEXED",
+};
+
 static const char *const cursor_sql[N_CURSORS] = {
     [UPLINKS] = "SELECT bridge, name FROM bridge_uplink ORDER BY bridge, position",
     [RULES] = "SELECT security_group, id, direction, action, priority, protocol, remote_ip, remote_group, port_min, port_max,"
@@ -36,6 +48,7 @@ static const char *const cursor_sql[N_CURSORS] = {
 struct cursor {
     struct sp_statement *statement;
     bool has_row;
+    int64_t n_rows; /* So far. */
 };
 
 struct load {
@@ -60,6 +73,7 @@ static int load_groups(struct load *);
 static int load_rule_sets(struct load *);
 static int load_servers(struct load *);
 static int check_ends(struct load *);
+static int check_count(struct load *, enum cursor_id);
 static int open_cursors(struct load *);
 static void close_cursors(struct load *);
 static int advance(struct load *, struct cursor *);
@@ -534,16 +548,39 @@ load_servers(struct load *l)
     return each_row(l, "SELECT id, region, name, kind, rule_set, created_at, updated_at FROM server ORDER BY id", load_server);
 }
 
-/* A row that is left over belongs to nobody. */
+/* A row that is left over belongs to nobody, and one that has not come is missing from an index. */
 static int
 check_ends(struct load *l)
 {
-    for (int i = 0; i < N_CURSORS; i++) {
+    int r = 0;
+
+    for (int i = 0; i < N_CURSORS && !r; i++) {
         if (l->cursors[i].has_row) {
             return damaged(l, "?", sp_statement_text(l->cursors[i].statement, 0), "a row that belongs to nothing");
         }
+        r = check_count(l, i);
     }
-    return 0;
+    return r;
+}
+
+static int
+check_count(struct load *l, enum cursor_id id)
+{
+    struct sp_statement *s;
+    bool row;
+    int r = sp_database_prepare(l->database, count_sql[id], &s);
+
+    if (r) {
+        return failed(l, r);
+    }
+    r = sp_statement_next(s, &row);
+    if (r) {
+        r = failed(l, r);
+    } else if (!row || sp_statement_integer(s, 0) != l->cursors[id].n_rows) {
+        r = damaged(l, "?", count_sql[id], "the number of rows");
+    }
+    sp_statement_free(s);
+    return r;
 }
 
 static int
@@ -573,6 +610,7 @@ advance(struct load *l, struct cursor *c)
 {
     int r = sp_statement_next(c->statement, &c->has_row);
 
+    c->n_rows += !r && c->has_row;
     return r ? failed(l, r) : 0;
 }
 

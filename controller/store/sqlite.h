@@ -10,7 +10,8 @@
 struct uv_loop_s;
 
 /* Opens (or creates, mode 0600, parent directory must exist or be creatable) the database at 'path', migrates it to the
- * current schema and checks it; then gives every object to 'receive' and the counters in '*ret_counters'.  Blocks: for the
+ * current schema and checks it (in every respect up to 32 MiB, beyond that without what only the indices and the references
+ * would show); then gives every object to 'receive' and the counters in '*ret_counters'.  Blocks: for the
  * start of the daemon only.  A second process on the same file is refused (-EBUSY).
  * Returns 0; SP_E_DAMAGED: not a database, or its content contradicts itself; SP_E_NEWER: schema of a newer
  * release; a negative errno; or what 'receive' returned.  On failure 'why' has one line that names the path and the cause, and
