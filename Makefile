@@ -16,6 +16,7 @@ VERSION = 0.1.0
 
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
+.SECONDARY: # Keeps objects of test programs for the next build.
 
 # Sources, libraries and packages are named by the folders.
 include flows/module.mk
