@@ -105,7 +105,8 @@ struct sp_group_patch {
     const char *description;
     int is_default; /* -1, 0, 1. */
 };
-/* SP_E_MISSING; SP_E_IN_USE: unsetting the default of a region that has servers. */
+/* Setting the default makes the group the one and only group of every server of its region, unless it is the default already.
+ * SP_E_MISSING; SP_E_INVALID: bad name; SP_E_IN_USE: unsetting the default of a region that has servers. */
 int sp_batch_patch_group(struct sp_batch *, const struct sp_uuid *id, const struct sp_group_patch *,
                          struct sp_problems *) SP_MUST_USE;
 /* SP_E_MISSING, SP_E_IN_USE with holders (servers, other groups' rules; the region's default counts as free if unused). */
@@ -117,6 +118,7 @@ int sp_batch_add_rule(struct sp_batch *, const struct sp_uuid *group, const stru
 /* Replaces meaning and description, keeping id and creation time.  SP_E_MISSING; SP_E_EXISTS: another rule has this meaning. */
 int sp_batch_set_rule(struct sp_batch *, const struct sp_uuid *group, const struct sp_uuid *rule, const struct sp_rule_input *,
                       struct sp_problems *) SP_MUST_USE;
+/* SP_E_MISSING. */
 int sp_batch_delete_rule(struct sp_batch *, const struct sp_uuid *group, const struct sp_uuid *rule,
                          struct sp_problems *) SP_MUST_USE;
 /* Replaces the whole list; a rule whose meaning is in the old list keeps its id, origin and creation time. */
@@ -147,8 +149,11 @@ struct sp_server_input {
     const struct sp_port_input *ports;
     size_t n_ports;
 };
-/* SP_E_INVALID with problems: unknown region or group, group of another region, a bridge port or iface_id that another port
- * names, a MAC that another port has on the same bridge and VLAN.  Names a bridge that is not adopted: adopts it. */
+/* A region without a default group gets one (template remote-login) with its first server, and with any server that leaves the
+ * choice to it; the group, and a bridge that a port names and that is not adopted yet, come with the same request.  Groups
+ * and addresses given twice count once.  At most 1,000 groups and ports a server, 1,000 addresses and pairs a port.
+ * SP_E_INVALID with problems: unknown region or group, group of another region, a bridge port or iface_id that another port
+ * names, a MAC that another port has on the same bridge and VLAN, a bound passed.  SP_E_FULL: no zone is left on the bridge. */
 int sp_batch_create_server(struct sp_batch *, const struct sp_server_input *, struct sp_uuid *ret_id,
                            struct sp_problems *) SP_MUST_USE;
 
@@ -162,8 +167,10 @@ struct sp_server_patch {
     const struct sp_port_input *ports;
     size_t n_ports;
 };
+/* SP_E_MISSING, and as sp_batch_create_server(); what is as it was already is no change. */
 int sp_batch_patch_server(struct sp_batch *, const struct sp_uuid *id, const struct sp_server_patch *,
                           struct sp_problems *) SP_MUST_USE;
+/* SP_E_MISSING. */
 int sp_batch_delete_server(struct sp_batch *, const struct sp_uuid *id, struct sp_problems *) SP_MUST_USE;
 
 /* Adopts bridge 'dpid' or replaces its uplinks.  SP_E_INVALID: a name that a server's port on this bridge has. */

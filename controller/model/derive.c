@@ -411,7 +411,8 @@ static bool is_unsettled(const struct derivation *derivation, const struct sp_ru
         return false;
     }
     const struct sp_group_delta key = { .group = rule->meaning.remote_group };
-    const struct sp_group_delta *delta = bsearch(&key, derivation->deltas.items, derivation->deltas.n, sizeof key, compare_deltas);
+    const struct sp_vector *deltas = &derivation->deltas;
+    const struct sp_group_delta *delta = bsearch(&key, deltas->items, deltas->n, sizeof key, compare_deltas);
     return delta && (rule->meaning.action == SP_ALLOW ? delta->lost : delta->gained);
 }
 

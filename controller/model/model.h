@@ -17,8 +17,8 @@ struct sp_model *sp_model_new(void); /* Empty; NULL: no memory. */
 void sp_model_free(struct sp_model *);
 
 /* Loading: takes over each object's reference.  sp_model_load_done() takes the counters and checks that the whole is
- * consistent (every id that is named exists, zones are unique, rule sets agree with the groups that servers have, counters
- * are ahead of every number in use).  Return 0, -ENOMEM, or SP_E_DAMAGED with one line in 'why' ('why_size' bytes). */
+ * consistent (every id that is named exists, zones are unique on a bridge, rule sets agree with the groups that servers have,
+ * counters are ahead of every number in use).  Return 0, -ENOMEM, or SP_E_DAMAGED with one line in 'why' ('why_size' bytes). */
 int sp_model_load(struct sp_model *, struct sp_object, char *why, size_t why_size) SP_MUST_USE;
 int sp_model_load_done(struct sp_model *, const struct sp_counters *, char *why, size_t why_size) SP_MUST_USE;
 
