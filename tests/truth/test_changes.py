@@ -69,9 +69,10 @@ def connections(lab, prober, rng, sport, edits):
     probes = [probe for probe in policy.random_probes(rng, lab.world, sport, n_ports=3) if probe.protocol in rounds.TRACKED]
     always = [probe for probe in probes if verdict.connection_allowed(probe, lab.world.servers)]
     never = [probe for probe in probes if not verdict.connection_allowed(probe, lab.world.servers)]
-    judge.expect([(probe, "open", False, True) for probe in policy.choose(rng, always, 300)])
     opened = policy.choose(rng, always, 300)
-    judge.expect([(probe, stage, is_answer, True) for stage in ("open", "data") for probe in opened for is_answer in (False, True)])
+    for stage in ("open", "data"):
+        for is_answer in (False, True):
+            judge.expect([(probe, stage, is_answer, True) for probe in opened])
     assert not judge.mismatches, rounds.report("setup", lab.world, judge.mismatches)
     requests = []
     for _ in range(edits):
