@@ -12,8 +12,8 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_SUPPORT) $(CONTROLLER_LIB) $(OPE
 
 $(BUILD)/obj/tests/%.o: | deps-test
 
-.PHONY: check check-unit check-property check-style check-api check-system check-asan check-clang
-check: check-style check-unit check-property check-api check-system
+.PHONY: check check-unit check-property check-style check-api check-system check-truth check-truth-short check-asan check-clang
+check: check-style check-unit check-property check-api check-system check-truth-short
 	@echo 'make check: all suites passed'
 
 check-unit: deps-test $(UNIT_TESTS)
@@ -29,6 +29,12 @@ check-api: deps-test all
 SYSTEM_TOOLS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/system/*.c))
 check-system: deps-test all $(SYSTEM_TOOLS)
 	$(PYTEST) tests/system
+
+# What passes is what the rules say.  The short run is a part of `make check`; ARGS='--seed 7 --policies 500' makes the long one another.
+check-truth-short: deps-test all
+	$(PYTEST) tests/truth
+check-truth: check-truth-short
+	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/truth/run.py $(or $(ARGS),--policies 200)
 
 # Everything compiles with clang too.
 check-clang:

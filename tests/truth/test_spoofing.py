@@ -23,6 +23,7 @@ def open_rules(lab):
         server.groups = [next(group for group in lab.world.groups if group.region == server.region)]
     for thing in lab.world.groups + lab.world.servers:
         lab.apply(thing)
+    lab.await_datapath()
     lab.forget_connections()
 
 
@@ -207,6 +208,7 @@ def test_server_without_a_group(lab, prober, open_rules):
     server = me.server
     before, server.groups = server.groups, []
     lab.apply(server)
+    lab.await_datapath()
     try:
         offer = lambda n: packets.dhcp(outside.mac, me.mac, outside.ips[0], me.ips[0], 67, 68, n)  # noqa: E731
         lease = lambda n: packets.dhcp(me.mac, BROADCAST, ip("0.0.0.0"), ip("255.255.255.255"), 68, 67, n)  # noqa: E731
