@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/obs/log.h"
+
 /* What a status is called.  Source: RFC 9110 section 15, RFC 6585 section 4. */
 static const struct {
     unsigned status;
@@ -94,6 +96,7 @@ respond(struct sp_call *call, unsigned status, const char *content_type, const c
     if (status >= SP_STATUS_MIN && status <= SP_STATUS_MAX) {
         call->api->n_answers[status - SP_STATUS_MIN]++;
     }
+    sp_log(SP_LOG_DEBUG, "api", "%s %s: %u", sp_http_method(call->request), sp_http_path(call->request), status);
     sp_http_respond(call->request, status, content_type, body, size, fields, n);
     free_call(call);
 }
