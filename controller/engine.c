@@ -19,7 +19,8 @@ static void stop_step(struct sp_engine *);
 static void on_timer_closed(uv_handle_t *);
 static void free_engine(struct sp_engine *);
 static void on_settled(void *aux, struct sp_switch *);
-static void on_describe(void *aux, struct sp_switch *, const struct sp_unit_name *, const struct sp_flow *, char *out, size_t size);
+static void on_describe(void *aux, struct sp_switch *, const struct sp_unit_name *, const struct sp_flow *, char *out,
+                        size_t size);
 
 static const struct sp_switch_events switch_events = { on_settled, on_describe };
 
@@ -104,7 +105,8 @@ sp_engine_open(struct sp_engine *engine, const char *method, char *why, size_t w
         return -ENOMEM;
     }
     engine->methods = methods;
-    int error = sp_method_open(engine->loop, method, &sp_engine_transport_events, engine, &methods[engine->n_methods], why, why_size);
+    int error = sp_method_open(engine->loop, method, &sp_engine_transport_events, engine, &methods[engine->n_methods], why,
+                               why_size);
     engine->n_methods += !error;
     return error;
 }
@@ -201,6 +203,7 @@ on_tick(uv_timer_t *timer)
 {
     struct sp_engine *engine = timer->data;
     int64_t now = sp_engine_now(engine);
+    sp_engine_begin_expecting(engine);
     size_t cursor = 0;
     for (struct sp_index_node *node = NULL; (node = sp_index_next_head(&engine->datapaths, node, &cursor));) {
         struct sp_datapath *dp = node->owner;
@@ -224,6 +227,7 @@ on_turn(uv_timer_t *timer)
     struct sp_engine *engine = timer->data;
     if (engine->ports_changed) {
         engine->ports_changed = false;
+        sp_engine_begin_expecting(engine);
         sp_engine_run_stale(engine);
     }
     if (engine->stopping) {
@@ -250,7 +254,8 @@ release_clean(struct sp_engine *engine)
             dp->releasing = false;
             sp_datapath_unproject(dp);
             sp_switch_ignore(dp->sw);
-            sp_log(SP_LOG_INFO, "engine", "bridge %016" PRIx64 " (%s) is released: our flows are removed", dp->dpid, dp->ready.name);
+            sp_log(SP_LOG_INFO, "engine", "bridge %016" PRIx64 " (%s) is released: our flows are removed", dp->dpid,
+                   dp->ready.name);
             sp_engine_drop_datapath(engine, dp);
         }
     }

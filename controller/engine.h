@@ -35,7 +35,8 @@ int sp_engine_open(struct sp_engine *, const char *method, char *why, size_t why
 uint16_t sp_engine_port(const struct sp_engine *, size_t index);
 
 struct sp_outcome {
-    int error;         /* 0: durable.  SP_E_INVALID...: 'stage' refused and returned this.  Negative errno: the store could not write. */
+    /* 0: durable.  SP_E_INVALID...: 'stage' refused and returned this.  Negative errno: the store could not write. */
+    int error;
     const char *why;   /* With a store error: one line, borrowed. */
     uint64_t revision; /* Of this change; the current one if nothing changed. */
     bool applied;      /* Every connected bridge that it touches has confirmed it. */
@@ -102,11 +103,17 @@ struct sp_engine_counters {
 };
 void sp_engine_counters(const struct sp_engine *, struct sp_engine_counters *ret);
 
+/* Somebody will call sp_engine_bind_iface().  As long as some port is not found yet that way, bridges that connect in the first
+ * SP_ENGINE_EXPECT_MS of the engine are left as they are: else a restart would take away the flows of ports that OVSDB has
+ * not told of again, only to bring them back a moment later. */
+#define SP_ENGINE_EXPECT_MS 15000
+void sp_engine_expect_ifaces(struct sp_engine *);
+
 /* The OVSDB adapter tells that 'iface_id' is (or, with 'bound' false, is no longer) the port 'name' of bridge 'dpid'. */
 void sp_engine_bind_iface(struct sp_engine *, const char *iface_id, uint64_t dpid, const char *name, bool bound);
 
-/* For tests and for doubt: compiles every adopted and connected bridge as a whole and compares with what the changes have left there
- * one by one.  Returns 0 if they agree, 1 with the first difference in 'why', or -ENOMEM. */
+/* For tests and for doubt: compiles every adopted and connected bridge as a whole and compares with what the changes have left
+ * there one by one.  Returns 0 if they agree, 1 with the first difference in 'why', or -ENOMEM. */
 int sp_engine_check(struct sp_engine *, char *why, size_t why_size) SP_MUST_USE;
 
 #endif

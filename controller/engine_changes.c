@@ -30,9 +30,25 @@ sp_engine_follow_addresses(struct sp_engine *engine, const struct sp_change *cha
     }
 }
 
+/* Bridges that are not begun with yet: nobody knows what of them a change concerns. */
+static void
+touch_expecting(struct sp_engine *engine)
+{
+    size_t cursor = 0;
+    for (struct sp_index_node *node = NULL; (node = sp_index_next_head(&engine->datapaths, node, &cursor));) {
+        struct sp_datapath *dp = node->owner;
+        if (dp->expecting) {
+            sp_engine_touch(engine, dp);
+        }
+    }
+}
+
 void
 sp_engine_follow(struct sp_engine *engine, const struct sp_change *changes, size_t n)
 {
+    if (engine->expect_until_ms) {
+        touch_expecting(engine);
+    }
     for (size_t i = 0; i < n; i++) {
         const struct sp_change *change = &changes[i];
         switch (change->kind) {
@@ -63,7 +79,7 @@ void
 sp_engine_touch(struct sp_engine *engine, struct sp_datapath *dp)
 {
     struct sp_pending *write = engine->toucher;
-    if (!write || dp->touched == engine->n_followed || !sp_switch_is_enforced(dp->sw)) {
+    if (!write || dp->touched == engine->n_followed || (!sp_switch_is_enforced(dp->sw) && !dp->expecting)) {
         return;
     }
     struct sp_wait *waits = realloc(write->waits, (write->n_waits + 1) * sizeof *waits);
@@ -110,8 +126,8 @@ sp_engine_name_region(struct sp_engine *engine, const struct sp_region *region)
     return engine->regions[region->number] ? 0 : -ENOMEM;
 }
 
-/* The flows of a set follow from the meanings of its rules and from what the set object says, which changes along with them; looking
- * at the group as well costs a compilation at most. */
+/* The flows of a set follow from the meanings of its rules and from what the set object says, which changes along with them;
+ * looking at the group as well costs a compilation at most. */
 static void
 follow_group(struct sp_engine *engine, const struct sp_group *before, const struct sp_group *after)
 {
@@ -180,16 +196,20 @@ follow_bridge(struct sp_engine *engine, const struct sp_bridge *before, const st
     uint64_t dpid = after ? after->dpid : before->dpid;
     struct sp_datapath *dp = sp_engine_make_datapath(engine, dpid);
     if (!dp) {
-        sp_log(SP_LOG_ERROR, "engine", "out of memory: bridge %016llx stays as it is until the next start", (unsigned long long) dpid);
+        sp_log(SP_LOG_ERROR, "engine", "out of memory: bridge %016llx stays as it is until the next start",
+               (unsigned long long) dpid);
         return;
     }
+    sp_engine_touch(engine, dp);
     if (!after) {
-        sp_engine_touch(engine, dp);
         sp_datapath_release(dp);
+        if (dp->expecting) {
+            sp_datapath_begin(dp, false);
+        }
         return;
     }
     dp->releasing = false;
-    if (!dp->ports_known) {
+    if (!dp->ports_known || dp->expecting) {
         return;
     }
     if (!sp_switch_is_enforced(dp->sw)) {

@@ -58,7 +58,8 @@ compare_unit(void *aux, const struct sp_unit_name *name, const struct sp_flow_se
     char text[200];
     sp_engine_describe(check->datapath->engine, check->datapath, name, NULL, text, sizeof text);
     snprintf(check->why, check->why_size, "bridge %016llx: %s (unit of kind %u) has %zu flows %s and %zu else",
-             (unsigned long long) check->datapath->dpid, text, name->kind, wanted ? wanted->n : 0, check->where, there ? there->n : 0);
+             (unsigned long long) check->datapath->dpid, text, name->kind, wanted ? wanted->n : 0, check->where,
+             there ? there->n : 0);
     return 1;
 }
 

@@ -92,7 +92,42 @@ sp_engine_bind_iface(struct sp_engine *engine, const char *iface_id, uint64_t dp
     }
     /* It may have another place, which counts now. */
     sp_engine_resolve_iface(engine, iface_id);
-    sp_engine_run_stale(engine);
+    /* Compiled together with what else this turn brings. */
+    engine->ports_changed = true;
+    sp_engine_turn_later(engine);
+}
+
+void
+sp_engine_expect_ifaces(struct sp_engine *engine)
+{
+    engine->expect_until_ms = sp_engine_now(engine) + SP_ENGINE_EXPECT_MS;
+}
+
+static int
+look_for_missing(void *aux, const struct sp_server *server)
+{
+    struct sp_engine *engine = aux;
+    for (size_t i = 0; i < server->n_ports; i++) {
+        const struct sp_port *port = server->ports[i];
+        const char *id = port->has_bridge ? NULL : port->iface_id;
+        if (id && !sp_index_find(&engine->ifaces, hash_id(engine, id), id)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+bool
+sp_engine_expects(struct sp_engine *engine)
+{
+    if (!engine->expect_until_ms) {
+        return false;
+    }
+    bool late = sp_engine_now(engine) >= engine->expect_until_ms;
+    if (late || !sp_model_each_server(engine->model, NULL, look_for_missing, engine)) {
+        engine->expect_until_ms = 0;
+    }
+    return engine->expect_until_ms != 0;
 }
 
 void

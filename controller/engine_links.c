@@ -40,6 +40,35 @@ sp_engine_close_links(struct sp_engine *engine)
     }
 }
 
+void
+sp_engine_begin_expecting(struct sp_engine *engine)
+{
+    if (sp_engine_expects(engine)) {
+        return;
+    }
+    size_t cursor = 0;
+    for (struct sp_index_node *node = NULL; (node = sp_index_next_head(&engine->datapaths, node, &cursor));) {
+        struct sp_datapath *dp = node->owner;
+        if (dp->expecting) {
+            sp_datapath_begin(dp, true);
+        }
+    }
+}
+
+void
+sp_datapath_begin(struct sp_datapath *dp, bool adopted)
+{
+    struct sp_engine *engine = dp->engine;
+    dp->expecting = false;
+    sp_switch_enforce(dp->sw, sp_engine_now(engine));
+    if (adopted) {
+        sp_datapath_project(dp);
+        sp_engine_refresh_sets(engine);
+        sp_datapath_compile(dp);
+    }
+    sp_switch_run(dp->sw, sp_model_counters(engine->model)->revision, sp_engine_now(engine));
+}
+
 static void
 on_connected(void *aux, struct sp_stream *stream, const char *peer)
 {
@@ -133,14 +162,14 @@ on_closed(void *aux, struct sp_link *link, const char *why)
 {
     struct sp_datapath *dp = aux;
     struct sp_engine *engine = dp->engine;
-    sp_log(SP_LOG_WARNING, "engine", "bridge %016" PRIx64 " (%s, %s) is disconnected: %s", dp->dpid, dp->ready.name, sp_link_peer(link),
-           why);
+    sp_log(SP_LOG_WARNING, "engine", "bridge %016" PRIx64 " (%s, %s) is disconnected: %s", dp->dpid, dp->ready.name,
+           sp_link_peer(link), why);
     engine->disconnects++;
     engine->n_links--;
     sp_datapath_unproject(dp);
     sp_datapath_drop_ofports(dp);
     sp_switch_detach(dp->sw);
-    dp->ports_known = false;
+    dp->ports_known = dp->expecting = false;
     dp->connection = 0;
     sp_engine_drop_datapath(engine, dp);
     sp_engine_turn_later(engine);
@@ -175,18 +204,18 @@ ports_done(struct sp_datapath *dp)
     struct sp_engine *engine = dp->engine;
     bool adopted = sp_model_bridge(engine->model, dp->dpid) != NULL;
     dp->ports_known = true;
-    sp_log(SP_LOG_INFO, "engine", "bridge %016" PRIx64 " (%s, Open vSwitch %s) is connected from %s, OpenFlow 1.%u, %zu ports%s", dp->dpid,
-           dp->ready.name, dp->ready.software, sp_link_peer(sp_switch_link(dp->sw)), dp->ready.version - 1u, dp->ofports.n_heads,
+    sp_log(SP_LOG_INFO, "engine", "bridge %016" PRIx64 " (%s, Open vSwitch %s) is connected from %s, OpenFlow 1.%u, %zu ports%s",
+           dp->dpid, dp->ready.name, dp->ready.software, sp_link_peer(sp_switch_link(dp->sw)), dp->ready.version - 1u,
+               dp->ofports.n_heads,
            adopted ? "" : "; it is not adopted and stays as it is");
-    if (!adopted && !dp->releasing) {
-        return;
+    dp->expecting = adopted && sp_engine_expects(engine);
+    if (dp->expecting) {
+        sp_log(SP_LOG_INFO, "engine",
+               "bridge %016" PRIx64 " stays as it is until OVSDB has told where all ports are, for %d s at most",
+               dp->dpid, SP_ENGINE_EXPECT_MS / 1000);
+    } else if (adopted || dp->releasing) {
+        sp_datapath_begin(dp, adopted);
     }
-    sp_switch_enforce(dp->sw, sp_engine_now(engine));
-    if (adopted) {
-        sp_datapath_project(dp);
-        sp_datapath_compile(dp);
-    }
-    sp_switch_run(dp->sw, sp_model_counters(engine->model)->revision, sp_engine_now(engine));
 }
 
 static void

@@ -344,7 +344,8 @@ set_role(struct sp_datapath *dp, struct sp_ofport *port, const struct owner *wan
         }
     }
     struct sp_binding *binding = port->binding;
-    bool same = binding && owner.role == SP_ROLE_SERVER && binding->port == owner.port && binding->server->set == owner.server->set;
+    bool same = binding && owner.role == SP_ROLE_SERVER && binding->port == owner.port
+        && binding->server->set == owner.server->set;
     if (same) {
         /* The server may be a newer version of itself. */
         sp_server_ref(owner.server);

@@ -105,6 +105,7 @@ struct sp_datapath {
     struct sp_index_node node;
     uint64_t dpid;
     struct sp_switch *sw;
+    bool expecting;            /* Connected and adopted, but not begun with; see sp_engine_expect_ifaces(). */
     bool releasing;            /* Was adopted: its flows are being removed, or will be when it connects. */
     bool ports_known;
     bool projected;            /* The units are given and kept up to date. */
@@ -189,6 +190,7 @@ struct sp_engine {
     uint64_t n_followed;       /* Its number. */
     struct sp_revisions now;   /* What stale units are marked with. */
     bool ports_changed;        /* Something is stale because a switch's ports changed. */
+    int64_t expect_until_ms;   /* 0: nothing is expected (any more). */
     bool stopping;
     void (*stopped)(void *aux);
     void *stopped_aux;
@@ -213,6 +215,8 @@ void sp_engine_drop_datapath(struct sp_engine *, struct sp_datapath *);
 /* engine_links.c */
 extern const struct sp_transport_events sp_engine_transport_events;
 void sp_engine_close_links(struct sp_engine *);
+void sp_datapath_begin(struct sp_datapath *, bool adopted); /* From now on the bridge is as the model says, or released. */
+void sp_engine_begin_expecting(struct sp_engine *); /* Begins with the bridges that waited, if there is nothing to wait for. */
 
 /* engine_project.c */
 void sp_datapath_init_indices(struct sp_datapath *);
@@ -226,7 +230,8 @@ int sp_datapath_put_ofport(struct sp_datapath *, const struct sp_session_port *)
 void sp_datapath_drop_ofports(struct sp_datapath *);
 void sp_datapath_give_up(struct sp_datapath *);   /* No memory: the connection is closed, the next one begins afresh. */
 struct sp_binding *sp_datapath_binding(const struct sp_datapath *, const struct sp_uuid *port);
-struct sp_ofport **sp_datapath_sorted_ofports(const struct sp_datapath *, size_t *ret_n); /* By number, freed by the caller; NULL: no memory. */
+/* By number; freed by the caller.  NULL: no memory. */
+struct sp_ofport **sp_datapath_sorted_ofports(const struct sp_datapath *, size_t *ret_n);
 
 /* engine_sets.c */
 void sp_datapath_init_sets(struct sp_datapath *);
@@ -238,8 +243,8 @@ void sp_engine_stale_set(struct sp_engine *, uint32_t number);  /* Its rules, ma
 void sp_engine_refresh_sets(struct sp_engine *);                /* Compiles what is stale. */
 void sp_engine_stale_group(struct sp_engine *, const struct sp_uuid *group); /* Every set of which it is a part. */
 struct sp_reference *sp_datapath_reference(const struct sp_datapath *, const struct sp_uuid *group);
-/* What rule set 'number' compiles to now, and the groups that its rules name as remote (freed by the caller).  A set that does not exist
- * has neither.  Returns 0, -ENOMEM or SP_E_RANGE. */
+/* What rule set 'number' compiles to now, and the groups that its rules name as remote (freed by the caller).  A set that does
+ * not exist has neither.  Returns 0, -ENOMEM or SP_E_RANGE. */
 int sp_engine_compile_set(struct sp_engine *, uint32_t number, struct sp_flow_set **ret_flows, struct sp_uuid **ret_remotes,
                           size_t *ret_n_remotes) SP_MUST_USE;
 
@@ -252,12 +257,14 @@ void sp_unit_name_flood(struct sp_unit_name *, uint16_t vlan);
 void sp_unit_name_chunk(struct sp_unit_name *, uint16_t vlan, uint8_t chunk);
 void sp_unit_name_remote(struct sp_unit_name *, uint32_t region, const struct sp_cidr *ip);
 void sp_unit_name_set(struct sp_unit_name *, uint32_t number);
+struct sp_mac sp_unit_mac(const struct sp_unit_name *);  /* Of SP_UNIT_MAC. */
+struct sp_cidr sp_unit_ip(const struct sp_unit_name *);  /* Of SP_UNIT_TARGET, SP_UNIT_REMOTE. */
 void sp_datapath_mark(struct sp_datapath *, const struct sp_unit_name *); /* Stale. */
 void sp_datapath_compile(struct sp_datapath *);                           /* Every stale unit. */
 void sp_datapath_forget_stale(struct sp_datapath *);
 
-/* engine_changes.c: what published changes mean for the datapaths.  First the addresses, for all changes of a commit, as they need to know
- * which remote groups were named before; then all else. */
+/* engine_changes.c: what published changes mean for the datapaths.  First the addresses, for all changes of a commit, as they
+ * need to know which remote groups were named before; then all else. */
 void sp_engine_follow_addresses(struct sp_engine *, const struct sp_change *, size_t n);
 void sp_engine_follow(struct sp_engine *, const struct sp_change *, size_t n);
 void sp_engine_touch(struct sp_engine *, struct sp_datapath *);
@@ -265,6 +272,7 @@ void sp_engine_run_stale(struct sp_engine *); /* Compiles and sends what is stal
 int sp_engine_name_region(struct sp_engine *, const struct sp_region *) SP_MUST_USE;
 
 /* engine_ifaces.c */
+bool sp_engine_expects(struct sp_engine *); /* Some port's interface has not been told yet, and there is time. */
 void sp_engine_init_ifaces(struct sp_engine *);
 void sp_engine_free_ifaces(struct sp_engine *);
 uint32_t sp_place_hash(const struct sp_engine *, const struct sp_place *);

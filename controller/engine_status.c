@@ -22,7 +22,8 @@ look_at_home(void *aux, struct sp_datapath *dp)
     if (!binding) {
         return 0;
     }
-    bool confirmed = sp_switch_is_enforced(dp->sw);
+    /* What is stale is not even asked for yet. */
+    bool confirmed = sp_switch_is_enforced(dp->sw) && !dp->first_stale;
     for (size_t i = 0; confirmed && i < binding->n_members; i++) {
         confirmed = sp_switch_unit_confirmed(dp->sw, &binding->members[i].unit);
     }
@@ -123,7 +124,7 @@ visit_bridge(struct sp_engine *engine, struct sp_datapath *dp, sp_visit_status *
         .flows_desired = reading.flows_desired,
         .flows_installed = reading.flows_installed,
         .revision = reading.revision,
-        .pending = reading.pending,
+        .pending = reading.pending || dp->expecting || dp->first_stale,
         .last_error = reading.last_error,
     };
     int r = visit(aux, &status);
@@ -185,17 +186,14 @@ describe_port(const struct sp_datapath *dp, const struct sp_unit_name *unit, cha
 }
 
 void
-sp_engine_describe(struct sp_engine *engine, struct sp_datapath *dp, const struct sp_unit_name *unit, const struct sp_flow *flow, char *out,
-                   size_t size)
+sp_engine_describe(struct sp_engine *engine, struct sp_datapath *dp, const struct sp_unit_name *unit, const struct sp_flow *flow,
+                   char *out, size_t size)
 {
     static const char *const texts[SP_N_UNIT_KINDS] = {
         [SP_UNIT_STATIC] = "the flows that every bridge has",
         [SP_UNIT_UPLINKS] = "the uplinks",
-        [SP_UNIT_MAC] = "delivery to a MAC address",
-        [SP_UNIT_TARGET] = "delivery of questions for an address",
         [SP_UNIT_FLOOD_VLAN] = "broadcast",
         [SP_UNIT_FLOOD_CHUNK] = "broadcast",
-        [SP_UNIT_REMOTE] = "an address of a remote group",
     };
     if (!unit) {
         snprintf(out, size, "a flow that is no longer wanted");
@@ -205,6 +203,15 @@ sp_engine_describe(struct sp_engine *engine, struct sp_datapath *dp, const struc
         describe_set(engine->model, number, flow, out, size);
     } else if (unit->kind == SP_UNIT_PORT) {
         describe_port(dp, unit, out, size);
+    } else if (unit->kind == SP_UNIT_MAC) {
+        struct sp_mac mac = sp_unit_mac(unit);
+        char text[SP_MAC_TEXT_SIZE];
+        snprintf(out, size, "delivery to %s", sp_mac_format(&mac, text));
+    } else if (unit->kind == SP_UNIT_TARGET || unit->kind == SP_UNIT_REMOTE) {
+        struct sp_cidr ip = sp_unit_ip(unit);
+        char text[SP_CIDR_TEXT_SIZE];
+        snprintf(out, size, unit->kind == SP_UNIT_TARGET ? "delivery of questions for %s" : "%s in a remote group",
+                 sp_cidr_format_address(&ip, text));
     } else {
         snprintf(out, size, "%s", texts[unit->kind]);
     }

@@ -112,6 +112,20 @@ sp_unit_name_set(struct sp_unit_name *name, uint32_t number)
     put_number(name->key, 4, number);
 }
 
+struct sp_mac
+sp_unit_mac(const struct sp_unit_name *name)
+{
+    struct sp_mac mac;
+    memcpy(mac.bytes, name->key + 2, sizeof mac.bytes);
+    return mac;
+}
+
+struct sp_cidr
+sp_unit_ip(const struct sp_unit_name *name)
+{
+    return get_ip(name->key + (name->kind == SP_UNIT_REMOTE ? 4 : 2));
+}
+
 void
 sp_datapath_mark(struct sp_datapath *dp, const struct sp_unit_name *name)
 {
@@ -176,7 +190,8 @@ sp_datapath_compile(struct sp_datapath *dp)
             sp_flow_set_unref(flows);
         }
         if (error == SP_E_RANGE) {
-            sp_switch_fail_unit(dp->sw, &stale->unit, "cannot be expressed in flows: too many ports or addresses", stale->revisions);
+            sp_switch_fail_unit(dp->sw, &stale->unit, "cannot be expressed in flows: too many ports or addresses",
+                                stale->revisions);
         } else if (error) {
             sp_datapath_give_up(dp);
             break;
@@ -275,8 +290,7 @@ pull_mac(struct sp_datapath *dp, const struct sp_unit_name *unit, struct sp_flow
 {
     uint16_t *ofports;
     size_t n;
-    struct sp_mac mac;
-    memcpy(mac.bytes, unit->key + 2, sizeof mac.bytes);
+    struct sp_mac mac = sp_unit_mac(unit);
     int error = member_ofports(dp, unit, &ofports, &n);
     if (n) {
         error = sp_compile_mac((uint16_t) get_number(unit->key, 2), &mac, ofports, n, out);
@@ -290,7 +304,7 @@ pull_target(struct sp_datapath *dp, const struct sp_unit_name *unit, struct sp_f
 {
     uint16_t *ofports;
     size_t n;
-    struct sp_cidr ip = get_ip(unit->key + 2);
+    struct sp_cidr ip = sp_unit_ip(unit);
     int error = member_ofports(dp, unit, &ofports, &n);
     if (n) {
         error = sp_compile_target((uint16_t) get_number(unit->key, 2), &ip, ofports, n, out);
@@ -334,7 +348,7 @@ pull_remote(struct sp_datapath *dp, const struct sp_unit_name *unit, struct sp_f
 {
     const struct sp_engine *engine = dp->engine;
     uint32_t number = get_number(unit->key, 4);
-    struct sp_cidr ip = get_ip(unit->key + 4);
+    struct sp_cidr ip = sp_unit_ip(unit);
     if (number >= engine->n_regions || !engine->regions[number]) {
         return 0;
     }

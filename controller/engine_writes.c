@@ -225,7 +225,8 @@ follow_writes(struct sp_engine *engine, uint64_t before)
     engine->now = (struct sp_revisions) { .first = before + 1, .last = last };
     sp_engine_run_stale(engine);
     engine->now = (struct sp_revisions) { .first = last, .last = last };
-    sp_log(SP_LOG_DEBUG, "engine", "revisions %llu to %llu are durable", (unsigned long long) before + 1, (unsigned long long) last);
+    sp_log(SP_LOG_DEBUG, "engine", "revisions %llu to %llu are durable", (unsigned long long) before + 1,
+           (unsigned long long) last);
 }
 
 /* The committed writes wait for their bridges from now on. */
@@ -248,8 +249,8 @@ await(struct sp_engine *engine)
     sp_engine_check_waiting(engine);
 }
 
-/* Whether nobody is left who may still confirm; 'failed' is set if somebody will not.  Looks no further than the first one that is
- * pending, so that many writes that wait for one slow bridge cost little. */
+/* Whether nobody is left who may still confirm; 'failed' is set if somebody will not.  Looks no further than the first one
+ * that is pending, so that many writes that wait for one slow bridge cost little. */
 static bool
 is_settled(const struct sp_engine *engine, struct sp_pending *pending)
 {
@@ -261,6 +262,8 @@ is_settled(const struct sp_engine *engine, struct sp_pending *pending)
             confirmation = SP_NOT_CONFIRMED;
         } else if (sp_switch_is_enforced(dp->sw)) {
             confirmation = sp_switch_confirmation(dp->sw, pending->revision);
+        } else if (dp->expecting) {
+            confirmation = SP_CONFIRMATION_PENDING;
         } /* Else it was released, which ends when all is confirmed. */
         if (confirmation == SP_CONFIRMATION_PENDING) {
             return false;

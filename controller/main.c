@@ -237,6 +237,9 @@ open_ovsdb(struct daemon *daemon, const struct sp_config_list *methods, char *wh
         snprintf(why, why_size, "%s", strerror(ENOMEM));
         return -ENOMEM;
     }
+    if (methods->n) {
+        sp_engine_expect_ifaces(daemon->engine);
+    }
     for (size_t i = 0; i < methods->n; i++) {
         char problem[WHY_SIZE];
         int r = sp_ovsdb_open(&daemon->loop, methods->items[i], bind_iface, daemon, &daemon->ovsdbs[i], problem, sizeof problem);

@@ -137,7 +137,8 @@ sp_switch_link(const struct sp_switch *sw)
 }
 
 int
-sp_switch_set_unit(struct sp_switch *sw, const struct sp_unit_name *name, struct sp_flow_set *flows, struct sp_revisions revisions)
+sp_switch_set_unit(struct sp_switch *sw, const struct sp_unit_name *name, struct sp_flow_set *flows,
+                   struct sp_revisions revisions)
 {
     struct sp_unit *unit = sp_switch_find_unit(sw, name);
     if (unit ? sp_flow_set_equal(unit->desired, flows) && !unit->failed : !sp_flow_set_count(flows)) {
@@ -379,7 +380,8 @@ sp_switch_read(const struct sp_switch *sw, struct sp_switch_reading *ret)
         .flows_desired = sw->n_desired,
         .flows_installed = sw->installed ? sp_flow_table_count(sw->installed) : 0,
         .revision = enforced ? confirmed : 0,
-        .pending = enforced && (sw->n_dirty || sw->n_poisoned || sw->phase == SP_SWITCH_LEARNING || sw->phase == SP_SWITCH_APPLYING),
+        .pending = enforced && (sw->n_dirty || sw->n_poisoned || sw->phase == SP_SWITCH_LEARNING
+                                || sw->phase == SP_SWITCH_APPLYING),
         .last_error = error,
     };
 }

@@ -17,8 +17,8 @@
  * switch_link.c (the connection).
  *
  * Guarantees: W1 'installed' is what the switch has confirmed, flow by flow, but for what another hand changed since the
- * last dump; W2 a flow is deleted only if it is the unit's own that is replaced, or one under our cookie that no unit wants; W3 while
- * a batch or a dump is under way nothing else is sent. */
+ * last dump; W2 a flow is deleted only if it is the unit's own that is replaced, or one under our cookie that no unit wants;
+ * W3 while a batch or a dump is under way nothing else is sent. */
 
 #ifndef SALLYPORT_CONTROLLER_SWITCH_H
 #define SALLYPORT_CONTROLLER_SWITCH_H 1
@@ -61,7 +61,8 @@ struct sp_switch_events {
     /* Something was confirmed or refused, or there is nothing left to do.  From inside the switch: act in a later turn. */
     void (*settled)(void *aux, struct sp_switch *);
     /* Fills 'out' with what 'unit' (NULL: none of ours) and 'flow' (NULL: the whole unit) stand for: "rule ... of group web". */
-    void (*describe)(void *aux, struct sp_switch *, const struct sp_unit_name *unit, const struct sp_flow *flow, char *out, size_t size);
+    void (*describe)(void *aux, struct sp_switch *, const struct sp_unit_name *unit, const struct sp_flow *flow, char *out,
+                     size_t size);
 };
 
 /* Counters that all switches of an engine share. */
@@ -94,7 +95,8 @@ struct sp_revisions {
 };
 /* Replaces unit 'name' by 'flows' (a reference is taken over, also on failure; NULL: no flows, the unit goes).  Returns 0, or
  * -ENOMEM with the unit as it was. */
-int sp_switch_set_unit(struct sp_switch *, const struct sp_unit_name *name, struct sp_flow_set *flows, struct sp_revisions) SP_MUST_USE;
+int sp_switch_set_unit(struct sp_switch *, const struct sp_unit_name *name, struct sp_flow_set *flows,
+                       struct sp_revisions) SP_MUST_USE;
 /* The flows that unit 'name' shall have, borrowed; NULL: none. */
 const struct sp_flow_set *sp_switch_desired(const struct sp_switch *, const struct sp_unit_name *name);
 /* The engine cannot say what unit 'name' shall be; 'why' is reported until it can. */

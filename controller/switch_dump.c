@@ -66,8 +66,8 @@ sp_switch_compare(struct sp_switch *sw)
     }
 }
 
-/* The flows that are as desired stand in the table as the unit's own objects, and as what is confirmed of it.  One of the same key that
- * is otherwise is an orphan until the unit claims its key. */
+/* The flows that are as desired stand in the table as the unit's own objects, and as what is confirmed of it.  One of the same
+ * key that is otherwise is an orphan until the unit claims its key. */
 static int
 learn_unit(struct sp_switch *sw, struct sp_unit *unit)
 {

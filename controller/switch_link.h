@@ -21,7 +21,8 @@ struct sp_link_events {
 };
 
 /* A link on 'stream', which it starts and owns from now on; 'peer' is copied.  NULL: no memory; the stream is untouched then. */
-struct sp_link *sp_link_new(struct uv_loop_s *, struct sp_stream *stream, const char *peer, const struct sp_link_events *, void *aux);
+struct sp_link *sp_link_new(struct uv_loop_s *, struct sp_stream *stream, const char *peer, const struct sp_link_events *,
+                            void *aux);
 /* Hands the link to another owner, from the next event on. */
 void sp_link_set_events(struct sp_link *, const struct sp_link_events *, void *aux);
 void sp_link_close(struct sp_link *, const char *why);

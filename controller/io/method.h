@@ -20,8 +20,8 @@ struct sp_method_spec {
 int sp_method_parse(const char *method, struct sp_method_spec *ret, char *why, size_t why_size) SP_MUST_USE;
 
 #define SP_PEER_SIZE 128 /* Enough for every text that sp_method_format_peer() makes. */
-/* Prints the address of a TCP peer or the path of a unix socket as OVS writes it: "tcp:192.0.2.1:40000", "tcp:[2001:db8::1]:40000",
- * "unix:/path".  'out' has SP_PEER_SIZE bytes.  Returns 'out'. */
+/* Prints the address of a TCP peer or the path of a unix socket as OVS writes it: "tcp:192.0.2.1:40000",
+ * "tcp:[2001:db8::1]:40000", "unix:/path".  'out' has SP_PEER_SIZE bytes.  Returns 'out'. */
 const char *sp_method_format_peer(const struct sockaddr_storage *, char *out);
 
 #endif

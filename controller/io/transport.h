@@ -41,8 +41,8 @@ bool sp_method_is_exposed(const char *method);
 /* Opens 'method' on 'loop'; 'events' must live as long as the method and its streams.  Returns 0, as sp_method_check(), or a
  * negative errno (a port in use, say), with one line in 'why'.  A stale socket file of punix that nobody listens on is
  * replaced. */
-int sp_method_open(struct uv_loop_s *loop, const char *method, const struct sp_transport_events *, void *aux, struct sp_method **ret,
-                   char *why, size_t why_size) SP_MUST_USE;
+int sp_method_open(struct uv_loop_s *loop, const char *method, const struct sp_transport_events *, void *aux,
+                   struct sp_method **ret, char *why, size_t why_size) SP_MUST_USE;
 /* Ends it; its streams go on.  Nothing is called afterwards; the memory goes when libuv has closed the handles. */
 void sp_method_close(struct sp_method *);
 /* The bound port of a listener (for port 0), else 0. */

@@ -1,6 +1,6 @@
-/* Random changes of everything, one after the other and several in one commit, while switches come and go: what the changes leave on each
- * bridge, unit by unit, is what a compilation of the whole gives; what the switch has is what the engine believes; and a restart
- * sends nothing.  SP_SEED repeats a run, SP_STEPS makes it longer. */
+/* Random changes of everything, one after the other and several in one commit, while switches come and go: what the changes
+ * leave on each bridge, unit by unit, is what a compilation of the whole gives; what the switch has is what the engine
+ * believes; and a restart sends nothing.  SP_SEED repeats a run, SP_STEPS makes it longer. */
 
 #include "tests/support/rig.h"
 
@@ -81,9 +81,11 @@ random_rules(struct chaos *c, struct rig_request *request, size_t r)
         int port = (int) (80 + below(c, 4));
         enum sp_direction direction = below(c, 3) ? SP_INBOUND : SP_OUTBOUND;
         if (c->n_groups[r] && below(c, 2)) {
-            request->rules[i] = world_rule_group(direction, SP_PROTOCOL_TCP, port, &c->groups[r][below(c, (uint32_t) c->n_groups[r])]);
+            const struct sp_uuid *group = &c->groups[r][below(c, (uint32_t) c->n_groups[r])];
+            request->rules[i] = world_rule_group(direction, SP_PROTOCOL_TCP, port, group);
         } else {
-            request->rules[i] = world_rule(direction, below(c, 2) ? SP_PROTOCOL_TCP : SP_PROTOCOL_UDP, port, port + (int) below(c, 9));
+            request->rules[i] = world_rule(direction, below(c, 2) ? SP_PROTOCOL_TCP : SP_PROTOCOL_UDP, port,
+                                           port + (int) below(c, 9));
         }
         request->rules[i].meaning.action = below(c, 4) ? SP_ALLOW : SP_DENY;
         request->rules[i].meaning.priority = (uint16_t) (1 + below(c, 3));

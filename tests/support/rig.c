@@ -97,7 +97,8 @@ rig_open(struct rig *rig)
     snprintf(rig->method, sizeof rig->method, "punix:%s/s", rig->dir);
     rig->store.base.ops = &store_ops;
     rig->store.rig = rig;
-    rig->store.counters = (struct sp_counters) { .next_region = 1, .next_set = 1, .next_slot = 1, .next_mark = 1, .next_zone = 1 };
+    rig->store.counters = (struct sp_counters) { .next_region = 1, .next_set = 1, .next_slot = 1, .next_mark = 1,
+                                                 .next_zone = 1 };
     uv_timer_init(&rig->loop, &rig->store.timer);
     rig->store.timer.data = &rig->store;
     rig_start(rig);

@@ -1,5 +1,5 @@
-/* A rig for tests of the engine: a loop, an engine with a store in memory, and switches that connect to it over a unix socket, all in one
- * thread.  The store does as it is told: it holds a commit back, or fails it. */
+/* A rig for tests of the engine: a loop, an engine with a store in memory, and switches that connect to it over a unix socket,
+ * all in one thread.  The store does as it is told: it holds a commit back, or fails it. */
 
 #ifndef SALLYPORT_TESTS_SUPPORT_RIG_H
 #define SALLYPORT_TESTS_SUPPORT_RIG_H 1
@@ -144,5 +144,21 @@ bool rig_turn(struct rig *, uint64_t begin); /* Runs the loop once; false when t
     } while (0)
 /* Runs it for so many turns in which nothing need happen. */
 void rig_turns(struct rig *, unsigned n);
+
+/* A scene that many tests begin with: region SV2 and one bridge. */
+#define RIG_DPID 0x1111u
+int rig_setup(void **state); /* Fixture: '*state' is the rig. */
+int rig_teardown(void **state);
+/* A group of 'n' inbound tcp ports from 'first' on. */
+struct sp_uuid rig_make_group(struct rig *, const char *name, int first, size_t n);
+/* Server 'last' with port p'last' and address 10.0.0.'last'; 'group' NULL: the default group. */
+struct sp_uuid rig_make_server(struct rig *, uint8_t last, const struct sp_uuid *group);
+const struct sp_port *rig_port_of(struct rig *, const struct sp_uuid *server);
+/* A request that leaves 'group' one rule, inbound tcp 'port'. */
+struct rig_request rig_rules_request(const struct sp_uuid *group, int port);
+struct sp_engine_counters rig_counters_of(struct rig *);
+/* As if it were time for the next dump, or to try again what was refused. */
+void rig_check_now(struct rig *);
+void rig_retry_now(struct rig *);
 
 #endif

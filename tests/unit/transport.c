@@ -212,12 +212,15 @@ dial_tcp(uint16_t port)
 static void
 test_check(void **state)
 {
-    static const char *const good[] = { "ptcp:6653", "ptcp:0", "ptcp:6653:127.0.0.1", "ptcp:1:[::1]", "punix:/a", "tcp:192.0.2.1:6653",
-                                        "tcp:[2001:db8::1]:1", "unix:relative/path" };
-    static const char *const bad[] = { "", "tcp", "tcp:", "tcp:1", "tcp:host:1", "tcp:::1:1", "tcp:127.0.0.1:0", "tcp:127.0.0.1:65536",
-                                       "tcp:127.0.0.1:+1", "tcp:127.0.0.1: 1", "tcp:127.0.0.1:1x", "ptcp:", "ptcp:x", "ptcp:1:", "ptcp:1:::1",
-                                       "ptcp:1:localhost", "punix:", "unix:", "udp:1", "tcp:[::1:1", "tcp:[127.0.0.1]:1", "ptcp:000001",
-                                       "PTCP:1" };
+    static const char *const good[] = {
+        "ptcp:6653", "ptcp:0", "ptcp:6653:127.0.0.1", "ptcp:1:[::1]", "punix:/a", "tcp:192.0.2.1:6653", "tcp:[2001:db8::1]:1",
+        "unix:relative/path",
+    };
+    static const char *const bad[] = {
+        "", "tcp", "tcp:", "tcp:1", "tcp:host:1", "tcp:::1:1", "tcp:127.0.0.1:0", "tcp:127.0.0.1:65536", "tcp:127.0.0.1:+1",
+        "tcp:127.0.0.1: 1", "tcp:127.0.0.1:1x", "ptcp:", "ptcp:x", "ptcp:1:", "ptcp:1:::1", "ptcp:1:localhost", "punix:", "unix:",
+        "udp:1", "tcp:[::1:1", "tcp:[127.0.0.1]:1", "ptcp:000001", "PTCP:1",
+    };
     char why[200];
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         assert_int_equal(sp_method_check(good[i], why, sizeof why), 0);
@@ -368,7 +371,8 @@ test_refused_stream(void **state)
     net->refuse = true;
     struct sp_method *m = open_method(net, "ptcp:0:[::1]");
     int fd = socket(AF_INET6, SOCK_STREAM, 0);
-    struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons(sp_method_port(m)), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+    struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons(sp_method_port(m)),
+                               .sin6_addr = IN6ADDR_LOOPBACK_INIT };
     assert_int_equal(connect(fd, (struct sockaddr *) &to, sizeof to), 0);
     RUN_UNTIL(net, net->n_refused == 1);
     char byte;

@@ -1,0 +1,319 @@
+"""The daemon and a real ovs-vswitchd: what the contract's section 3.9 and 3.10 promise, refusals, and how it finds a bridge."""
+
+import json
+import os
+import re
+import signal
+import sys
+import time
+
+import pytest
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "tests", "api"))
+
+from daemon import Daemon  # noqa: E402
+
+DPID = "00000000000000d1"
+BRIDGE = f"/v1/bridges/{DPID}"
+FOREIGN = "cookie=0x1234,table=0,priority=7,dl_type=0x1234,actions=drop"
+OUR_COOKIE = "cookie=0x5350000000000000/0xffff000000000000"
+
+
+def poll(condition, what, seconds=20):
+    deadline = time.monotonic() + seconds
+    while True:
+        result = condition()
+        if result:
+            return result
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+class Site:
+    """A switch with one bridge and a daemon."""
+
+    def __init__(self, ovs, directory):
+        self.ovs = ovs
+        self.daemon = Daemon(directory)
+        self.ports = 0
+        ovs.add_bridge("br0", dpid=int(DPID, 16))
+        self.daemon.start()
+        self.api = self.daemon.client()
+
+    def connect(self, bridge="br0"):
+        self.ovs.set_controllers(bridge, f"unix:{self.daemon.openflow}")
+
+    def close(self):
+        self.daemon.close()
+        for bridge in ("br0", "br1"):
+            self.ovs.vsctl("--if-exists", "del-br", bridge)
+
+    def port(self, number):
+        self.ovs.vsctl("add-port", "br0", f"p{number}", "--", "set", "interface", f"p{number}", "type=internal",
+                       f"ofport_request={number}")
+        assert self.ovs.ofport(f"p{number}") == number
+
+    def group(self, name, *ports):
+        rules = [{"direction": "inbound", "protocol": "tcp", "port_min": port} for port in ports]
+        return self.made(self.api.post("/v1/security-groups", {"region": "SV2", "name": name, "rules": rules}))
+
+    def server(self, number, groups=None):
+        body = {"region": "SV2", "name": f"vm{number}",
+                "ports": [{"bridge": DPID, "port": f"p{number}", "mac": f"02:00:00:00:00:{number:02x}", "ips": [f"10.0.0.{number}"]}]}
+        if groups:
+            body["security_groups"] = groups
+        return self.made(self.api.post("/v1/servers", body))
+
+    @staticmethod
+    def made(answer):
+        assert answer.status == 201, answer
+        assert answer.applied
+        return answer.json
+
+    def bridge(self):
+        return self.api.get(BRIDGE).json
+
+    def settled(self):
+        """The bridge once it is connected and has all it shall have."""
+        def look():
+            bridge = self.bridge()
+            flows = bridge["flows"]
+            good = bridge["connected"] and flows["desired"] == flows["installed"] > 0 and not bridge["last_error"]
+            return bridge if good and not self.pending() else None
+
+        return poll(look, "the bridge has all its flows")
+
+    def pending(self):
+        return self.api.get("/v1/status").json["pending"]
+
+    def flows(self, *which):
+        """Our flows on the switch, without what counts packets and time."""
+        text = self.ovs.ofctl(["dump-flows"], "br0", *(which or [OUR_COOKIE]))
+        lines = [re.sub(r" (duration|n_packets|n_bytes|idle_age|hard_age)=[^,]*,", "", line) for line in text.splitlines()]
+        return sorted(line for line in lines if "cookie=" in line)
+
+    def metric(self, name):
+        text = self.daemon.client().get("/metrics").body.decode()
+        values = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.M)
+        assert values, f"{name} is not in\n{text}"
+        return sum(map(float, values))
+
+
+@pytest.fixture
+def site(ovs, tmp_path):
+    site = Site(ovs, tmp_path)
+    try:
+        assert site.api.put("/v1/regions/SV2").status == 201
+        yield site
+    except BaseException:
+        print(site.daemon.text()[-6000:])
+        raise
+    finally:
+        site.close()
+
+
+@pytest.fixture
+def running(site):
+    """Two servers in force and another's flow."""
+    for number in (1, 2):
+        site.port(number)
+    site.web = site.group("web", 80, 443)
+    site.server(1)
+    site.server(2, [site.web["id"]])
+    site.connect()
+    site.settled()
+    site.ovs.ofctl(["add-flow"], "br0", FOREIGN)
+    return site
+
+
+def foreign_is_there(site):
+    assert len(site.flows("cookie=0x1234/-1")) == 1
+
+
+def test_install(running):
+    bridge = running.bridge()
+    assert len(running.flows()) == bridge["flows"]["installed"]
+    assert bridge["version"] in ("OpenFlow 1.4", "OpenFlow 1.5")
+    roles = {port["name"]: port["role"] for port in bridge["ports"]}
+    assert roles["p1"] == roles["p2"] == "server" and roles["br0"] == "closed"
+    states = [port["state"] for server in running.api.get("/v1/servers").json["servers"] for port in server["ports"]]
+    assert states == ["active", "active"]
+    assert running.metric("sallyport_flow_mods_sent_total") == len(running.flows())
+
+
+def test_edit_is_in_force_when_answered(running):
+    path = f"/v1/security-groups/{running.web['id']}/rules"
+    before = running.flows()
+    answer = running.api.put(path, {"rules": [{"direction": "inbound", "protocol": "tcp", "port_min": 8080}]})
+    assert answer.status == 200 and answer.applied
+    assert any("ct_tp_dst=8080" in flow for flow in running.flows())
+    assert not any("ct_tp_dst=443" in flow for flow in running.flows() if "reg2=" in flow and "table=21" in flow and "=443" in flow)
+    answer = running.api.put(path, {"rules": [
+        {"direction": "inbound", "protocol": "tcp", "port_min": port} for port in (80, 443)]})
+    assert answer.status == 200 and answer.applied
+    assert len(running.flows()) == len(before)
+    foreign_is_there(running)
+
+
+def test_killed_and_started_again(running):
+    before = running.flows()
+    assert running.daemon.kill() == -signal.SIGKILL
+    assert running.flows() == before
+    running.daemon.start()
+    running.api = running.daemon.client()
+    running.settled()
+    assert running.flows() == before
+    assert running.metric("sallyport_flow_mods_sent_total") == 0
+    assert running.metric("sallyport_drift_repaired_total") == 0
+    foreign_is_there(running)
+
+    # Stopped, it leaves the flows too.
+    assert running.daemon.stop() == 0
+    assert running.flows() == before
+
+
+def test_changed_while_away(running):
+    """Only what changed while the daemon was away is sent: here one server's flows."""
+    running.ovs.vsctl("del-port", "br0", "p2")
+    poll(lambda: all(port["name"] != "p2" for port in running.bridge()["ports"]), "p2 is gone")
+    running.settled()
+    all_flows = len(running.flows())
+    assert running.daemon.kill() == -signal.SIGKILL
+    running.port(2)
+    running.daemon.start()
+    running.api = running.daemon.client()
+    running.settled()
+    sent = running.metric("sallyport_flow_mods_sent_total")
+    assert 0 < sent < all_flows / 2
+    assert sent >= len(running.flows()) - all_flows
+
+
+def test_switch_restarts(running):
+    """A new vswitchd has no flow; everything comes back, and nothing of that is drift."""
+    before = running.flows()
+    running.ovs.restart_switch()
+    poll(lambda: running.bridge()["connected"], "the bridge is back")
+    running.settled()
+    assert running.flows() == before
+    assert running.metric("sallyport_drift_repaired_total") == 0
+
+
+def test_drift(running):
+    """Contract 3.10."""
+    before = running.flows()
+    running.ovs.ofctl(["del-flows"], "br0", "table=60")
+    running.ovs.ofctl(["--strict", "mod-flows"], "br0", "table=27,priority=100,reg5=0x1,actions=drop")
+    running.ovs.ofctl(["add-flow"], "br0", "cookie=0x5350010000000077,table=0,priority=60000,actions=NORMAL")
+    assert running.flows() != before
+    poll(lambda: running.flows() == before, "the flows are as they were", seconds=60)
+    assert running.metric("sallyport_drift_repaired_total") >= 2
+    foreign_is_there(running)
+
+
+def test_table_is_full(running):
+    """What the switch refuses is reported and stops nobody else."""
+    room = len(running.flows("table=21"))
+    running.ovs.vsctl("--", "--id=@full", "create", "flow_table", f"flow_limit={room}", "--", "set", "bridge", "br0",
+                      "flow_tables:21=@full")
+    before = running.flows()
+    answer = running.api.post(f"/v1/security-groups/{running.web['id']}/rules",
+                              {"direction": "inbound", "protocol": "tcp", "port_min": 8080})
+    assert answer.status == 202 and not answer.applied
+    error = running.bridge()["last_error"]
+    assert answer.json["id"] in error and "web" in error and "TABLE_FULL" in error, error
+    assert running.flows() == before
+    assert running.pending()
+    assert [port["state"] for port in running.api.get("/v1/servers?name=vm2").json["servers"][0]["ports"]] == ["pending"]
+
+    # Others go on.
+    running.port(3)
+    site_default = running.server(3)
+    assert site_default["ports"][0]["state"] == "active"
+
+    # Taken back, it is well again.
+    answer = running.api.delete(f"/v1/security-groups/{running.web['id']}/rules/{answer.json['id']}")
+    assert answer.status == 204 and answer.applied
+    assert running.bridge()["last_error"] is None
+    running.settled()
+    running.ovs.vsctl("clear", "bridge", "br0", "flow_tables")
+
+
+def test_release(running):
+    """DELETE takes our flows and no other."""
+    for server in running.api.get("/v1/servers").json["servers"]:
+        assert running.api.delete(f"/v1/servers/{server['id']}").status == 204
+    answer = running.api.delete(BRIDGE)
+    assert answer.status == 204 and answer.applied
+    assert running.flows() == []
+    foreign_is_there(running)
+    assert running.bridge()["connected"]
+    assert running.api.put(BRIDGE, {"uplinks": []}).applied
+    running.settled()
+
+
+def test_not_adopted(site):
+    def listed():
+        return site.api.get(BRIDGE).status == 200 and site.bridge()["connected"]
+
+    site.connect()  # Which removes every flow by itself, so that ours comes after it.
+    poll(listed, "the bridge is listed")
+    site.ovs.ofctl(["add-flow"], "br0", "cookie=0x5350010000000001,table=0,priority=9,actions=drop")
+    site.daemon.kill()
+    site.daemon.start()
+    site.api = site.daemon.client()
+    poll(listed, "the bridge is listed again")
+    assert len(site.flows()) == 1
+    assert site.metric("sallyport_flow_mods_sent_total") == 0
+
+
+def test_two_bridges_with_one_datapath_id(running):
+    running.ovs.add_bridge("br1", dpid=int(DPID, 16))
+    running.connect("br1")
+    error = poll(lambda: running.bridge()["last_error"], "the second bridge is reported")
+    assert "second connection" in error
+    assert running.bridge()["name"] == "br0" and running.bridge()["connected"]
+    assert running.ovs.ofctl(["dump-flows"], "br1").count("cookie=") == 0
+    assert running.server(3)["ports"][0]["state"] == "unbound"
+
+
+def test_old_protocol_is_refused_with_advice(site):
+    site.ovs.vsctl("set", "bridge", "br0", "protocols=OpenFlow10,OpenFlow13")
+    site.connect()
+    text = poll(lambda: re.search(r"speaks only .*", site.daemon.text()), "the log says why").group(0)
+    assert "1.4" in text
+    site.ovs.vsctl("set", "bridge", "br0", "protocols=OpenFlow14")
+    poll(lambda: site.api.get(BRIDGE).status == 200 and site.bridge()["version"] == "OpenFlow 1.4", "it is connected")
+
+
+def test_dialled(ovs, tmp_path):
+    """The daemon dials a bridge's management socket, and again after the switch was restarted."""
+    ovs.add_bridge("br0", dpid=int(DPID, 16))
+    daemon = Daemon(tmp_path, "--openflow", f"unix:{ovs.path('br0.mgmt')}")
+    try:
+        daemon.start()
+        api = daemon.client()
+        assert api.put(BRIDGE, {"uplinks": []}).status == 201
+        poll(lambda: api.get(BRIDGE).json["connected"], "dialled")
+        assert api.get(BRIDGE).json["peer"] == f"unix:{ovs.path('br0.mgmt')}"
+        ovs.restart_switch()
+        poll(lambda: (lambda b: b["connected"] and b["flows"]["installed"] > 0)(api.get(BRIDGE).json), "dialled again")
+        assert json.dumps(api.get("/v1/status").json)
+    finally:
+        daemon.close()
+        ovs.vsctl("--if-exists", "del-br", "br0")
+
+
+def test_many_rules(running):
+    """A thousand rules in one request: one bundle, and back."""
+    before = len(running.flows())
+    rules = [{"direction": "inbound", "protocol": "tcp", "port_min": 10000 + number, "remote_ip": f"10.{number % 200}.0.0/16"}
+             for number in range(1000)]
+    path = f"/v1/security-groups/{running.web['id']}/rules"
+    answer = running.api.put(path + "?wait=30", {"rules": rules})
+    assert answer.status == 200 and answer.applied
+    assert len(running.flows()) > before + 2900
+    answer = running.api.put(path + "?wait=30", {"rules": []})
+    assert answer.status == 200 and answer.applied
+    assert len(running.flows()) < before
+    running.settled()

@@ -1,0 +1,278 @@
+/* The switch, seen through the engine: what it sends to a fake switch and what it makes of the answers.  W1 to W3 are the
+ * guarantees of switch.h. */
+
+#include "tests/support/rig.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/engine_state.h"
+#include "controller/switch_units.h"
+#include "sallyport/pipeline.h"
+#include "tests/support/world.h"
+
+#define OURS SP_COOKIE_OWNER, SP_COOKIE_OWNER_MASK
+
+static void
+test_nothing_changed(void **state)
+{
+    struct rig *rig = *state;
+    struct sp_uuid web = rig_make_group(rig, "web", 80, 5);
+    rig_make_server(rig, 1, NULL);
+    rig_make_server(rig, 2, &web);
+    struct rig_peer *peer = rig_peer(rig, RIG_DPID, 2);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    uint64_t sent = rig_counters_of(rig).flow_mods_sent;
+    assert_int_equal(sent, peer->fs.n_flow_mods);
+    assert_true(sent > 0);
+
+    rig_peer_disconnect(peer);
+    RIG_UNTIL(rig, !rig_status(rig, RIG_DPID, NULL).connected);
+    rig_peer_connect(peer);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    assert_int_equal(rig_counters_of(rig).flow_mods_sent, sent);
+
+    rig_restart(rig);
+    rig_peer_connect(peer);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    assert_int_equal(rig_counters_of(rig).flow_mods_sent, 0);
+    assert_int_equal(peer->fs.n_flow_mods, sent);
+    assert_int_equal(rig_counters_of(rig).drift_repaired, 0);
+    assert_int_equal(rig_status(rig, RIG_DPID, NULL).flows_installed, peer->fs.n_entries);
+}
+
+static void
+test_changed_while_away(void **state)
+{
+    struct rig *rig = *state;
+    struct sp_uuid web = rig_make_group(rig, "web", 80, 3);
+    rig_make_server(rig, 1, &web);
+    struct rig_peer *peer = rig_peer(rig, RIG_DPID, 2);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    rig_peer_disconnect(peer);
+    RIG_UNTIL(rig, !rig_status(rig, RIG_DPID, NULL).connected);
+    struct rig_request request = rig_rules_request(&web, 443);
+    rig_apply(rig, &request); /* Applied: nobody who is connected is touched. */
+    size_t mods = peer->fs.n_flow_mods, all = peer->fs.n_entries;
+    rig_peer_connect(peer);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    assert_true(peer->fs.n_flow_mods > mods);
+    assert_true(peer->fs.n_flow_mods - mods < all / 2);
+    rig_check(rig);
+}
+
+static void
+test_poison(void **state)
+{
+    struct rig *rig = *state;
+    struct sp_uuid good = rig_make_group(rig, "good", 80, 1);
+    struct sp_uuid bad = rig_make_group(rig, "bad", 90, 1);
+    rig_make_server(rig, 1, &good);
+    struct sp_uuid server = rig_make_server(rig, 2, &bad);
+    struct rig_peer *peer = rig_peer(rig, RIG_DPID, 3);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    size_t before = fake_switch_count(&peer->fs, OURS);
+
+    /* The next slot's flows are refused. */
+    uint32_t slot = sp_model_counters(sp_engine_model(rig->engine))->next_slot;
+    peer->fs.refuse_cookie = SP_COOKIE(SP_COOKIE_RULE, slot);
+    peer->fs.refuse_mask = UINT64_MAX;
+    struct rig_request request = rig_rules_request(&bad, 91);
+    request.wait_ms = 60000;
+    assert_int_equal(rig_do(rig, &request), 0);
+    assert_false(request.outcome.applied); /* And not only after a minute. */
+    rig_request_clear(&request);
+    assert_int_equal(fake_switch_count(&peer->fs, OURS), before);
+    assert_int_equal(sp_engine_port_state(rig->engine, rig_port_of(rig, &server)), SP_PORT_PENDING);
+
+    char error[300], id[SP_UUID_TEXT_SIZE];
+    struct sp_bridge_status status = rig_status(rig, RIG_DPID, error);
+    assert_non_null(strstr(error, "group \"bad\""));
+    assert_non_null(strstr(error, sp_uuid_format(&sp_model_group(sp_engine_model(rig->engine), &bad)->rules[0]->id, id)));
+    assert_non_null(strstr(error, "OFPFMFC_EPERM"));
+    assert_true(status.pending);
+    assert_int_equal(status.revision, request.outcome.revision - 1);
+    assert_true(rig_counters_of(rig).flow_mods_refused > 0);
+    assert_true(rig_counters_of(rig).bundles_discarded > 0);
+
+    /* Others are applied. */
+    struct rig_request other = rig_rules_request(&good, 81);
+    rig_apply(rig, &other);
+    rig_make_server(rig, 3, &good);
+
+    /* The time to try again comes: in vain, then with success. */
+    uint64_t discarded = rig_counters_of(rig).bundles_discarded;
+    rig_retry_now(rig);
+    RIG_UNTIL(rig, rig_counters_of(rig).bundles_discarded > discarded);
+    RIG_UNTIL(rig, rig_status(rig, RIG_DPID, error).pending && error[0]);
+    peer->fs.refuse_mask = 0;
+    RIG_UNTIL(rig, (rig_retry_now(rig), rig_in_force(rig, RIG_DPID)));
+    rig_status(rig, RIG_DPID, error);
+    assert_string_equal(error, "");
+    assert_int_equal(sp_engine_port_state(rig->engine, rig_port_of(rig, &server)), SP_PORT_ACTIVE);
+    assert_int_equal(rig_status(rig, RIG_DPID, error).flows_installed, peer->fs.n_entries);
+    rig_check(rig);
+}
+
+static void
+test_poison_heals_by_change(void **state)
+{
+    struct rig *rig = *state;
+    struct sp_uuid bad = rig_make_group(rig, "bad", 90, 1);
+    rig_make_server(rig, 1, &bad);
+    struct rig_peer *peer = rig_peer(rig, RIG_DPID, 1);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    peer->fs.refuse_cookie = SP_COOKIE(SP_COOKIE_RULE, sp_model_counters(sp_engine_model(rig->engine))->next_slot);
+    peer->fs.refuse_mask = UINT64_MAX;
+    struct rig_request request = rig_rules_request(&bad, 91);
+    assert_int_equal(rig_do(rig, &request), 0);
+    assert_false(request.outcome.applied);
+    rig_request_clear(&request);
+    struct rig_request better = rig_rules_request(&bad, 92);
+    rig_apply(rig, &better);
+    char error[300];
+    rig_status(rig, RIG_DPID, error);
+    assert_string_equal(error, "");
+    rig_check(rig);
+}
+
+static void
+test_table_full(void **state)
+{
+    struct rig *rig = *state;
+    for (uint8_t i = 1; i <= 10; i++) {
+        rig_make_server(rig, i, NULL);
+    }
+    struct rig_peer *peer = rig_peer(rig, RIG_DPID, 0);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    size_t counts[3];
+    for (uint16_t i = 0; i < 3; i++) {
+        char name[8];
+        size_t before = peer->fs.n_entries;
+        snprintf(name, sizeof name, "p%u", i + 1);
+        fake_switch_port_status(&peer->fs, i + 1, name, false);
+        rig_peer_flush(peer);
+        RIG_UNTIL(rig, peer->fs.n_entries > before && rig_in_force(rig, RIG_DPID));
+        counts[i] = peer->fs.n_entries;
+    }
+    size_t base = counts[2], each = counts[2] - counts[1]; /* The third one brings nothing that is shared. */
+    peer->fs.table_limit = base + 3 * each;
+    for (uint16_t i = 4; i <= 10; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "p%u", i);
+        fake_switch_port_status(&peer->fs, i, name, false);
+    }
+    rig_peer_flush(peer);
+    char error[300];
+    RIG_UNTIL(rig, rig_status(rig, RIG_DPID, error).flows_installed >= base + 2 * each && error[0]);
+    assert_non_null(strstr(error, "OFPFMFC_TABLE_FULL"));
+    assert_int_equal(rig_counters_of(rig).disconnects, 0);
+
+    peer->fs.table_limit = 100000;
+    RIG_UNTIL(rig, (rig_retry_now(rig), rig_in_force(rig, RIG_DPID)));
+    assert_int_equal(rig_status(rig, RIG_DPID, error).flows_installed, peer->fs.n_entries);
+    assert_string_equal(error, "");
+    rig_check(rig);
+}
+
+static void
+test_drift(void **state)
+{
+    struct rig *rig = *state;
+    rig_make_server(rig, 1, NULL);
+    struct rig_peer *peer = rig_peer(rig, RIG_DPID, 1);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    size_t n = peer->fs.n_entries;
+    fake_switch_add_flow(&peer->fs, "table=0,priority=7,cookie=0x1234,actions=drop");
+
+    /* Deleted, changed, added. */
+    size_t missing = fake_switch_forget(&peer->fs, SP_COOKIE(SP_COOKIE_PORT, 0), UINT64_MAX << 40);
+    assert_true(missing > 0);
+    fake_switch_add_flow(&peer->fs, "table=0,priority=60000,cookie=0x5350010000000099,dl_type=0x1234,actions=NORMAL");
+    rig_check_now(rig);
+    RIG_UNTIL(rig, rig_counters_of(rig).drift_repaired == missing + 1);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID) && peer->fs.n_entries == n + 1);
+    assert_int_equal(fake_switch_count(&peer->fs, 0x1234, UINT64_MAX), 1);
+    assert_int_equal(fake_switch_count(&peer->fs, 0x5350010000000099, UINT64_MAX), 0);
+
+    /* All at once, and then nothing more is found. */
+    assert_int_equal(fake_switch_forget(&peer->fs, OURS), n);
+    rig_check_now(rig);
+    RIG_UNTIL(rig, peer->fs.n_entries == n + 1 && rig_in_force(rig, RIG_DPID));
+    assert_int_equal(rig_counters_of(rig).drift_repaired, missing + 1 + n);
+    size_t dumps = peer->fs.n_dumps, mods = peer->fs.n_flow_mods;
+    rig_check_now(rig);
+    RIG_UNTIL(rig, peer->fs.n_dumps == dumps + 1 && rig_in_force(rig, RIG_DPID));
+    rig_turns(rig, 10);
+    assert_int_equal(peer->fs.n_flow_mods, mods);
+    rig_check(rig);
+}
+
+static void
+test_zones(void **state)
+{
+    struct rig *rig = *state;
+    struct sp_uuid server = rig_make_server(rig, 1, NULL);
+    rig_make_server(rig, 2, NULL);
+    struct rig_peer *peer = rig_peer(rig, RIG_DPID, 2);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    uint16_t zone = rig_port_of(rig, &server)->zone;
+    fake_switch_port_status(&peer->fs, 1, "p1", true);
+    rig_peer_flush(peer);
+    const struct sp_port *port = rig_port_of(rig, &server);
+    RIG_UNTIL(rig, sp_engine_port_state(rig->engine, port) == SP_PORT_UNBOUND && rig_in_force(rig, RIG_DPID));
+    fake_switch_port_status(&peer->fs, 1, "p1", false);
+    rig_peer_flush(peer);
+    RIG_UNTIL(rig, sp_engine_port_state(rig->engine, rig_port_of(rig, &server)) == SP_PORT_ACTIVE);
+    assert_int_equal(peer->fs.n_flushed, 0);
+    rig_apply(rig, &(struct rig_request) { .operation = rig_delete_server, .server = server });
+    assert_int_equal(peer->fs.n_flushed, 1);
+    assert_int_equal(peer->fs.flushed[0], zone);
+    rig_check(rig);
+}
+
+static void
+test_port_changes_hands(void **state)
+{
+    struct rig *rig = *state;
+    struct sp_uuid server = rig_make_server(rig, 1, NULL);
+    struct rig_peer *peer = rig_peer(rig, RIG_DPID, 2);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    struct sp_cidr ip;
+    struct rig_request swap = { .operation = rig_set_ports, .server = server, .n_ports = 1,
+                                .ports = { world_port(RIG_DPID, "p1", 9, "10.0.0.9", &ip) } };
+    rig_apply(rig, &swap);
+    assert_int_equal(rig_status(rig, RIG_DPID, NULL).flows_installed, peer->fs.n_entries);
+    assert_int_equal(sp_engine_port_state(rig->engine, rig_port_of(rig, &server)), SP_PORT_ACTIVE);
+    rig_check(rig);
+    uint64_t sent = rig_counters_of(rig).flow_mods_sent;
+    rig_check_now(rig);
+    RIG_UNTIL(rig, peer->fs.n_dumps == 2 && rig_in_force(rig, RIG_DPID));
+    assert_int_equal(rig_counters_of(rig).flow_mods_sent, sent);
+    assert_int_equal(rig_counters_of(rig).drift_repaired, 0);
+
+    /* It becomes an uplink. */
+    rig_apply(rig, &(struct rig_request) { .operation = rig_delete_server, .server = server });
+    rig_apply(rig, &(struct rig_request) { .operation = rig_put_bridge, .dpid = RIG_DPID, .uplinks = { "p1" }, .n_uplinks = 1 });
+    assert_true(fake_switch_count(&peer->fs, SP_COOKIE(SP_COOKIE_UPLINK, 1), UINT64_MAX) > 0);
+    assert_int_equal(rig_status(rig, RIG_DPID, NULL).flows_installed, peer->fs.n_entries);
+    rig_check(rig);
+}
+
+int
+main(void)
+{
+#define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, rig_setup, rig_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_nothing_changed),
+        TEST(test_changed_while_away),
+        TEST(test_poison),
+        TEST(test_poison_heals_by_change),
+        TEST(test_table_full),
+        TEST(test_drift),
+        TEST(test_zones),
+        TEST(test_port_changes_hands),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
