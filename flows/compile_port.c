@@ -124,6 +124,17 @@ static size_t identity_index(const struct sp_port *port, size_t at)
     return first + 1;
 }
 
+/* Fragments that 'mac' sent: see the essay on strangers among them. */
+static void sender(struct sp_emit *e, const struct sp_port *port, const struct sp_mac *mac)
+{
+    struct sp_flow_build *b = sp_emit_begin(e, SP_T_SENDER, 100);
+
+    sp_flow_match_bytes(b, SP_F_ETH_SRC, mac, NULL);
+    sp_flow_match_exact(b, SP_R_ZONE, port->zone);
+    sp_flow_load(b, SP_R_STAGE, SP_STAGE_SENDER_BIT, 1, 1);
+    sp_emit_goto(e, SP_T_CONTEXT);
+}
+
 static void identities(struct sp_emit *e, const struct sp_port_facts *facts)
 {
     const struct sp_port *port = facts->port;
@@ -132,6 +143,7 @@ static void identities(struct sp_emit *e, const struct sp_port_facts *facts)
 
     classify_server(e, facts, &port->mac, base);
     claim_hardware(e, base, &port->mac);
+    sender(e, port, &port->mac);
     claim_address(e, base, &link_local);
     for (size_t i = 0; i < port->n_ips; i++) {
         claim_address(e, base, &port->ips[i]);
@@ -147,6 +159,7 @@ static void identities(struct sp_emit *e, const struct sp_port_facts *facts)
         if (index == i + 1) {
             classify_server(e, facts, &port->pairs[i].mac, identity);
             claim_hardware(e, identity, &port->pairs[i].mac);
+            sender(e, port, &port->pairs[i].mac);
         }
         claim_address(e, identity, &port->pairs[i].ip);
     }
@@ -176,6 +189,7 @@ int sp_compile_port(const struct sp_port_facts *facts, struct sp_flow_list *out)
     sp_flow_load_reg(b, SP_R_STAGE, port->port_security ? 0 : SP_STAGE_OPEN);
     sp_emit_goto(&e, SP_T_GUARD);
     b = sp_emit_begin(&e, SP_T_PORT_SET, 100);
+    sp_flow_match_exact(b, SP_F_CT_ZONE, port->zone);
     sp_flow_match_exact(b, SP_R_ZONE, port->zone);
     sp_flow_load_reg(b, SP_R_SET, facts->set);
     sp_emit_goto(&e, SP_T_SET_FACTS);

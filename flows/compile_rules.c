@@ -140,16 +140,34 @@ static void place_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, 
     }
 }
 
-/* The gate for the connections that 'rule' admits, and the step from its slot to its mark. */
-static void admission_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct sp_rule_facts *rule)
+/* What a later fragment marks its connection with: see the essay on fragments.  Of the upper half of all marks, which rules
+ * do not use; two versions of sets get the same one by a chance of 1 in 2^31 (the finaliser of MurmurHash3). */
+static uint32_t fragment_mark(const struct sp_rule_set_facts *set)
 {
-    struct sp_flow_build *b = sp_emit_begin(e, SP_T_TRACKED, 200);
+    uint64_t hash = (uint64_t) set->number << 32 | set->version;
+
+    hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccdull;
+    hash = (hash ^ hash >> 33) * 0xc4ceb9fe1a85ec53ull;
+    return SP_MARK_FRAGMENT | (uint32_t) (hash >> 33);
+}
+
+/* Connections of 'set' that carry 'mark' pass. */
+static void gate_flow(struct sp_emit *e, const struct sp_rule_set_facts *set, uint32_t mark)
+{
+    struct sp_flow_build *b = sp_emit_begin(e, SP_T_GATE, 200);
 
     sp_flow_match_exact(b, SP_R_SET, set->number);
     sp_match_valid(b);
-    sp_flow_match_exact(b, SP_F_CT_MARK, rule->mark);
+    sp_flow_match_exact(b, SP_F_CT_MARK, mark);
     sp_emit_goto(e, SP_T_PASSED);
+}
 
+/* The gate for the connections that 'rule' admits, and the step from its slot to its mark. */
+static void admission_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct sp_rule_facts *rule)
+{
+    struct sp_flow_build *b;
+
+    gate_flow(e, set, rule->mark);
     b = sp_emit_begin(e, SP_T_STAMP, 100);
     sp_flow_match_exact(b, SP_R_MARK, rule->slot);
     sp_flow_load_reg(b, SP_R_MARK, rule->mark);
@@ -216,7 +234,9 @@ int sp_compile_rule_set(const struct sp_rule_set_facts *set, struct sp_flow_list
     b = sp_emit_begin(&e, SP_T_SET_FACTS, 100);
     sp_flow_match_exact(b, SP_R_SET, set->number);
     sp_flow_load_reg(b, SP_R_REGION, set->region | remote_flags(set));
+    sp_flow_load_reg(b, SP_R_MARK, fragment_mark(set));
     sp_emit_goto(&e, SP_T_TRACKED);
+    gate_flow(&e, set, fragment_mark(set));
     for (size_t i = 0; i < set->n_rules && !e.error; i++) {
         rule_flows(&e, set, &set->rules[i]);
     }

@@ -291,10 +291,10 @@ static void judge_direction(struct sp_emit *e, uint32_t phase, bool reply)
 }
 
 /* DHCP servers' packets in fragments, whose ports only conntrack shows; ND in fragments is invalid to it. */
-static void tracked_fragments(struct sp_emit *e, uint16_t eth_type, uint16_t server, uint16_t client)
+static void gate_fragments(struct sp_emit *e, uint16_t eth_type, uint16_t server, uint16_t client)
 {
     for (unsigned reply = 0; reply < 2; reply++) {
-        struct sp_flow_build *b = sp_emit_begin(e, SP_T_TRACKED, 280);
+        struct sp_flow_build *b = sp_emit_begin(e, SP_T_GATE, 280);
 
         sp_flow_match_exact(b, SP_F_ETH_TYPE, eth_type);
         sp_flow_match_uint(b, SP_F_IP_FRAG, 1, 1);
@@ -308,54 +308,98 @@ static void tracked_fragments(struct sp_emit *e, uint16_t eth_type, uint16_t ser
     }
 }
 
+/* See the essay on strangers among the fragments. */
+static void context(struct sp_emit *e)
+{
+    struct sp_flow_build *b;
+
+    sp_emit_begin(e, SP_T_SENDER, 1);
+    sp_emit_goto(e, SP_T_CONTEXT);
+
+    b = sp_emit_begin(e, SP_T_CONTEXT, 100);
+    sp_flow_match_exact(b, SP_R_PHASE, SP_PHASE_LEAVING);
+    sp_flow_match_uint(b, SP_R_STAGE, SP_STAGE_SENDER, SP_STAGE_SENDER);
+    sp_emit_goto(e, SP_T_GATE);
+    b = sp_emit_begin(e, SP_T_CONTEXT, 90);
+    sp_flow_match_exact(b, SP_R_PHASE, SP_PHASE_LEAVING);
+    sp_flow_match_uint(b, SP_R_ORIGIN, SP_FROM_OPEN, SP_FROM_OPEN);
+    sp_emit_goto(e, SP_T_GATE);
+    b = sp_emit_begin(e, SP_T_CONTEXT, 100);
+    sp_flow_match_exact(b, SP_R_PHASE, SP_PHASE_ENTERING);
+    sp_flow_match_uint(b, SP_R_STAGE, 0, SP_STAGE_SENDER);
+    sp_emit_goto(e, SP_T_GATE);
+}
+
+/* What a flow must say once for each family, as its actions or its match ask for it. */
+static void tracked_family(struct sp_emit *e, uint16_t eth_type)
+{
+    struct sp_flow_build *b;
+
+    sp_flow_match_exact(sp_emit_begin(e, SP_T_CONNTRACK, 100), SP_F_ETH_TYPE, eth_type);
+    sp_flow_ct(&e->build, SP_R_ZONE, SP_T_PORT_SET);
+    sp_emit_end(e);
+
+    b = sp_emit_begin(e, SP_T_TRACKED, 200);
+    sp_flow_match_exact(b, SP_F_ETH_TYPE, eth_type);
+    sp_flow_match_uint(b, SP_F_IP_FRAG, 1, 1);
+    sp_match_valid(b);
+    sp_emit_goto(e, SP_T_SENDER);
+
+    b = sp_emit_begin(e, SP_T_GATE, 300);
+    sp_flow_match_exact(b, SP_F_ETH_TYPE, eth_type);
+    match_unfragmented(b);
+    sp_flow_match_uint(b, SP_R_STAGE, SP_STAGE_COMMITTED, SP_STAGE_COMMITTED);
+    sp_emit_goto(e, SP_T_PASSED);
+
+    b = sp_emit_begin(e, SP_T_GATE, 250);
+    sp_match_ip(b, eth_type, SP_IP_SCTP);
+    sp_match_valid(b);
+    sp_emit_goto(e, SP_T_JUDGE);
+
+    b = sp_emit_begin(e, SP_T_JUDGE, 300);
+    sp_flow_match_exact(b, SP_F_ETH_TYPE, eth_type);
+    sp_flow_match_uint(b, SP_F_IP_FRAG, 2, 2); /* A later fragment. */
+    sp_emit_goto(e, SP_T_COMMIT);
+
+    b = sp_emit_begin(e, SP_T_JUDGE, 310); /* Of an ICMP error, which COMMIT would let pass. */
+    sp_flow_match_exact(b, SP_F_ETH_TYPE, eth_type);
+    sp_flow_match_uint(b, SP_F_IP_FRAG, 2, 2);
+    sp_flow_match_uint(b, SP_F_CT_STATE, SP_CT_TRK | SP_CT_REL, SP_CT_TRK | SP_CT_REL);
+    sp_emit_end(e);
+
+    b = sp_emit_begin(e, SP_T_JUDGE, 400);
+    sp_match_ip(b, eth_type, SP_IP_SCTP);
+    sp_flow_match_uint(b, SP_F_IP_FRAG, 1, 1);
+    sp_emit_end(e);
+
+    sp_match_ip(sp_emit_begin(e, SP_T_RULES_OUT, 65000), eth_type, SP_IP_SCTP);
+    sp_emit_goto(e, SP_T_SCTP_ORIGINAL);
+    sp_match_ip(sp_emit_begin(e, SP_T_RULES_IN, 65000), eth_type, SP_IP_SCTP);
+    sp_emit_goto(e, SP_T_SCTP_ORIGINAL);
+
+    b = sp_emit_begin(e, SP_T_COMMIT, 100);
+    sp_flow_match_exact(b, SP_F_ETH_TYPE, eth_type);
+    load_stage(b, SP_STAGE_COMMITTED);
+    sp_flow_ct_commit(b, SP_R_ZONE, SP_R_MARK, SP_T_PORT_SET);
+    sp_emit_end(e);
+}
+
 static void tracked(struct sp_emit *e)
 {
     struct sp_flow_build *b;
 
-    sp_flow_match_uint(sp_emit_begin(e, SP_T_TRACKED, 300), SP_F_CT_STATE, SP_CT_TRK | SP_CT_INV, SP_CT_TRK | SP_CT_INV);
-    sp_emit_end(e);
     sp_match_valid(sp_emit_begin(e, SP_T_TRACKED, 100));
+    sp_emit_goto(e, SP_T_GATE);
+    sp_match_valid(sp_emit_begin(e, SP_T_GATE, 100));
     sp_emit_goto(e, SP_T_JUDGE);
+    /* A fragment behind ct(commit) that no live mark vouches for has not come by way of COMMIT. */
+    sp_flow_match_uint(sp_emit_begin(e, SP_T_GATE, 190), SP_R_STAGE, SP_STAGE_COMMITTED, SP_STAGE_COMMITTED);
+    sp_emit_end(e);
 
-    for (unsigned i = 0; i < 2; i++) {
-        uint16_t eth_type = i ? SP_ETH_IPV6 : SP_ETH_IPV4;
-
-        sp_flow_match_exact(sp_emit_begin(e, SP_T_CONNTRACK, 100), SP_F_ETH_TYPE, eth_type);
-        sp_flow_ct(&e->build, SP_R_ZONE, SP_T_PORT_SET);
-        sp_emit_end(e);
-
-        b = sp_emit_begin(e, SP_T_TRACKED, 250);
-        sp_match_ip(b, eth_type, SP_IP_SCTP);
-        sp_match_valid(b);
-        sp_emit_goto(e, SP_T_JUDGE);
-
-        b = sp_emit_begin(e, SP_T_JUDGE, 300);
-        sp_flow_match_exact(b, SP_F_ETH_TYPE, eth_type);
-        sp_flow_match_uint(b, SP_F_IP_FRAG, 2, 2); /* A later fragment. */
-        sp_emit_goto(e, SP_T_COMMIT);
-
-        b = sp_emit_begin(e, SP_T_JUDGE, 400);
-        sp_match_ip(b, eth_type, SP_IP_SCTP);
-        sp_flow_match_uint(b, SP_F_IP_FRAG, 1, 1);
-        sp_emit_end(e);
-
-        sp_match_ip(sp_emit_begin(e, SP_T_RULES_OUT, 65000), eth_type, SP_IP_SCTP);
-        sp_emit_goto(e, SP_T_SCTP_ORIGINAL);
-        sp_match_ip(sp_emit_begin(e, SP_T_RULES_IN, 65000), eth_type, SP_IP_SCTP);
-        sp_emit_goto(e, SP_T_SCTP_ORIGINAL);
-
-        b = sp_emit_begin(e, SP_T_COMMIT, 200); /* Its datagram's first fragment sets the mark. */
-        sp_flow_match_exact(b, SP_F_ETH_TYPE, eth_type);
-        sp_flow_match_uint(b, SP_F_IP_FRAG, 2, 2);
-        sp_flow_ct_commit(b, SP_R_ZONE, SP_N_FIELDS, SP_T_COMMITTED);
-        sp_emit_end(e);
-        b = sp_emit_begin(e, SP_T_COMMIT, 100);
-        sp_flow_match_exact(b, SP_F_ETH_TYPE, eth_type);
-        sp_flow_ct_commit(b, SP_R_ZONE, SP_R_MARK, SP_T_COMMITTED);
-        sp_emit_end(e);
-    }
-    tracked_fragments(e, SP_ETH_IPV4, DHCP_SERVER, DHCP_CLIENT);
-    tracked_fragments(e, SP_ETH_IPV6, DHCPV6_SERVER, DHCPV6_CLIENT);
+    tracked_family(e, SP_ETH_IPV4);
+    tracked_family(e, SP_ETH_IPV6);
+    gate_fragments(e, SP_ETH_IPV4, DHCP_SERVER, DHCP_CLIENT);
+    gate_fragments(e, SP_ETH_IPV6, DHCPV6_SERVER, DHCPV6_CLIENT);
     judge_direction(e, SP_PHASE_LEAVING, false);
     judge_direction(e, SP_PHASE_LEAVING, true);
     judge_direction(e, SP_PHASE_ENTERING, false);
@@ -370,14 +414,12 @@ static void tracked(struct sp_emit *e)
     sp_flow_match_uint(sp_emit_begin(e, SP_T_COMMIT, 300), SP_F_CT_STATE, SP_CT_TRK | SP_CT_REL, SP_CT_TRK | SP_CT_REL);
     sp_emit_goto(e, SP_T_PASSED);
 
-    sp_match_valid(sp_emit_begin(e, SP_T_COMMITTED, 100));
-    sp_emit_goto(e, SP_T_PASSED);
-
     b = sp_emit_begin(e, SP_T_PASSED, 100);
     sp_flow_match_exact(b, SP_R_PHASE, SP_PHASE_LEAVING);
     sp_flow_load_reg(b, SP_R_MARK, 0);
     sp_flow_load_reg(b, SP_R_CLASS, 0);
     sp_flow_load_reg(b, SP_R_REGION, 0);
+    load_stage(b, 0);
     sp_emit_goto(e, SP_T_FORWARD);
     sp_flow_match_exact(sp_emit_begin(e, SP_T_PASSED, 100), SP_R_PHASE, SP_PHASE_ENTERING);
     sp_emit_goto(e, SP_T_DELIVERED);
@@ -513,6 +555,7 @@ int sp_compile_static(struct sp_flow_list *out)
     source(&e);
     address(&e);
     checked(&e);
+    context(&e);
     tracked(&e);
     forward(&e);
     guard(&e);

@@ -12,15 +12,16 @@
  *                ADDRESS with its target; IP -> RULE_SET.  Ports without port security come here at once.
  *   RULE_SET     one flow per rule set: loads the set's VERSION -> CONNTRACK.
  *   CONNTRACK    ct(zone of the port, table=PORT_SET).
- *   PORT_SET     zone -> the port's set, once more -> SET_FACTS.
- *   SET_FACTS    one flow per rule set: loads its region -> TRACKED.
- *   TRACKED      the gate: +inv drops; ct_mark that is live in the set -> PASSED; else -> JUDGE.  SCTP always -> JUDGE.
+ *   PORT_SET     conntrack's zone is the port's -> the port's set, once more -> SET_FACTS.
+ *   SET_FACTS    one flow per rule set: loads its region and its mark of fragments -> TRACKED.
+ *   TRACKED      behind every ct(): what conntrack does not vouch for drops; fragments -> SENDER; else -> GATE.
+ *   SENDER, CONTEXT   whether a fragment is one of this port and of this direction; else drop.
+ *   GATE         just committed -> PASSED; ct_mark that is live in the set -> PASSED; else -> JUDGE.  SCTP always -> JUDGE.
  *   JUDGE        chooses the rules by the connection's direction; later fragments -> COMMIT.
  *   REMOTE_IN, REMOTE_OUT   class of the connection's remote address; only for sets that name remote groups.
  *   RULES_IN, RULES_OUT     the rules: load SLOT -> STAMP, or drop.  SCTP goes on to SCTP_ORIGINAL and SCTP_REPLY.
  *   STAMP        slot -> mark.
- *   COMMIT       related errors pass uncommitted; else ct(commit, ct_mark = MARK, table=COMMITTED).
- *   COMMITTED    what conntrack still vouches for -> PASSED.
+ *   COMMIT       related errors pass uncommitted; else ct(commit, ct_mark = MARK, table=PORT_SET).
  *   PASSED       phase 1 (leaving) -> FORWARD; phase 2 (entering) -> DELIVERED.
  *   FORWARD      by VLAN and destination: local server -> STRIP, ENTER; group address -> FLOOD; else LEARNED, UPLINK.
  *   FLOOD        UPLINK, STRIP, then each server port of the VLAN: FLOOD_VLAN -> FLOOD_CHUNK -> ENTER.
@@ -53,9 +54,16 @@
  * Fragments.  The userspace datapath's conntrack holds the fragments of a datagram until all are there, judges the datagram and
  * lets the fragments go on one by one, the later ones without ports.  So a later fragment that the gate does not know goes to
  * COMMIT unjudged, where ct(commit) gathers the datagram a second time: it leaves only if its first fragment, which was
- * judged, has come there as well.  Fragments that stayed incomplete are, after 15 s, added to whatever packets conntrack handles
- * next, with ct_state inv and not trk (OVS 3.1, ipf_send_expired_frags()).  So nothing goes on behind a ct() but in a table
- * that asks for +trk.
+ * judged, has come there as well.  Whichever of them comes last sets the mark.  A later fragment does not know its rule, so it
+ * sets a mark of the rule set's version: as live as a rule's, and dead as soon as anything about the set changes.
+ *
+ * Strangers among the fragments.  Conntrack of OVS 3.1 hands on the fragments that it held with whatever packets it happens
+ * to handle: those of a datagram that became complete, if the batch of 32 was full, with another port's packets or with those
+ * of the other direction; those that stayed incomplete, after 15 s, with ct_state inv and not trk (ipf_send_completed_frags(),
+ * ipf_send_expired_frags()).  They then run with the registers of a packet that they have nothing to do with: a server whose
+ * rules forbid everything got its datagrams out under its neighbour's.  So nothing goes on behind a ct() but in a table, and
+ * there a fragment must have the zone that the registers name (PORT_SET), a source MAC of the port exactly if it is
+ * leaving it (SENDER, CONTEXT), and behind ct(commit) a live mark (GATE).
  *
  * The switch shows a fragment, the first one too, with the transport ports 0 unless told otherwise (OFPC_FRAG_NORMAL); only the
  * tuple of conntrack has them.  So what must not leave by its ports is looked for there once more, and SCTP, whose
@@ -82,7 +90,8 @@
  *  P2  A packet is output to a server port only from DELIVERED, and to an uplink only from UPLINK_OUTPUT.
  *  P3  IP reaches DELIVERED only through RULE_SET with the receiving port's set, but for GUARD's exceptions; it leaves a
  *      server port only through RULE_SET with the sending port's set, but for CHECKED's.
- *  P4  A zone belongs to one port; a mark to one (rule set, rule, state of that rule); neither is used again soon. */
+ *  P4  A zone belongs to one port; a mark to one (rule set, rule, state of that rule), or to one version of a rule set; neither
+ *      is used again soon. */
 
 #ifndef SALLYPORT_PIPELINE_H
 #define SALLYPORT_PIPELINE_H 1
@@ -100,16 +109,18 @@ enum sp_table {
     SP_T_RULE_SET = 8,
     SP_T_CONNTRACK = 9,
     SP_T_TRACKED = 10,
-    SP_T_JUDGE = 11,
-    SP_T_REMOTE_OUT = 12,
-    SP_T_REMOTE_IN = 13,
+    SP_T_SENDER = 11,
+    SP_T_CONTEXT = 12,
+    SP_T_GATE = 14,
+    SP_T_JUDGE = 15,
+    SP_T_REMOTE_OUT = 16,
+    SP_T_REMOTE_IN = 17,
     SP_T_RULES_OUT = 20,
     SP_T_RULES_IN = 21,
     SP_T_SCTP_ORIGINAL = 22,
     SP_T_SCTP_REPLY = 23,
     SP_T_STAMP = 24,
     SP_T_COMMIT = 25,
-    SP_T_COMMITTED = 26,
     SP_T_PASSED = 27,
     SP_T_FORWARD = 30,
     SP_T_FLOOD = 31,       /* Uplinks, then each server port of the VLAN through its filter. */
@@ -161,6 +172,11 @@ enum sp_table {
 #define SP_STAGE_ND 0x101u
 #define SP_STAGE_ADVERTISEMENT 0x103u /* Its target is still to be checked. */
 #define SP_STAGE_OPEN 0x200u          /* Entering a port without port security. */
+#define SP_STAGE_COMMITTED 0x400u     /* Behind ct(commit). */
+#define SP_STAGE_SENDER_BIT 11        /* Set: the fragment's source MAC is the port's. */
+#define SP_STAGE_SENDER (1u << SP_STAGE_SENDER_BIT)
+
+#define SP_MARK_FRAGMENT 0x80000000u /* A bit: the mark of a set's version, not of a rule. */
 
 #define SP_REGION_MASK 0x00ffffffu
 #define SP_REGION_HAS_REMOTE_OUT 0x01000000u

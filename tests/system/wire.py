@@ -21,7 +21,8 @@ PACKET_AUXDATA = 8
 PACKET_IGNORE_OUTGOING = 23
 TP_STATUS_VLAN_VALID = 1 << 4
 TP_STATUS_VLAN_TPID_VALID = 1 << 6
-DEADLINE_S = 10
+DEADLINE_S = 20
+RESEND_S = 1
 
 
 class Wire:
@@ -74,19 +75,25 @@ class Wire:
     def _await_sentinel(self, sender, missing, heard):
         self.sentinels += 1
         body = struct.pack("!Q", self.sentinels)
-        self.sockets[sender].send(b"\x02\xff\xff\xff\xff\xff\x02\xff\xff\xff\xff\xfe" + struct.pack("!H", SENTINEL) + body.ljust(46, b"\0"))
+        sentinel = b"\x02\xff\xff\xff\xff\xff\x02\xff\xff\xff\xff\xfe" + struct.pack("!H", SENTINEL) + body.ljust(46, b"\0")
         deadline = time.monotonic() + DEADLINE_S
         while missing:
-            events = self.poll.poll(max(0, deadline - time.monotonic()))
-            if not events:
+            if time.monotonic() > deadline:
                 raise AssertionError(f"no sentinel from {sender} at {sorted(missing)} within {DEADLINE_S} s")
-            for fd, _ in events:
-                name = self.names[fd]
-                for frame in self._receive(name):
-                    if frame[12:14] != struct.pack("!H", SENTINEL):
-                        heard[name].append(frame)
-                    elif frame[14:22] == body:
-                        missing.discard(name)
+            self.sockets[sender].send(sentinel)
+            while missing:
+                events = self.poll.poll(RESEND_S)
+                if not events:
+                    break  # The switch's socket was full, perhaps.
+                for fd, _ in events:
+                    self._take(self.names[fd], body, missing, heard)
+
+    def _take(self, name, body, missing, heard):
+        for frame in self._receive(name):
+            if frame[12:14] != struct.pack("!H", SENTINEL):
+                heard[name].append(frame)
+            elif frame[14:22] == body:
+                missing.discard(name)
 
     def _receive(self, name):
         frames = []

@@ -377,14 +377,14 @@ static void build_tracked6(struct sp_flow_build *b)
 static void build_commit_mark(struct sp_flow_build *b)
 {
     sp_flow_match_exact(b, SP_F_ETH_TYPE, 0x0800);
-    sp_flow_ct_commit(b, SP_R_ZONE, SP_R_MARK, SP_T_COMMITTED);
+    sp_flow_ct_commit(b, SP_R_ZONE, SP_R_MARK, SP_T_TRACKED);
     sp_flow_goto(b, SP_T_PASSED);
 }
 
 static void build_commit(struct sp_flow_build *b)
 {
     sp_flow_match_exact(b, SP_F_ETH_TYPE, 0x0800);
-    sp_flow_ct_commit(b, SP_R_ZONE, SP_N_FIELDS, SP_T_COMMITTED);
+    sp_flow_ct_commit(b, SP_R_ZONE, SP_N_FIELDS, SP_T_TRACKED);
 }
 
 static void build_learn(struct sp_flow_build *b)
@@ -435,9 +435,9 @@ static const struct {
      "ct_state=+new+trk-snat,ct_zone=7,ct_mark=0x1234,ct_ipv6_src=2001:db8::1,ct_ipv6_dst=2001:db8::/64,"
      "ct_nw_proto=17,ipv6 actions=drop"},
     {25, build_commit_mark,
-     "ip actions=ct(commit,table=26,zone=NXM_NX_REG6[0..15],exec(move:NXM_NX_REG7[]->NXM_NX_CT_MARK[])),goto_table:27"},
+     "ip actions=ct(commit,table=10,zone=NXM_NX_REG6[0..15],exec(move:NXM_NX_REG7[]->NXM_NX_CT_MARK[])),goto_table:27"},
     {25, build_commit,
-     "ip actions=ct(commit,table=26,zone=NXM_NX_REG6[0..15])"},
+     "ip actions=ct(commit,table=10,zone=NXM_NX_REG6[0..15])"},
     {30, build_learn,
      "reg8=0x10/0xf0,in_port=2 actions=learn(table=35,idle_timeout=300,priority=50,delete_learned,"
      "cookie=0x5350080000000000,limit=4096,"
