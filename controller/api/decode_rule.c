@@ -121,13 +121,17 @@ check_family(const struct sp_reader *reader, const struct sp_meaning *meaning)
                               : "icmpv6 is of IPv6 alone: take an IPv6 remote_ip, or icmp");
 }
 
-/* Reads the two fields into '*low' and '*high'.  Returns whether what is there is right. */
+/* Reads a number up to 'max', or -1 for all 'things'.  Returns whether what is there, if anything, is right. */
 static bool
-read_pair(const struct sp_reader *reader, const char *low_name, const char *high_name, int64_t max, int64_t *low, int64_t *high)
+read_number(const struct sp_reader *reader, const char *name, int64_t max, const char *things, int64_t *number)
 {
-    bool ok_low = !sp_reader_has(reader, low_name) || sp_reader_integer(reader, low_name, -1, max, low);
-    bool ok_high = !sp_reader_has(reader, high_name) || sp_reader_integer(reader, high_name, -1, max, high);
-    return ok_low && ok_high;
+    const struct sp_json *value = sp_reader_get(reader, name);
+    if (value && (value->type != SP_JSON_INTEGER || value->integer < -1 || value->integer > max)) {
+        sp_reader_problem(reader, name, "must be 0 to %d, or -1 for all %s", (int) max, things);
+        return false;
+    }
+    *number = value ? value->integer : *number;
+    return true;
 }
 
 static void
@@ -140,7 +144,8 @@ read_ports(const struct sp_reader *reader, bool protocol_known, struct sp_meanin
     }
     bool all_before = meaning->port_min == -1;
     int64_t min = meaning->port_min, max = meaning->port_max;
-    if (!read_pair(reader, "port_min", "port_max", 65535, &min, &max)) {
+    bool min_right = read_number(reader, "port_min", 65535, "ports", &min);
+    if (!read_number(reader, "port_max", 65535, "ports", &max) || !min_right) {
         return;
     }
     if (min_given && !max_given && (all_before || min == -1)) {
@@ -169,7 +174,8 @@ read_types(const struct sp_reader *reader, bool protocol_known, struct sp_meanin
         return;
     }
     int64_t type = meaning->icmp_type, code = meaning->icmp_code;
-    if (!read_pair(reader, "icmp_type", "icmp_code", 255, &type, &code)) {
+    bool type_right = read_number(reader, "icmp_type", 255, "types", &type);
+    if (!read_number(reader, "icmp_code", 255, "codes", &code) || !type_right) {
         return;
     }
     if (type == -1 && !code_given) {

@@ -164,3 +164,13 @@ def test_delete(api, new_server):
     for method in ("GET", "DELETE"):
         assert api(method, f"{SERVERS}/{server['id']}").status == 404
     assert api.patch(f"{SERVERS}/{server['id']}", {"name": "x"}).status == 404
+
+
+def test_if_match_where_there_is_no_tag(api, region, new_server):
+    """A condition that nothing can fulfil is not passed over in silence."""
+    path = f"{SERVERS}/{new_server()['id']}"
+    assert api.patch(path, {"name": "x"}, headers={"If-Match": '"1"'}).status == 412
+    assert api.delete(f"/v1/regions/{region}", headers={"If-Match": '"1"'}).status == 412
+    assert api.post("/v1/security-groups", {"region": region, "name": "g"}, headers={"If-Match": '"1"'}).status == 412
+    assert api.patch(path, {"name": "y"}, headers={"If-Match": "*"}).json["name"] == "y"
+    assert "ETag" not in api.get(path).headers
