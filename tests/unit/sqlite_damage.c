@@ -254,8 +254,8 @@ test_contradictions(void **state)
         "PRAGMA foreign_keys = OFF; DELETE FROM region WHERE name = 'SV2'",
         "PRAGMA foreign_keys = OFF; DELETE FROM server; UPDATE port SET server = server",
         "DELETE FROM counters",
-        "UPDATE port SET mac = '02:00:00:00:00:0g'; INSERT INTO port SELECT '00000000-0000-4000-8000-000000000001', id, 99,"
-        " '02:00:00:00:00:0g', NULL, NULL, NULL, 0, 1, 1 FROM server LIMIT 1",
+        ("INSERT INTO port SELECT '00000000-0000-4000-8000-000000000001', id, 99, '02:00:00:00:00:0g', NULL, NULL, NULL, 0, 1, 1"
+         " FROM server LIMIT 1"),
         "UPDATE security_group SET name = CAST(x'ff' AS TEXT)",
         "UPDATE security_group SET description = CAST(x'6100620a' AS TEXT)",
         "UPDATE rule SET remote_group = NULL, remote_ip = '10.0.0.0/33'",
