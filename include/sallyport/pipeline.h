@@ -51,6 +51,9 @@
  * Unknown unicast goes to uplinks only, never to a server port: not even to one without port security, as with one uplink
  * that port would hear all the traffic that the others send out.
  *
+ * How many hear a broadcast.  The switch gives a packet up, for all, after 4,096 resubmits (OVS, MAX_RESUBMITS); a copy of an IP
+ * frame through a filter takes four.  So a VLAN may have some 1,000 server ports on one bridge, and 1,300 for ARP.
+ *
  * Fragments.  The userspace datapath's conntrack holds the fragments of a datagram until all are there, judges the datagram and
  * lets the fragments go on one by one, the later ones without ports.  So a later fragment that the gate does not know goes to
  * COMMIT unjudged, where ct(commit) gathers the datagram a second time: it leaves only if its first fragment, which was

@@ -43,7 +43,8 @@ static const char *const prefixes[] = {
     "::/0", "2001:db8::/32", "2001:db8::/112", "2001:db8::1/128", "fe80::/10",
 };
 static const int32_t edges[] = {0, 1, 2, 22, 79, 80, 81, 1023, 1024, 5198, 5210, 32767, 32768, 65534, 65535};
-static const int protocols[] = {SP_PROTOCOL_ANY, SP_PROTOCOL_TCP, SP_PROTOCOL_UDP, SP_PROTOCOL_SCTP, SP_PROTOCOL_ICMP, SP_PROTOCOL_ICMPV6, 47};
+static const int protocols[] = {SP_PROTOCOL_ANY, SP_PROTOCOL_TCP, SP_PROTOCOL_UDP, SP_PROTOCOL_SCTP, 
+                                SP_PROTOCOL_ICMP, SP_PROTOCOL_ICMPV6, 47};
 
 #define PICK(ARRAY) ((ARRAY)[sp_random_below(&rng, sizeof(ARRAY) / sizeof *(ARRAY))])
 
@@ -84,6 +85,11 @@ static bool is_member(void *aux, const struct sp_uuid *group, const struct sp_ci
     return false;
 }
 
+static bool has_ports(int protocol)
+{
+    return protocol == SP_PROTOCOL_TCP || protocol == SP_PROTOCOL_UDP || protocol == SP_PROTOCOL_SCTP;
+}
+
 static struct sp_meaning random_meaning(void)
 {
     static const uint16_t priorities[] = {1, 99, 100, 100, 100, 101, 1000};
@@ -108,7 +114,7 @@ static struct sp_meaning random_meaning(void)
     } else if (m.remote == SP_REMOTE_GROUP) {
         m.remote_group = group_id(sp_random_below(&rng, N_GROUPS));
     }
-    if ((m.protocol == SP_PROTOCOL_TCP || m.protocol == SP_PROTOCOL_UDP || m.protocol == SP_PROTOCOL_SCTP) && sp_random_chance(&rng, 80)) {
+    if (has_ports(m.protocol) && sp_random_chance(&rng, 80)) {
         int32_t a = PICK(edges), b = PICK(edges);
 
         m.port_min = a < b ? a : b;
@@ -233,14 +239,15 @@ static void install(struct sim *sim, const struct world *w, bool with_codec)
 
 static struct sp_connection random_connection(const struct world *w)
 {
-    struct sp_connection c = {.direction = sp_random_chance(&rng, 50) ? SP_INBOUND : SP_OUTBOUND, .port = -1, .icmp_type = -1, .icmp_code = -1};
+    struct sp_connection c = {.port = -1, .icmp_type = -1, .icmp_code = -1};
 
+    c.direction = sp_random_chance(&rng, 50) ? SP_INBOUND : SP_OUTBOUND;
     c.remote = cidr(PICK(addresses));
     do {
         c.protocol = (uint8_t) PICK(protocols);
     } while (c.protocol == 0xff || (c.protocol == SP_PROTOCOL_ICMP && c.remote.family == 6) ||
              (c.protocol == SP_PROTOCOL_ICMPV6 && c.remote.family == 4));
-    if (c.protocol == SP_PROTOCOL_TCP || c.protocol == SP_PROTOCOL_UDP || c.protocol == SP_PROTOCOL_SCTP) {
+    if (has_ports(c.protocol)) {
         int32_t near = PICK(edges) + (int32_t) sp_random_below(&rng, 3) - 1;
 
         c.port = near < 0 ? 0 : near > 65535 ? 65535 : near;
@@ -327,8 +334,8 @@ static void expect(struct sim *sim, const struct world *w, const struct sp_conne
     if (n != passes || (n && out[0].port != to)) {
         print_error("SP_SEED=%llu\n", (unsigned long long) rng.seed);
         fail_msg("%s: %s protocol %u remote %s port %d icmp %d/%d: %zu outputs, expected %d, %zu rules", what,
-                 c->direction == SP_INBOUND ? "in" : "out", c->protocol, sp_cidr_format(&c->remote, remote), c->port, c->icmp_type, c->icmp_code,
-                 n, passes, w->n_rules);
+                 c->direction == SP_INBOUND ? "in" : "out", c->protocol, sp_cidr_format(&c->remote, remote), c->port,
+                 c->icmp_type, c->icmp_code, n, passes, w->n_rules);
     }
 }
 
@@ -357,7 +364,7 @@ static void verdicts_as_explained(void **aux)
                 expect(sim, &w, &c, &question, true, "established");
                 expect(sim, &w, &c, &error, true, "error about it");
                 n_allowed++;
-            } else if (c.protocol != SP_PROTOCOL_SCTP) { /* Its answer is a packet of nobody's connection, judged as such below. */
+            } else {
                 expect(sim, &w, &c, &question, false, "first packet again");
             }
         }
@@ -474,7 +481,8 @@ static void living_connections_follow_the_rules(void **aux)
             struct living l = {random_connection(&w), (uint16_t) (3000 + j)};
             struct sim_packet question = packet_of(&l.connection, l.id, false);
 
-            if ((l.connection.protocol == SP_PROTOCOL_TCP || l.connection.protocol == SP_PROTOCOL_UDP) && expected_verdict(&w, &l.connection)) {
+            if ((l.connection.protocol == SP_PROTOCOL_TCP || l.connection.protocol == SP_PROTOCOL_UDP) &&
+                expected_verdict(&w, &l.connection)) {
                 expect(sim, &w, &l.connection, &question, true, "opening");
                 living[n++] = l;
             }

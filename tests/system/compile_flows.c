@@ -115,7 +115,8 @@ static void end_flood(struct input *in, const struct words *w)
 
 static void take_port(struct input *in, const struct words *w)
 {
-    struct sp_port port = {.zone = (uint16_t) number(w, 2), .vlan = (uint16_t) number(w, 3), .port_security = number(w, 4), .mac = mac(w, 6)};
+    struct sp_port port = {.zone = (uint16_t) number(w, 2), .vlan = (uint16_t) number(w, 3), 
+                           .port_security = number(w, 4), .mac = mac(w, 6)};
     struct sp_port_facts facts = {.port = &port, .ofport = (uint16_t) number(w, 1), .set = (uint32_t) number(w, 5)};
 
     port.ips = must(calloc(w->n, sizeof *port.ips));
@@ -157,8 +158,8 @@ static void take_rule(struct input *in, const struct words *w)
     for (size_t i = 12; i < w->n; i++) {
         classes[i - 12] = (uint32_t) number(w, i);
     }
-    *rule = (struct sp_rule_facts){.meaning = m, .slot = (uint32_t) number(w, 10), .mark = (uint32_t) number(w, 11), .classes = classes,
-                                   .n_classes = w->n - 12};
+    *rule = (struct sp_rule_facts){.meaning = m, .slot = (uint32_t) number(w, 10), 
+                                   .mark = (uint32_t) number(w, 11), .classes = classes, .n_classes = w->n - 12};
     in->set.n_rules++;
 }
 

@@ -18,7 +18,8 @@ def net(ovs):
     net = Net(ovs)
     net.bridge("br0")
     for i, name in enumerate("abc", 1):
-        net.server("br0", name, f"02:00:00:00:00:0{i}", [f"10.0.0.{i}", f"2001:db8::{i}"])
+        mac = f"02:00:00:00:00:0{i}"
+        net.server("br0", name, mac, [f"10.0.0.{i}", f"2001:db8::{i}"], pairs=[("10.7.0.0/16", mac), ("2001:db8:7::/48", mac)])
     net.uplink("br0", "up")
     yield net
     net.close()
@@ -225,6 +226,14 @@ def test_remote_group(net, rules, a, b):
     net.apply()
     for family in FAMILIES:
         assert net.reached("c", udp(c, a, 53, family=family)) == ["a"]
+
+
+def test_what_the_sender_asked_of_a_group_does_not_help_it(net, rules, a, b):
+    """a's own rules look b's class up; for b's rules it is a's that counts, and an address of a's pair has none."""
+    rules(a=[Rule("out", "allow"), Rule("out", "allow", "tcp", (80, 80), remote=[2])], b=[Rule("in", "allow", "udp", remote=[2])])
+    stranger = End(a.mac, "10.7.0.1", "2001:db8:7::1")
+    for family in FAMILIES:
+        assert net.reached("a", udp(stranger, b, 53, family=family)) == []
 
 
 def test_deny_a_remote_group(net, rules, a, b):
