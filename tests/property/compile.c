@@ -43,7 +43,7 @@ static const char *const prefixes[] = {
     "::/0", "2001:db8::/32", "2001:db8::/112", "2001:db8::1/128", "fe80::/10",
 };
 static const int32_t edges[] = {0, 1, 2, 22, 79, 80, 81, 1023, 1024, 5198, 5210, 32767, 32768, 65534, 65535};
-static const int protocols[] = {SP_PROTOCOL_ANY, SP_PROTOCOL_TCP, SP_PROTOCOL_UDP, SP_PROTOCOL_SCTP, 
+static const int protocols[] = {SP_PROTOCOL_ANY, SP_PROTOCOL_TCP, SP_PROTOCOL_UDP, SP_PROTOCOL_SCTP,
                                 SP_PROTOCOL_ICMP, SP_PROTOCOL_ICMPV6, 47};
 
 #define PICK(ARRAY) ((ARRAY)[sp_random_below(&rng, sizeof(ARRAY) / sizeof *(ARRAY))])
@@ -60,7 +60,7 @@ struct world {
 
 static struct sp_cidr cidr(const char *text)
 {
-    struct sp_cidr c;
+    struct sp_cidr c = {0};
 
     assert_int_equal(sp_cidr_parse(text, &c), 0);
     return c;

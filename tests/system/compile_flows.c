@@ -67,7 +67,7 @@ static long number(const struct words *w, size_t i)
 
 static struct sp_mac mac(const struct words *w, size_t i)
 {
-    struct sp_mac m;
+    struct sp_mac m = {{0}};
 
     expect(i < w->n && !sp_mac_parse(w->word[i], &m), w);
     return m;
@@ -75,7 +75,7 @@ static struct sp_mac mac(const struct words *w, size_t i)
 
 static struct sp_cidr cidr(const struct words *w, size_t i)
 {
-    struct sp_cidr c;
+    struct sp_cidr c = {0};
 
     expect(i < w->n && !sp_cidr_parse(w->word[i], &c), w);
     return c;
@@ -115,7 +115,7 @@ static void end_flood(struct input *in, const struct words *w)
 
 static void take_port(struct input *in, const struct words *w)
 {
-    struct sp_port port = {.zone = (uint16_t) number(w, 2), .vlan = (uint16_t) number(w, 3), 
+    struct sp_port port = {.zone = (uint16_t) number(w, 2), .vlan = (uint16_t) number(w, 3),
                            .port_security = number(w, 4), .mac = mac(w, 6)};
     struct sp_port_facts facts = {.port = &port, .ofport = (uint16_t) number(w, 1), .set = (uint32_t) number(w, 5)};
 
@@ -158,7 +158,7 @@ static void take_rule(struct input *in, const struct words *w)
     for (size_t i = 12; i < w->n; i++) {
         classes[i - 12] = (uint32_t) number(w, i);
     }
-    *rule = (struct sp_rule_facts){.meaning = m, .slot = (uint32_t) number(w, 10), 
+    *rule = (struct sp_rule_facts){.meaning = m, .slot = (uint32_t) number(w, 10),
                                    .mark = (uint32_t) number(w, 11), .classes = classes, .n_classes = w->n - 12};
     in->set.n_rules++;
 }

@@ -19,7 +19,7 @@ static const struct sp_mac own = {{2, 0, 0, 0, 0, 1}}, other = {{2, 0, 0, 0, 0, 
 
 static struct sp_cidr cidr(const char *text)
 {
-    struct sp_cidr c;
+    struct sp_cidr c = {0};
 
     assert_int_equal(sp_cidr_parse(text, &c), 0);
     return c;
