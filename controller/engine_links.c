@@ -206,8 +206,7 @@ ports_done(struct sp_datapath *dp)
     dp->ports_known = true;
     sp_log(SP_LOG_INFO, "engine", "bridge %016" PRIx64 " (%s, Open vSwitch %s) is connected from %s, OpenFlow 1.%u, %zu ports%s",
            dp->dpid, dp->ready.name, dp->ready.software, sp_link_peer(sp_switch_link(dp->sw)), dp->ready.version - 1u,
-               dp->ofports.n_heads,
-           adopted ? "" : "; it is not adopted and stays as it is");
+           dp->ofports.n_heads, adopted ? "" : "; it is not adopted and stays as it is");
     dp->expecting = adopted && sp_engine_expects(engine);
     if (dp->expecting) {
         sp_log(SP_LOG_INFO, "engine",

@@ -18,6 +18,7 @@ static struct sp_unit *make_unit(struct sp_switch *, const struct sp_unit_name *
 static void free_unit(struct sp_switch *, struct sp_unit *);
 static void ring_init(struct sp_unit_ring *);
 static void forget(struct sp_switch *);
+static void retry_poisoned(struct sp_switch *);
 static void dump(struct sp_switch *, enum sp_switch_phase);
 static void end_dump(struct sp_switch *, int64_t now_ms);
 
@@ -280,16 +281,35 @@ sp_switch_run(struct sp_switch *sw, uint64_t revision, int64_t now_ms)
         dump(sw, SP_SWITCH_CHECKING);
         return;
     }
-    if (busy && sp_switch_begin_batch(sw, false)) {
+    if (busy && sp_switch_begin_batch(sw)) {
         return;
     }
     if (sw->settled != revision) {
         sw->settled = revision;
         sw->events->settled(sw->aux, sw);
     }
+    /* Only as long as bad units are being told from good ones are changes taken in parts. */
+    sw->units_limit = SIZE_MAX;
     if (sw->n_poisoned && now_ms >= sw->retry_at_ms) {
         sw->retry_at_ms = now_ms + RETRY_MS;
-        sp_switch_begin_batch(sw, true);
+        retry_poisoned(sw);
+    }
+}
+
+/* Their errors are told as long as they are not in force. */
+static void
+retry_poisoned(struct sp_switch *sw)
+{
+    struct sp_unit_ring *next;
+    for (struct sp_unit_ring *r = sw->poisoned.next; r != &sw->poisoned; r = next) {
+        struct sp_unit *unit = sp_unit_of_ring(r);
+        next = r->next;
+        if (!unit->failed) {
+            sp_switch_move_unit(sw, unit, SP_UNIT_DIRTY);
+        }
+    }
+    if (sw->n_dirty) {
+        sp_switch_begin_batch(sw);
     }
 }
 
@@ -334,6 +354,18 @@ sp_switch_tick(struct sp_switch *sw, int64_t now_ms)
     sp_switch_run(sw, sw->revision, now_ms);
 }
 
+static bool
+has_refused(const struct sp_unit_ring *list, uint64_t revision)
+{
+    for (const struct sp_unit_ring *r = list->next; r != list; r = r->next) {
+        const struct sp_unit *unit = (const struct sp_unit *) r;
+        if ((unit->state == SP_UNIT_POISONED || unit->error) && unit->first <= revision && revision <= unit->last) {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum sp_confirmation
 sp_switch_confirmation(const struct sp_switch *sw, uint64_t revision)
 {
@@ -343,13 +375,11 @@ sp_switch_confirmation(const struct sp_switch *sw, uint64_t revision)
     if (sw->settled < revision) {
         return SP_CONFIRMATION_PENDING;
     }
-    for (struct sp_unit_ring *r = sw->poisoned.next; r != &sw->poisoned; r = r->next) {
-        const struct sp_unit *unit = sp_unit_of_ring(r);
-        if (unit->first <= revision && revision <= unit->last) {
-            return SP_NOT_CONFIRMED;
-        }
+    bool refused = has_refused(&sw->poisoned, revision);
+    for (size_t i = 0; i < SP_N_UNIT_KINDS && sw->n_errors && !refused; i++) {
+        refused = has_refused(&sw->dirty[i], revision); /* Being tried again. */
     }
-    return SP_CONFIRMED;
+    return refused ? SP_NOT_CONFIRMED : SP_CONFIRMED;
 }
 
 bool
@@ -373,6 +403,8 @@ sp_switch_read(const struct sp_switch *sw, struct sp_switch_reading *ret)
     if (sw->n_poisoned) {
         error = sp_unit_of_ring(sw->poisoned.next)->error;
         error = error ? error : "out of memory";
+    } else if (sw->n_errors) {
+        error = sw->error;
     } else if (sw->complaint[0]) {
         error = sw->complaint;
     }
@@ -418,6 +450,7 @@ sp_switch_move_unit(struct sp_switch *sw, struct sp_unit *unit, enum sp_unit_sta
         list->prev = &unit->ring;
         return;
     }
+    sw->n_errors -= unit->error != NULL;
     free(unit->error);
     unit->error = NULL;
     if (!sp_flow_set_count(unit->desired) && !sp_flow_set_count(unit->confirmed) && !unit->in_batch) {
@@ -431,9 +464,12 @@ sp_switch_poison(struct sp_switch *sw, struct sp_unit *unit, const char *why)
     /* Tried again in vain: not worth another line. */
     if (!unit->error || strcmp(unit->error, why)) {
         sp_log(SP_LOG_WARNING, "switch", "%016llx: %s", (unsigned long long) sw->dpid, why);
+        sw->n_errors -= unit->error != NULL;
         free(unit->error);
         unit->error = strdup(why);
+        sw->n_errors += unit->error != NULL;
     }
+    snprintf(sw->error, sizeof sw->error, "%s", why);
     sp_switch_move_unit(sw, unit, SP_UNIT_POISONED);
 }
 

@@ -13,7 +13,7 @@ static const enum sp_unit_kind order[SP_N_UNIT_KINDS] = {
     SP_UNIT_MAC,      SP_UNIT_TARGET, SP_UNIT_FLOOD_CHUNK, SP_UNIT_FLOOD_VLAN,
 };
 
-static int gather(struct sp_switch *, bool retry);
+static int gather(struct sp_switch *);
 static int make_mods(struct sp_switch *);
 static int add_changes(struct sp_switch *, const struct sp_batch_item *, struct sp_flow_table *claimed);
 static int add_removals(struct sp_switch *, const struct sp_batch_item *, const struct sp_flow_table *claimed);
@@ -22,17 +22,17 @@ static int take_over(struct sp_switch *);
 static void end_item(struct sp_switch *, struct sp_batch_item *);
 
 bool
-sp_switch_begin_batch(struct sp_switch *sw, bool retry)
+sp_switch_begin_batch(struct sp_switch *sw)
 {
     for (;;) {
-        if (gather(sw, retry) || make_mods(sw)) {
+        if (gather(sw) || make_mods(sw)) {
             sp_switch_clear_batch(sw);
             sp_switch_give_up(sw);
             return true;
         }
         struct sp_switch_batch *batch = &sw->batch;
         if (batch->mods.n) {
-            if (batch->whole && !retry) {
+            if (batch->whole) {
                 batch->zones = sw->zones;
                 batch->n_zones = sw->n_zones;
                 sw->zones = NULL;
@@ -47,7 +47,7 @@ sp_switch_begin_batch(struct sp_switch *sw, bool retry)
             sp_switch_give_up(sw);
             return true;
         }
-        if (retry || !(sw->n_dirty || sw->orphans.n)) {
+        if (!sw->n_dirty && !sw->orphans.n) {
             return false;
         }
     }
@@ -151,10 +151,10 @@ sp_switch_clear_batch(struct sp_switch *sw)
 
 /* Collects the units of the next batch and what each shall become. */
 static int
-gather(struct sp_switch *sw, bool retry)
+gather(struct sp_switch *sw)
 {
     struct sp_switch_batch *batch = &sw->batch;
-    size_t n = retry ? sw->n_poisoned : sw->n_dirty;
+    size_t n = sw->n_dirty;
     size_t max = n < sw->units_limit ? n : sw->units_limit;
     batch->revision = sw->revision;
     batch->whole = max == n;
@@ -163,12 +163,9 @@ gather(struct sp_switch *sw, bool retry)
         return -ENOMEM;
     }
     for (size_t i = 0; i < SP_N_UNIT_KINDS && batch->n < max; i++) {
-        struct sp_unit_ring *list = retry ? &sw->poisoned : &sw->dirty[order[i]];
+        struct sp_unit_ring *list = &sw->dirty[order[i]];
         for (struct sp_unit_ring *r = list->next; r != list && batch->n < max; r = r->next) {
             struct sp_unit *unit = sp_unit_of_ring(r);
-            if (retry && (unit->failed || unit->name.kind != order[i])) {
-                continue;
-            }
             unit->in_batch = true;
             batch->items[batch->n++] = (struct sp_batch_item) {
                 .unit = unit,

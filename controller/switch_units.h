@@ -13,7 +13,7 @@
  *   DIRTY -> POISONED   one of its modifications was refused, or it could not be compiled
  *   POISONED -> DIRTY   its desired flows changed, or its time to try again has come, or drift (its confirmed flows are restored)
  *
- * While a batch is under way its units are what they were: DIRTY, or POISONED if they are tried again. */
+ * While a batch is under way its units are DIRTY. */
 enum sp_unit_state { SP_UNIT_CLEAN, SP_UNIT_DIRTY, SP_UNIT_POISONED };
 
 struct sp_unit_ring {
@@ -73,6 +73,8 @@ struct sp_switch {
     size_t n_dirty;
     struct sp_unit_ring poisoned;
     size_t n_poisoned;
+    size_t n_errors;               /* Units that have one: the poisoned ones, and those that are tried again. */
+    char error[300];               /* The last one. */
     size_t n_desired;              /* Flows of all units. */
     struct sp_flow_table *installed;
     struct sp_flow_table *dump;
@@ -107,9 +109,9 @@ void sp_switch_poison(struct sp_switch *, struct sp_unit *, const char *why);
 /* No memory to go on: the connection is given up; the next one begins afresh. */
 void sp_switch_give_up(struct sp_switch *);
 
-/* switch_batch.c: begins a batch of what is dirty (or, with 'retry', of the poisoned units); true if one is under way, false if
- * there was nothing to send, and nothing is dirty then.  The events of one. */
-bool sp_switch_begin_batch(struct sp_switch *, bool retry);
+/* switch_batch.c: begins a batch of what is dirty; true if one is under way, false if there was nothing to send, and nothing is
+ * dirty then.  The events of one. */
+bool sp_switch_begin_batch(struct sp_switch *);
 void sp_switch_end_batch(struct sp_switch *, bool applied);
 void sp_switch_refuse(struct sp_switch *, const struct sp_session_refused *);
 void sp_switch_clear_batch(struct sp_switch *);

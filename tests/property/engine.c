@@ -31,6 +31,7 @@ struct chaos {
     char names[8][8];
     unsigned n_refused;
     unsigned n_accepted;
+    bool hostile; /* Switches refuse flows now and then. */
 };
 
 static const char *const regions[2] = { "SV2", "TY2" };
@@ -218,10 +219,53 @@ random_event(struct chaos *c)
     }
 }
 
+/* Some rules, some ports, or whatever is one too many. */
+static void
+random_refusal(struct chaos *c)
+{
+    struct rig_peer *peer = &c->rig.peers[below(c, N_BRIDGES)];
+    peer->fs.refuse_mask = 0;
+    peer->fs.table_limit = 1u << 24;
+    switch (below(c, 4)) {
+    case 0:
+        peer->fs.refuse_cookie = SP_COOKIE(SP_COOKIE_RULE, below(c, 4));
+        peer->fs.refuse_mask = UINT64_MAX << 40 | 3;
+        break;
+    case 1:
+        peer->fs.refuse_cookie = SP_COOKIE(SP_COOKIE_PORT, below(c, 2));
+        peer->fs.refuse_mask = UINT64_MAX << 40 | 1;
+        break;
+    case 2:
+        peer->fs.table_limit = peer->fs.n_entries + below(c, 30);
+        break;
+    default:
+        break;
+    }
+}
+
+/* The switches take everything again, and what they refused is tried again. */
+static void
+heal(struct chaos *c)
+{
+    for (size_t i = 0; i < N_BRIDGES; i++) {
+        struct rig_peer *peer = &c->rig.peers[i];
+        peer->fs.refuse_mask = 0;
+        peer->fs.table_limit = 1u << 24;
+        struct sp_datapath *dp;
+        RIG_UNTIL(&c->rig, (dp = sp_engine_datapath(c->rig.engine, peer->fs.dpid)) && dp->ports_known
+                               && dp->sw->phase != SP_SWITCH_APPLYING);
+        dp->sw->retry_at_ms = 0;
+        sp_switch_tick(dp->sw, sp_engine_now(c->rig.engine));
+    }
+}
+
 static void
 check_all(struct chaos *c)
 {
     rig_check(&c->rig);
+    if (c->hostile) {
+        heal(c);
+    }
     for (size_t i = 0; i < N_BRIDGES; i++) {
         struct rig_peer *peer = &c->rig.peers[i];
         struct sp_datapath *dp;
@@ -243,7 +287,7 @@ check_all(struct chaos *c)
     struct sp_engine_counters counters;
     sp_engine_counters(c->rig.engine, &counters);
     assert_int_equal(counters.drift_repaired, 0);
-    assert_int_equal(counters.bundles_discarded, 0);
+    assert_true(c->hostile || !counters.bundles_discarded);
 }
 
 static void
@@ -256,7 +300,7 @@ step(struct chaos *c)
         if (!random_request(c, &requests[n])) {
             continue;
         }
-        requests[n].wait_ms = 5000;
+        requests[n].wait_ms = c->hostile ? 200 : 5000;
         assert_int_equal(rig_post(&c->rig, &requests[n]), 0);
         n++;
         /* The inputs' storage is one request's; those that use none share a commit. */
@@ -265,6 +309,9 @@ step(struct chaos *c)
         }
     }
     c->rig.store.fail = below(c, 15) ? 0 : -5;
+    if (c->hostile && !below(c, 4)) {
+        random_refusal(c);
+    }
     if (!below(c, 4)) {
         random_event(c);
     }
@@ -279,10 +326,11 @@ step(struct chaos *c)
 }
 
 static void
-test_chaos(void **state)
+run(bool hostile, unsigned n_steps)
 {
     struct chaos *c = calloc(1, sizeof *c);
     assert_non_null(c);
+    c->hostile = hostile;
     sp_random_init(&c->random);
     print_message("seed %llu\n", (unsigned long long) c->random.seed);
     rig_open(&c->rig);
@@ -294,7 +342,7 @@ test_chaos(void **state)
         rig_peer(&c->rig, 0x100 + i, N_PORTS);
     }
     const char *text = getenv("SP_STEPS");
-    unsigned n_steps = text ? (unsigned) atoi(text) : 300;
+    n_steps = text ? (unsigned) atoi(text) : n_steps;
     for (unsigned i = 0; i < n_steps; i++) {
         step(c);
         if (i % 20 == 19) {
@@ -304,6 +352,9 @@ test_chaos(void **state)
     check_all(c);
     print_message("%u requests accepted, %u refused\n", c->n_accepted, c->n_refused);
     assert_true(c->n_accepted > n_steps / 4);
+    struct sp_engine_counters counters;
+    sp_engine_counters(c->rig.engine, &counters);
+    assert_int_equal(counters.bundles_discarded > 0, hostile);
 
     /* A restart finds everything as it was.  Where interfaces are is OVSDB's to say again, before the bridges come. */
     struct {
@@ -328,18 +379,30 @@ test_chaos(void **state)
         rig_peer_connect(&c->rig.peers[i]);
     }
     check_all(c);
-    struct sp_engine_counters counters;
     sp_engine_counters(c->rig.engine, &counters);
     assert_int_equal(counters.flow_mods_sent, 0);
     rig_close(&c->rig);
     free(c);
 }
 
+static void
+test_changes(void **state)
+{
+    run(false, 300);
+}
+
+static void
+test_refusals(void **state)
+{
+    run(true, 200);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_chaos),
+        cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -293,7 +293,7 @@ def test_dialled(ovs, tmp_path):
     try:
         daemon.start()
         api = daemon.client()
-        assert api.put(BRIDGE, {"uplinks": []}).status == 201
+        assert api.put(BRIDGE, {"uplinks": []}).status in (200, 201)
         poll(lambda: api.get(BRIDGE).json["connected"], "dialled")
         assert api.get(BRIDGE).json["peer"] == f"unix:{ovs.path('br0.mgmt')}"
         ovs.restart_switch()

@@ -53,6 +53,7 @@ test_connect(void **state)
     rig_check(rig);
 }
 
+/* E4, and flows of others. */
 static void
 test_not_adopted(void **state)
 {
@@ -102,6 +103,7 @@ test_released_while_away(void **state)
     RIG_UNTIL(rig, fake_switch_count(&peer->fs, OURS) == 0 && !sp_engine_datapath(rig->engine, RIG_DPID)->releasing);
 }
 
+/* A rule's edit sends only what differs, and is applied when it is in force (E2). */
 static void
 test_edit(void **state)
 {
@@ -129,6 +131,7 @@ test_edit(void **state)
     assert_int_equal(peer->fs.n_flow_mods, mods);
 }
 
+/* A switch that does not answer makes a write late, not wrong; one that goes makes it not applied. */
 static void
 test_slow_switch(void **state)
 {
@@ -172,6 +175,7 @@ test_slow_switch(void **state)
     rig_check(rig);
 }
 
+/* Writes that come while a commit is under way share the next one; each is refused or accepted on its own. */
 static void
 test_group_commit(void **state)
 {
@@ -232,6 +236,7 @@ test_queue_bound(void **state)
     free(requests);
 }
 
+/* E3 */
 static void
 test_store_fails(void **state)
 {
@@ -302,6 +307,7 @@ test_wrong_version(void **state)
     rig_make_server(rig, 1, NULL);
 }
 
+/* A port that is found by its interface, on an adopted bridge. */
 static void
 test_iface(void **state)
 {
@@ -348,6 +354,7 @@ note_true(void *aux)
     *(bool *) aux = true;
 }
 
+/* With OVSDB a restart leaves a bridge alone until it is known where its ports are. */
 static void
 test_expect(void **state)
 {
@@ -401,6 +408,7 @@ test_expect(void **state)
     assert_int_equal(fake_switch_count(&peer->fs, OURS), 0);
 }
 
+/* Stopping while a commit is under way and others wait. */
 static void
 test_stop(void **state)
 {

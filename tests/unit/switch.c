@@ -14,6 +14,7 @@
 
 #define OURS SP_COOKIE_OWNER, SP_COOKIE_OWNER_MASK
 
+/* Contract 3.9: with nothing changed a reconnect and a restart send nothing. */
 static void
 test_nothing_changed(void **state)
 {
@@ -42,6 +43,7 @@ test_nothing_changed(void **state)
     assert_int_equal(rig_status(rig, RIG_DPID, NULL).flows_installed, peer->fs.n_entries);
 }
 
+/* What changed while it was away comes, and nothing else. */
 static void
 test_changed_while_away(void **state)
 {
@@ -62,6 +64,7 @@ test_changed_while_away(void **state)
     rig_check(rig);
 }
 
+/* One bad rule: its set keeps what it had, the others go on, and the error names the rule. */
 static void
 test_poison(void **state)
 {
@@ -115,6 +118,43 @@ test_poison(void **state)
     rig_check(rig);
 }
 
+/* Of two bad units one becomes good: the other does not hold it back. */
+static void
+test_poison_of_two(void **state)
+{
+    struct rig *rig = *state;
+    struct sp_uuid a = rig_make_group(rig, "a", 80, 1);
+    struct sp_uuid b = rig_make_group(rig, "b", 90, 1);
+    rig_make_server(rig, 1, &a);
+    struct sp_uuid second = rig_make_server(rig, 2, &b);
+    struct rig_peer *peer = rig_peer(rig, RIG_DPID, 2);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    uint32_t slot = sp_model_counters(sp_engine_model(rig->engine))->next_slot;
+    peer->fs.refuse_cookie = SP_COOKIE(SP_COOKIE_RULE, 0); /* Every rule. */
+    peer->fs.refuse_mask = UINT64_MAX << 40;
+    struct rig_request requests[] = { rig_rules_request(&a, 81), rig_rules_request(&b, 91) };
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(rig_do(rig, &requests[i]), 0);
+        assert_false(requests[i].outcome.applied);
+        rig_request_clear(&requests[i]);
+        struct sp_switch *sw = sp_engine_datapath(rig->engine, RIG_DPID)->sw;
+        RIG_UNTIL(rig, sw->n_poisoned == i + 1);
+    }
+    struct sp_switch *sw = sp_engine_datapath(rig->engine, RIG_DPID)->sw;
+    peer->fs.refuse_cookie = SP_COOKIE(SP_COOKIE_RULE, slot); /* The first one alone. */
+    peer->fs.refuse_mask = UINT64_MAX;
+    char error[300];
+    rig_retry_now(rig);
+    rig_status(rig, RIG_DPID, error);
+    assert_string_not_equal(error, ""); /* Told while it is tried again, too. */
+    const struct sp_port *port = rig_port_of(rig, &second);
+    RIG_UNTIL(rig, sp_engine_port_state(rig->engine, port) == SP_PORT_ACTIVE && sw->phase == SP_SWITCH_IDLE && !sw->n_dirty);
+    assert_int_equal(sw->n_poisoned, 1);
+    rig_status(rig, RIG_DPID, error);
+    assert_non_null(strstr(error, "group \"a\""));
+}
+
+/* A change of the refused rule is tried at once. */
 static void
 test_poison_heals_by_change(void **state)
 {
@@ -137,6 +177,7 @@ test_poison_heals_by_change(void **state)
     rig_check(rig);
 }
 
+/* A full table stops whom there is no room for, and nobody else. */
 static void
 test_table_full(void **state)
 {
@@ -209,6 +250,7 @@ test_drift(void **state)
     rig_check(rig);
 }
 
+/* The zone of a port that goes is emptied; that of one that is only unplugged is not. */
 static void
 test_zones(void **state)
 {
@@ -232,6 +274,7 @@ test_zones(void **state)
     rig_check(rig);
 }
 
+/* A port number that passes from one port to another in one change. */
 static void
 test_port_changes_hands(void **state)
 {
@@ -268,6 +311,7 @@ main(void)
         TEST(test_nothing_changed),
         TEST(test_changed_while_away),
         TEST(test_poison),
+        TEST(test_poison_of_two),
         TEST(test_poison_heals_by_change),
         TEST(test_table_full),
         TEST(test_drift),
