@@ -13,7 +13,8 @@
  * About every 30 s the table is dumped again.  What another hand changed is put right and counted.
  *
  * Place in the arrow: the engine decides which units change (from the model); this module compiles nothing and knows no
- * model.  Files: switch.c, switch_batch.c (units to modifications), switch_dump.c (the dump against what is wanted),
+ * model.  Files: switch.c, switch_batch.c (units to modifications), switch_dump.c and switch_left.c (the dump against
+ * what is wanted),
  * switch_link.c (the connection).
  *
  * Guarantees: W1 'installed' is what the switch has confirmed, flow by flow, but for what another hand changed since the

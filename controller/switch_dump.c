@@ -14,7 +14,7 @@ static int add_orphan(struct sp_switch *, struct sp_flow *);
 static void mark_units(struct sp_switch *);
 static void log_drift(const struct sp_switch *, const struct sp_flow_list *, const char *what);
 
-/* Everything that the dump has and some unit wants is taken as confirmed; what is left over is an orphan. */
+/* Everything that the dump has and some unit wants, or had before, is taken as confirmed; what is left over is an orphan. */
 void
 sp_switch_learn(struct sp_switch *sw)
 {
@@ -25,14 +25,18 @@ sp_switch_learn(struct sp_switch *sw)
         next = sp_index_next_head(&sw->units, node, &cursor);
         error = learn_unit(sw, node->owner);
     }
+    struct sp_flow_list left;
+    sp_flow_list_init(&left);
     cursor = 0;
     struct sp_flow *flow;
     while (!error && (flow = sp_flow_table_next(sw->dump, &cursor))) {
         if (!sp_flow_table_find(sw->installed, flow)) {
             error = sp_flow_table_put(sw->installed, flow);
-            error = error ? error : add_orphan(sw, flow);
+            error = error ? error : sp_flow_list_take(&left, sp_flow_ref(flow));
         }
     }
+    error = error ? error : sp_switch_place_left(sw, &left);
+    sp_flow_list_clear(&left);
     if (error) {
         sp_switch_give_up(sw);
     }
@@ -66,31 +70,34 @@ sp_switch_compare(struct sp_switch *sw)
     }
 }
 
-/* The flows that are as desired stand in the table as the unit's own objects, and as what is confirmed of it.  One of the same
- * key that is otherwise is an orphan until the unit claims its key. */
+/* What is installed under a key that 'unit' wants is the unit's: its own object if it is as desired, else the one that is to be
+ * replaced. */
 static int
 learn_unit(struct sp_switch *sw, struct sp_unit *unit)
 {
-    struct sp_flow_list equal;
-    sp_flow_list_init(&equal);
-    size_t n = sp_flow_set_count(unit->desired);
+    struct sp_flow_list confirmed;
+    sp_flow_list_init(&confirmed);
+    size_t n = sp_flow_set_count(unit->desired), n_equal = 0;
     int error = 0;
     for (size_t i = 0; !error && i < n; i++) {
         struct sp_flow *flow = unit->desired->flows[i];
-        const struct sp_flow *there = sp_flow_table_find(sw->dump, flow);
-        if (there && sp_flow_equal(there, flow)) {
-            error = sp_flow_table_put(sw->installed, flow);
-            error = error ? error : sp_flow_list_take(&equal, sp_flow_ref(flow));
+        struct sp_flow *there = sp_flow_table_find(sw->dump, flow);
+        if (there) {
+            bool equal = sp_flow_equal(there, flow);
+            n_equal += equal;
+            there = equal ? flow : there;
+            error = sp_flow_table_put(sw->installed, there);
+            error = error ? error : sp_flow_list_take(&confirmed, sp_flow_ref(there));
         }
     }
-    if (!error && equal.n == n) {
+    if (!error && n_equal == n) {
         unit->confirmed = sp_flow_set_ref(unit->desired);
         sp_switch_move_unit(sw, unit, unit->failed ? SP_UNIT_POISONED : SP_UNIT_CLEAN);
-    } else if (!error && equal.n) {
-        unit->confirmed = sp_flow_set_new(&equal);
+    } else if (!error && confirmed.n) {
+        unit->confirmed = sp_flow_set_new(&confirmed);
         error = unit->confirmed ? 0 : -ENOMEM;
     }
-    sp_flow_list_clear(&equal);
+    sp_flow_list_clear(&confirmed);
     return error;
 }
 

@@ -119,5 +119,7 @@ void sp_switch_clear_batch(struct sp_switch *);
 /* switch_dump.c: what the dump means for a switch that knows nothing yet, and for one that does. */
 void sp_switch_learn(struct sp_switch *);
 void sp_switch_compare(struct sp_switch *);
+/* switch_left.c: whose were the flows that nobody wants? */
+int sp_switch_place_left(struct sp_switch *, const struct sp_flow_list *) SP_MUST_USE;
 
 #endif

@@ -118,6 +118,41 @@ test_poison(void **state)
     rig_check(rig);
 }
 
+/* A new run of the controller finds the bad rule still bad: what its set had before stays. */
+static void
+test_poison_and_restart(void **state)
+{
+    struct rig *rig = *state;
+    struct sp_uuid bad = rig_make_group(rig, "bad", 90, 3);
+    struct sp_uuid server = rig_make_server(rig, 1, &bad);
+    struct rig_peer *peer = rig_peer(rig, RIG_DPID, 1);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    size_t mods = peer->fs.n_flow_mods, before = peer->fs.n_entries;
+    peer->fs.refuse_cookie = SP_COOKIE(SP_COOKIE_RULE, sp_model_counters(sp_engine_model(rig->engine))->next_slot);
+    peer->fs.refuse_mask = UINT64_MAX;
+    struct rig_request request = rig_rules_request(&bad, 100);
+    assert_int_equal(rig_do(rig, &request), 0);
+    assert_false(request.outcome.applied);
+    rig_request_clear(&request);
+    assert_int_equal(peer->fs.n_flow_mods, mods);
+
+    rig_restart(rig);
+    rig_peer_connect(peer);
+    char error[300] = "";
+    RIG_UNTIL(rig, rig_counters_of(rig).bundles_discarded && rig_status(rig, RIG_DPID, error).connected && error[0]);
+    rig_turns(rig, 20);
+    assert_int_equal(peer->fs.n_flow_mods, mods);
+    assert_int_equal(peer->fs.n_entries, before);
+    assert_int_equal(sp_engine_port_state(rig->engine, rig_port_of(rig, &server)), SP_PORT_PENDING);
+
+    peer->fs.refuse_mask = 0;
+    rig_retry_now(rig);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    assert_int_equal(rig_status(rig, RIG_DPID, error).flows_installed, peer->fs.n_entries);
+    assert_int_equal(rig_status(rig, RIG_DPID, error).flows_desired, peer->fs.n_entries);
+    rig_check(rig);
+}
+
 /* Of two bad units one becomes good: the other does not hold it back. */
 static void
 test_poison_of_two(void **state)
@@ -311,6 +346,7 @@ main(void)
         TEST(test_nothing_changed),
         TEST(test_changed_while_away),
         TEST(test_poison),
+        TEST(test_poison_and_restart),
         TEST(test_poison_of_two),
         TEST(test_poison_heals_by_change),
         TEST(test_table_full),
