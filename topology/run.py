@@ -17,6 +17,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 
 from mininet.cli import CLI
 from mininet.log import setLogLevel
@@ -59,7 +60,7 @@ def stay(net, url):
         Prompt(net.mininet, url)
     else:
         while True:
-            signal.pause()
+            time.sleep(1)  # Not signal.pause(): one that comes just before it would be slept through.
 
 
 def end_on_signals():
