@@ -173,6 +173,39 @@ def test_killed_and_started_again(running):
     assert running.flows() == before
 
 
+@pytest.mark.parametrize("version", ["OpenFlow14", "OpenFlow14,OpenFlow15"])
+def test_every_kind_of_flow_is_known_again(site, version):
+    """Whatever the compiler makes comes back from the switch as it was sent: a new run of the daemon sends nothing."""
+    site.ovs.vsctl("set", "bridge", "br0", f"protocols={version}")
+    for number in (1, 2, 3, 8, 9):
+        site.port(number)
+    assert site.api.put(BRIDGE, {"uplinks": ["p8", "p9"]}).status == 201
+    web = site.group("web", 80)
+    rules = [{"direction": "inbound", "protocol": protocol, **more} for protocol, more in (
+        ("tcp", {"port_min": 1, "port_max": 65534, "remote_ip": "192.0.2.0/25"}), ("udp", {"port_min": 53, "remote_group": web["id"]}),
+        ("sctp", {"port_min": 5000, "port_max": 5010}), ("icmp", {"icmp_type": 8, "icmp_code": 0}), ("icmpv6", {"icmp_type": 128}),
+        ("gre", {}), ("any", {"remote_ip": "2001:db8::/33"}), ("tcp", {"port_min": 23, "action": "deny", "priority": 1}))]
+    rules += [{"direction": "outbound", "protocol": "any", "remote_group": web["id"], "action": "deny"},
+              {"direction": "outbound", "protocol": "any"}]
+    everything = Site.made(site.api.post("/v1/security-groups", {"region": "SV2", "name": "everything", "rules": rules}))
+    port = {"bridge": DPID, "port": "p1", "mac": "02:00:00:00:00:01", "ips": ["10.0.0.1", "2001:db8::1"], "vlan": 7,
+            "allowed_address_pairs": [{"ip": "10.0.9.0/24"}, {"ip": "10.0.0.100", "mac": "00:00:5e:00:01:01"}, {"ip": "::/0"}]}
+    Site.made(site.api.post("/v1/servers", {"region": "SV2", "name": "rich", "ports": [port], "security_groups": [everything["id"]]}))
+    Site.made(site.api.post("/v1/servers", {"region": "SV2", "name": "open", "security_groups": [web["id"]], "ports": [
+        {"bridge": DPID, "port": "p2", "mac": "02:00:00:00:00:02", "ips": ["10.0.0.2"], "port_security": False}]}))
+    site.server(3, [web["id"], everything["id"]])
+    site.connect()
+    bridge = site.settled()
+    assert bridge["version"] == ("OpenFlow 1.5" if "15" in version else "OpenFlow 1.4")
+    before = site.flows()
+    site.daemon.kill()
+    site.daemon.start()
+    site.api = site.daemon.client()
+    site.settled()
+    assert site.metric("sallyport_flow_mods_sent_total") == 0
+    assert site.flows() == before
+
+
 def test_changed_while_away(running):
     """Only what changed while the daemon was away is sent: here one server's flows."""
     running.ovs.vsctl("del-port", "br0", "p2")

@@ -1,6 +1,7 @@
-/* Want of memory in the engine, at one allocation after the other of its own files: a write is refused or a connection closed, nothing
- * else; and when there is memory again everything is in force.  Allocations of libopenvswitch, of the fake switches and of the rig do
- * not fail, as their owners would end the process.  Under AddressSanitizer, which has an allocator of its own, it is skipped. */
+/* Want of memory in the engine, at one allocation after the other of its own files: a write is refused or a connection
+ * closed, nothing else; and when there is memory again everything is in force.  Allocations of libopenvswitch, of the fake
+ * switches and of the rig do not fail, as their owners would end the process.  Under AddressSanitizer, which has an allocator
+ * of its own, it is skipped. */
 
 #include "tests/support/rig.h"
 
