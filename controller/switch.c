@@ -238,8 +238,9 @@ sp_switch_enforce(struct sp_switch *sw, int64_t now_ms)
         sp_switch_give_up(sw);
         return;
     }
-    /* The first check comes after 15 to 45 s, so that bridges that connect together are not dumped together for ever. */
-    sw->check_at_ms = now_ms + CHECK_MS / 2 + (int64_t) (sp_index_hash(0, &sw->dpid, sizeof sw->dpid) % CHECK_MS);
+    /* The first check comes after 10 to 40 s, so that bridges that connect together are not dumped together for ever.  Late
+     * as it may be, no drift lasts for 60 s. */
+    sw->check_at_ms = now_ms + CHECK_MS / 3 + (int64_t) (sp_index_hash(0, &sw->dpid, sizeof sw->dpid) % CHECK_MS);
     sw->retry_at_ms = now_ms + RETRY_MS;
 }
 

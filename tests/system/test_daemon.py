@@ -33,9 +33,9 @@ def poll(condition, what, seconds=20):
 class Site:
     """A switch with one bridge and a daemon."""
 
-    def __init__(self, ovs, directory):
+    def __init__(self, ovs, directory, *options):
         self.ovs = ovs
-        self.daemon = Daemon(directory)
+        self.daemon = Daemon(directory, *options)
         self.ports = 0
         ovs.add_bridge("br0", dpid=int(DPID, 16))
         self.daemon.start()
@@ -109,6 +109,16 @@ def site(ovs, tmp_path):
     except BaseException:
         print(site.daemon.text()[-6000:])
         raise
+    finally:
+        site.close()
+
+
+@pytest.fixture
+def site_with_database(ovs, tmp_path):
+    site = Site(ovs, tmp_path, "--ovsdb", f"unix:{ovs.path('db.sock')}")
+    try:
+        assert site.api.put("/v1/regions/SV2").status == 201
+        yield site
     finally:
         site.close()
 
@@ -204,6 +214,35 @@ def test_every_kind_of_flow_is_known_again(site, version):
     site.settled()
     assert site.metric("sallyport_flow_mods_sent_total") == 0
     assert site.flows() == before
+
+
+def test_port_found_by_its_interface(site_with_database):
+    """A port that only OVSDB can find: plugged, found again by a new run without a flow sent, and unplugged."""
+    site = site_with_database
+    assert site.api.put(BRIDGE, {"uplinks": []}).status == 201
+    site.connect()
+    site.settled()
+    server = Site.made(site.api.post("/v1/servers", {"region": "SV2", "name": "vm", "ports": [
+        {"iface_id": "11-22", "mac": "02:00:00:00:00:05", "ips": ["10.0.0.5"]}]}))
+    path = f"/v1/servers/{server['id']}"
+    assert server["ports"][0]["state"] == "unbound"
+    site.port(5)
+    site.ovs.vsctl("set", "interface", "p5", "external_ids:iface-id=11-22")
+    poll(lambda: site.api.get(path).json["ports"][0]["state"] == "active", "the port is active")
+    site.settled()
+    before = site.flows()
+    for _ in range(2):
+        site.daemon.kill()
+        site.daemon.start()
+        site.api = site.daemon.client()
+        poll(lambda: site.api.get(path).json["ports"][0]["state"] == "active", "the port is active again")
+        site.settled()
+        assert site.metric("sallyport_flow_mods_sent_total") == 0
+        assert site.flows() == before
+    site.ovs.vsctl("remove", "interface", "p5", "external_ids", "iface-id")
+    poll(lambda: site.api.get(path).json["ports"][0]["state"] == "unbound", "the port is unbound")
+    site.settled()
+    assert len(site.flows()) < len(before)
 
 
 def test_changed_while_away(running):
