@@ -52,7 +52,7 @@ endef
 
 BUILD_PACKAGES = gcc make libc6-dev pkg-config python3 openvswitch-source libuv1-dev libyajl-dev libsqlite3-dev libmicrohttpd-dev \
 	libcurl4-openssl-dev
-TEST_PACKAGES = libcmocka-dev openvswitch-switch python3-pytest python3-scapy iproute2 ethtool tcpdump iputils-ping \
+TEST_PACKAGES = libcmocka-dev openvswitch-switch python3-pytest python3-scapy python3-jsonschema iproute2 ethtool tcpdump iputils-ping \
 	procps sqlite3 curl jq universal-ctags
 DEMO_PACKAGES = openvswitch-switch mininet iproute2 ethtool iputils-ping procps python3
 

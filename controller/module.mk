@@ -6,6 +6,7 @@ CONTROLLER_LIB = $(BUILD)/lib/libsallyport-controller.a
 CLI_SOURCES = $(wildcard controller/cli/*.c)
 
 $(CONTROLLER_LIB): $(CONTROLLER_SOURCES:%.c=$(BUILD)/obj/%.o)
+$(BUILD)/obj/controller/api/openapi.o: controller/api/openapi.json # Which it has inside.
 
 SP_LIBS = -Wl,--start-group $(CONTROLLER_LIB) $(OPENFLOW_LIB) $(FLOWS_LIB) -Wl,--end-group
 SP_SYSTEM_LIBS = $(OVS_LIBS) -luv -lyajl -lsqlite3 -lmicrohttpd -lpthread

@@ -40,6 +40,7 @@ static const struct sp_route routes[] = {
     {"DELETE", "/v1/bridges/{dpid}", wait, .operation = &sp_bridge_delete},
     {"POST", "/v1/explain", nothing, SP_BODY_REQUIRED, .read = sp_read_explain},
     {"GET", "/v1/status", nothing, .read = sp_read_status},
+    {"GET", "/v1/openapi.json", nothing, .read = sp_read_openapi},
     {"GET", "/metrics", nothing, .read = sp_read_metrics},
     {"GET", "/healthz", nothing, .read = sp_read_health, .is_open = true},
     {"GET", "/readyz", nothing, .read = sp_read_ready, .is_open = true},

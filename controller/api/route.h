@@ -28,6 +28,7 @@ void sp_read_bridge(struct sp_call *);
 void sp_read_status(struct sp_call *);
 void sp_read_health(struct sp_call *);
 void sp_read_ready(struct sp_call *);
+void sp_read_openapi(struct sp_call *);
 void sp_read_metrics(struct sp_call *);
 void sp_read_explain(struct sp_call *);
 

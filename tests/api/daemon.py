@@ -9,6 +9,8 @@ import socket
 import subprocess
 import time
 
+import description
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.path.join(TOP, os.environ.get("BUILD", "build"), "bin", "sallyportd")
 START_S = 20
@@ -87,10 +89,13 @@ class Client:
         try:
             connection = self.connection()
             connection.request(method, path, body=raw, headers=sent)
-            return Answer(connection.getresponse())
+            answer = Answer(connection.getresponse())
         except (http.client.HTTPException, OSError):
             self.close()
             raise
+        wrong = description.daemon_answers.wrong(method, path, answer)
+        assert not wrong, wrong
+        return answer
 
     def get(self, path, **options):
         return self("GET", path, **options)
