@@ -195,6 +195,8 @@ sp_engine_counters(const struct sp_engine *engine, struct sp_engine_counters *re
         .commits = engine->commits,
         .commits_failed = engine->commits_failed,
         .writes_queued = engine->queue.n + engine->committing.n,
+        .commit_time = engine->commit_time,
+        .applied_time = engine->applied_time,
     };
 }
 

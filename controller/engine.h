@@ -15,6 +15,7 @@
 #define SALLYPORT_CONTROLLER_ENGINE_H 1
 
 #include "controller/model/batch.h"
+#include "controller/obs/histogram.h"
 
 struct uv_loop_s;
 struct sp_engine;
@@ -100,6 +101,8 @@ struct sp_engine_counters {
     uint64_t commits;
     uint64_t commits_failed;
     uint64_t writes_queued;      /* Now. */
+    struct sp_histogram commit_time;  /* Of commits that the store took. */
+    struct sp_histogram applied_time; /* From a write until every bridge that it touches has confirmed it. */
 };
 void sp_engine_counters(const struct sp_engine *, struct sp_engine_counters *ret);
 

@@ -135,6 +135,7 @@ struct sp_pending {
     struct sp_write write;
     int error;
     uint64_t revision;
+    int64_t begin_us;
     int64_t deadline_ms;
     struct sp_wait *waits;
     size_t n_waits;
@@ -201,6 +202,9 @@ struct sp_engine {
     uint64_t disconnects;
     uint64_t commits;
     uint64_t commits_failed;
+    int64_t commit_begin_us;
+    struct sp_histogram commit_time;
+    struct sp_histogram applied_time;
 };
 
 /* engine.c */

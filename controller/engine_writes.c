@@ -34,6 +34,7 @@ sp_engine_write(struct sp_engine *engine, const struct sp_write *write)
         return SP_E_FULL;
     }
     pending->write = *write;
+    pending->begin_us = sp_histogram_clock_us();
     push(&engine->queue, pending);
     sp_engine_turn_later(engine);
     return 0;
@@ -67,6 +68,7 @@ sp_engine_commit(struct sp_engine *engine)
     size_t n;
     const struct sp_change *changes = sp_batch_changes(engine->batch, &n);
     if (n) {
+        engine->commit_begin_us = sp_histogram_clock_us();
         engine->store->ops->commit(engine->store, changes, n, sp_batch_counters(engine->batch), on_committed, engine);
         return;
     }
@@ -142,6 +144,9 @@ finish(struct sp_engine *engine, struct sp_pending *pending, const char *why, bo
         .revision = pending->error ? sp_model_counters(engine->model)->revision : pending->revision,
         .applied = !pending->error && applied,
     };
+    if (outcome.applied) {
+        sp_histogram_add_since(&engine->applied_time, pending->begin_us);
+    }
     pending->write.done(pending->write.aux, &outcome);
     free(pending->waits);
     free(pending);
@@ -183,6 +188,7 @@ on_committed(void *aux, int error, const char *why)
         }
     } else {
         engine->commits++;
+        sp_histogram_add_since(&engine->commit_time, engine->commit_begin_us);
         uint64_t before = sp_model_counters(engine->model)->revision;
         sp_batch_publish(batch);
         if (!engine->stopping) {

@@ -202,5 +202,7 @@ sp_api_handle(void *aux, struct sp_http_request *request)
         sp_call_refuse(call, 422, NULL);
         return;
     }
-    call->route->read(call);
+    int64_t begin_us = sp_histogram_clock_us();
+    call->route->read(call); /* Which frees it. */
+    sp_histogram_add_since(&api->read_time, begin_us);
 }

@@ -22,6 +22,7 @@ struct sp_api {
     uint64_t n_answers[SP_STATUS_MAX - SP_STATUS_MIN + 1];
     uint64_t n_changes_applied;     /* Answered as confirmed by every bridge that they touched, ... */
     uint64_t n_changes_unconfirmed; /* ... and answered before. */
+    struct sp_histogram read_time;
 };
 
 struct sp_call;

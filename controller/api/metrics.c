@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "controller/api/route.h"
+#include "controller/obs/process.h"
 
 /* The text exposition format, version 0.0.4.  Source: prometheus.io, "Exposition formats". */
 #define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
@@ -18,6 +19,28 @@ put(FILE *out, const char *name, const char *type, const char *help, uint64_t va
 {
     put_head(out, name, type, help);
     fprintf(out, "%s %" PRIu64 "\n", name, value);
+}
+
+/* Seconds of 'us', as exact as they are. */
+static void
+put_seconds(FILE *out, uint64_t us)
+{
+    fprintf(out, "%" PRIu64 ".%06" PRIu64, us / 1000000, us % 1000000);
+}
+
+static void
+put_histogram(FILE *out, const char *name, const char *help, const struct sp_histogram *histogram)
+{
+    uint64_t n = 0;
+    put_head(out, name, "histogram", help);
+    for (size_t i = 0; i < SP_HISTOGRAM_BOUNDS; i++) {
+        n += histogram->counts[i];
+        fprintf(out, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name, (double) sp_histogram_bounds_us[i] / 1e6, n);
+    }
+    n += histogram->counts[SP_HISTOGRAM_BOUNDS];
+    fprintf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum ", name, n, name);
+    put_seconds(out, histogram->sum_us);
+    fprintf(out, "\n%s_count %" PRIu64 "\n", name, n);
 }
 
 struct bridges {
@@ -119,7 +142,11 @@ put_engine(FILE *out, struct sp_engine *engine)
     put(out, "sallyport_store_commits_total", "counter", "Transactions stored.", counters.commits);
     put(out, "sallyport_store_commits_failed_total", "counter", "Transactions that the store could not write.",
         counters.commits_failed);
+    put_histogram(out, "sallyport_store_commit_seconds", "How long the store took to make a transaction durable.",
+                  &counters.commit_time);
     put(out, "sallyport_changes_queued", "gauge", "Changes that wait for the store.", counters.writes_queued);
+    put_histogram(out, "sallyport_change_applied_seconds",
+                  "From a change's arrival until every bridge that it touches had confirmed it.", &counters.applied_time);
 }
 
 static int
@@ -154,6 +181,23 @@ put_api(FILE *out, const struct sp_api *api)
             fprintf(out, "sallyport_http_requests_total{code=\"%u\"} %" PRIu64 "\n", i + SP_STATUS_MIN, api->n_answers[i]);
         }
     }
+    put_histogram(out, "sallyport_http_read_seconds", "How long reads took from the whole request to the answer.",
+                  &api->read_time);
+}
+
+/* Under the names that Prometheus's own client libraries use. */
+static void
+put_process(FILE *out)
+{
+    struct sp_process process;
+    sp_process_read(&process);
+    put_head(out, "process_cpu_seconds_total", "counter", "User and system time since the start.");
+    fprintf(out, "process_cpu_seconds_total ");
+    put_seconds(out, process.cpu_us);
+    fprintf(out, "\n");
+    put(out, "process_resident_memory_bytes", "gauge", "Resident memory.", process.resident_bytes);
+    put(out, "process_open_fds", "gauge", "Open file descriptors.", process.open_fds);
+    put(out, "process_max_fds", "gauge", "How many there may be.", process.max_fds);
 }
 
 void
@@ -169,6 +213,7 @@ sp_read_metrics(struct sp_call *call)
         put_engine(out, call->api->engine);
         put_bridges(out, call->api->engine);
         put_api(out, call->api);
+        put_process(out);
     }
     bool failed = !out || ferror(out);
     if ((out && fclose(out)) || failed) {

@@ -337,10 +337,29 @@ def test_metrics(api):
             name, value = line.rsplit(" ", 1)
             assert name not in values
             values[name] = float(value)
-            assert name.split("{")[0] in types
-    assert all(name.startswith("sallyport_") for name in values)
+            family = name.split("{")[0]
+            assert family in types or types[re.sub("_(bucket|sum|count)$", "", family)] == "histogram"
+    assert all(name.startswith(("sallyport_", "process_")) for name in values)
     assert all((kind == "counter") == name.endswith("_total") for name, kind in types.items())
     assert values['sallyport_http_requests_total{code="404"}'] >= 1
     for name in ("sallyport_bridges_connected", "sallyport_flow_mods_sent_total", "sallyport_drift_repaired_total",
                  "sallyport_store_commits_total", "sallyport_flow_mods_refused_total", "sallyport_revision"):
         assert name in values
+    for name in (name for name, kind in types.items() if kind == "histogram"):
+        buckets = [values[key] for key in values if key.startswith(name + "_bucket")]
+        assert buckets == sorted(buckets) and buckets[-1] == values[name + "_count"]
+        assert values[name + "_sum"] == 0 or values[name + "_count"] > 0
+    assert values["process_open_fds"] > 3 and values["process_resident_memory_bytes"] > 1 << 20
+
+
+def test_metrics_count_what_changes_take(daemon):
+    def counts():
+        lines = daemon.client().get("/metrics").body.decode().splitlines()
+        return {line.split(" ")[0]: float(line.split(" ")[1]) for line in lines if "_seconds_count" in line}
+
+    before = counts()
+    for number in range(3):
+        assert daemon.client().put(f"/v1/regions/M{number}").status == 201
+    after = counts()
+    for name in ("sallyport_store_commit_seconds_count", "sallyport_change_applied_seconds_count"):
+        assert after[name] == before[name] + 3
