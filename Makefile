@@ -33,6 +33,7 @@ help:
 	@echo 'make check-unit    unit tests      make check-property  property tests'
 	@echo 'make check-api     the HTTP API    make check-system    real Open vSwitch'
 	@echo 'make check-style   layers, sizes, names'
+	@echo 'make check-metrics promtool on /metrics and the alert rules'
 	@echo 'make check-asan    unit and property tests under ASan and UBSan'
 	@echo 'make demo          the story of the README on a Mininet net; ARGS=--stay keeps it up'
 	@echo 'make clean         removes build/; make distclean also the libopenvswitch cache'
