@@ -196,8 +196,6 @@ open_http(struct daemon *daemon, const struct sp_config_list *addresses, char *w
             return r;
         }
         daemon->n_https++;
-        uint16_t port = sp_http_port(daemon->https[i]);
-        sp_log(SP_LOG_INFO, "main", port ? "http on %s (port %u)" : "http on %s", addresses->items[i], port);
     }
     return 0;
 }
@@ -206,18 +204,12 @@ static int
 open_openflow(struct daemon *daemon, const struct sp_config_list *methods, char *why, size_t why_size)
 {
     for (size_t i = 0; i < methods->n; i++) {
-        const char *method = methods->items[i];
-        if (sp_method_is_exposed(method)) {
-            sp_log(SP_LOG_WARNING, "main", "%s: OpenFlow authenticates nobody: let only the hosts of your bridges reach it",
-                   method);
-        }
         char problem[WHY_SIZE];
-        int r = sp_engine_open(daemon->engine, method, problem, sizeof problem);
+        int r = sp_engine_open(daemon->engine, methods->items[i], problem, sizeof problem);
         if (r) {
-            snprintf(why, why_size, "--openflow: %.120s: %.360s", method, problem);
+            snprintf(why, why_size, "--openflow: %.120s: %.360s", methods->items[i], problem);
             return r;
         }
-        sp_log(SP_LOG_INFO, "main", "openflow by %s", method);
     }
     return 0;
 }
@@ -248,15 +240,39 @@ open_ovsdb(struct daemon *daemon, const struct sp_config_list *methods, char *wh
             return r;
         }
         daemon->n_ovsdbs++;
-        sp_log(SP_LOG_INFO, "main", "ovsdb by %s", methods->items[i]);
     }
     return 0;
+}
+
+/* Says what runs, once all of it does: a start that fails is one line. */
+static void
+announce(const struct daemon *daemon, const struct sp_config *config, bool exposes_tokens)
+{
+    if (exposes_tokens) {
+        sp_log(SP_LOG_WARNING, "main", "token file %s can be read by everybody: chmod o-r is advised", config->token_file);
+    }
+    for (size_t i = 0; i < daemon->n_https; i++) {
+        uint16_t port = sp_http_port(daemon->https[i]);
+        sp_log(SP_LOG_INFO, "main", port ? "http on %s (port %u)" : "http on %s", config->http.items[i], port);
+    }
+    for (size_t i = 0; i < config->openflow.n; i++) {
+        const char *method = config->openflow.items[i];
+        if (sp_method_is_exposed(method)) {
+            sp_log(SP_LOG_WARNING, "main", "%s: OpenFlow authenticates nobody: let only the hosts of your bridges reach it",
+                   method);
+        }
+        sp_log(SP_LOG_INFO, "main", "openflow by %s", method);
+    }
+    for (size_t i = 0; i < config->ovsdb.n; i++) {
+        sp_log(SP_LOG_INFO, "main", "ovsdb by %s", config->ovsdb.items[i]);
+    }
 }
 
 static int
 start(struct daemon *daemon, const struct sp_config *config, char *why, size_t why_size)
 {
     int r = config->token_file ? sp_tokens_load(config->token_file, &daemon->tokens, why, why_size) : 0;
+    bool exposes_tokens = daemon->tokens && sp_tokens_are_exposed(daemon->tokens);
     r = r ? r : load(daemon, config->db_path, why, why_size);
     if (r) {
         return r;
@@ -271,6 +287,9 @@ start(struct daemon *daemon, const struct sp_config *config, char *why, size_t w
     r = r ? r : open_http(daemon, &config->http, why, why_size);
     r = r ? r : open_openflow(daemon, &config->openflow, why, why_size);
     r = r ? r : open_ovsdb(daemon, &config->ovsdb, why, why_size);
+    if (!r) {
+        announce(daemon, config, exposes_tokens);
+    }
     return r;
 }
 

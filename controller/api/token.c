@@ -6,21 +6,20 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "controller/obs/log.h"
-
 #define FILE_MAX 65536
 
 struct sp_tokens {
     char *text; /* Where the tokens are, each with its NUL. */
     char **tokens;
     size_t n;
+    bool exposed;
 };
 
 static const char token_characters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=";
 
-/* Reads the whole file into '*ret', NUL-terminated. */
+/* Reads the whole file into '*ret', NUL-terminated, and whether everybody may read it into '*ret_exposed'. */
 static int
-read_file(const char *path, char **ret, char *why, size_t why_size)
+read_file(const char *path, char **ret, bool *ret_exposed, char *why, size_t why_size)
 {
     FILE *file = fopen(path, "re");
     if (!file) {
@@ -29,9 +28,7 @@ read_file(const char *path, char **ret, char *why, size_t why_size)
         return -error;
     }
     struct stat status;
-    if (!fstat(fileno(file), &status) && S_ISREG(status.st_mode) && status.st_mode & S_IROTH) {
-        sp_log(SP_LOG_WARNING, "api", "token file %s can be read by everybody: chmod o-r is advised", path);
-    }
+    *ret_exposed = !fstat(fileno(file), &status) && S_ISREG(status.st_mode) && status.st_mode & S_IROTH;
     char *text = malloc(FILE_MAX + 1);
     size_t size = text ? fread(text, 1, FILE_MAX + 1, file) : 0;
     int error = !text ? ENOMEM : ferror(file) ? EIO : 0;
@@ -87,7 +84,7 @@ sp_tokens_load(const char *path, struct sp_tokens **ret, char *why, size_t why_s
         snprintf(why, why_size, "token file %s: %s", path, strerror(ENOMEM));
         return -ENOMEM;
     }
-    int r = read_file(path, &tokens->text, why, why_size);
+    int r = read_file(path, &tokens->text, &tokens->exposed, why, why_size);
     r = r ? r : split(tokens, path, why, why_size);
     if (r) {
         sp_tokens_free(tokens);
@@ -108,6 +105,12 @@ sp_tokens_free(struct sp_tokens *tokens)
         free(tokens->text);
         free(tokens);
     }
+}
+
+bool
+sp_tokens_are_exposed(const struct sp_tokens *tokens)
+{
+    return tokens->exposed;
 }
 
 /* Looks at every byte of 'given', whatever the outcome. */

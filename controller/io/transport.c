@@ -168,12 +168,15 @@ open_listener(struct sp_method *m, char *why, size_t why_size)
 
 /* Whether the socket file 'address' is what a process that has ended left behind. */
 static bool
-is_stale(const struct sockaddr_un *address)
+is_socket(const struct sockaddr_un *address)
 {
     struct stat st;
-    if (lstat(address->sun_path, &st) || !S_ISSOCK(st.st_mode)) {
-        return false;
-    }
+    return !lstat(address->sun_path, &st) && S_ISSOCK(st.st_mode);
+}
+
+static bool
+is_stale(const struct sockaddr_un *address)
+{
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return false;
@@ -188,7 +191,9 @@ bind_unix(struct sp_method *m, int fd)
 {
     const struct sockaddr_un *address = (const struct sockaddr_un *) &m->spec.address;
     int error = bind(fd, (const struct sockaddr *) address, m->spec.address_size) ? -errno : 0;
-    if (error == -EADDRINUSE && is_stale(address) && !unlink(address->sun_path)) {
+    if (error == -EADDRINUSE && !is_socket(address)) {
+        error = -EEXIST;
+    } else if (error == -EADDRINUSE && is_stale(address) && !unlink(address->sun_path)) {
         error = bind(fd, (const struct sockaddr *) address, m->spec.address_size) ? -errno : 0;
     }
     m->bound_path = !error;

@@ -308,11 +308,30 @@ sync_folder(const char *path)
     return r;
 }
 
+/* Opens the file 'path', whatever it is called: to SQLite ":memory:" and "file:..." are no files, but "./:memory:" is one.
+ * Source: sqlite3_open(3), "URI Filenames" (which a build of SQLite may take without being asked to). */
+static int
+open_file(struct sp_database *d, const char *path)
+{
+    const char *folder = *path == '/' ? "" : "./";
+    size_t size = strlen(folder) + strlen(path) + 1;
+    char *name = malloc(size);
+
+    if (!name) {
+        return fail(d, -ENOMEM, "out of memory");
+    }
+    snprintf(name, size, "%s%s", folder, path);
+    int r = note(d, sqlite3_open_v2(name, &d->sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL));
+
+    free(name);
+    return r;
+}
+
 static int
 open_checked(struct sp_database *d, const char *path, const struct sp_database_schema *schema)
 {
     bool is_new;
-    int r = note(d, sqlite3_open_v2(path, &d->sqlite, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL));
+    int r = open_file(d, path);
 
     if (r) {
         return r;

@@ -126,9 +126,10 @@ class Daemon:
         self.socket = os.path.join(self.directory, "http.sock")
         self.address = None
         self.environment = {}
+        self.db = f"sqlite:{self.directory}/sallyport.db"
 
     def command(self):
-        words = [PROGRAM, "--db", f"sqlite:{self.directory}/sallyport.db", "--openflow", f"punix:{self.openflow}",
+        words = [PROGRAM, "--db", self.db, "--openflow", f"punix:{self.openflow}",
                  "--http", "127.0.0.1:0", "--http", f"unix:{self.socket}", *self.options]
         if self.token is not None:
             path = os.path.join(self.directory, "token")
@@ -140,7 +141,7 @@ class Daemon:
     def start(self):
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env={**os.environ, **self.environment})
+                                            cwd=self.directory, env={**os.environ, **self.environment})
         deadline = time.monotonic() + START_S
         while not self._is_ready():
             if self.process.poll() is not None or time.monotonic() > deadline:

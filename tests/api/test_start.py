@@ -14,8 +14,8 @@ import daemon as sallyport
 
 def assert_refused(done, *words):
     assert done.returncode == 2, done
-    lines = [line for line in done.stderr.splitlines() if line.startswith("sallyportd: ")]
-    assert len(lines) == 1, done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("sallyportd: "), done.stderr
     for word in words:
         assert word in lines[0]
 
@@ -70,6 +70,40 @@ def test_port_in_use(directory, option):
         done = sallyport.run("--db", f"sqlite:{directory}/x.db", option, addresses[option],
                              *[word for pair in others.items() for word in pair])
     assert_refused(done, option, str(port), "in use")
+
+
+def test_what_fails_late_is_one_line_too(directory):
+    """What could be said about the parts that were begun with before is not said."""
+    token = os.path.join(directory, "token")
+    with open(token, "w", opener=lambda name, flags: os.open(name, flags, 0o644), encoding="ascii") as file:
+        file.write("abc\n")
+    done = sallyport.run("--db", f"sqlite:{directory}/x.db", "--token-file", token, "--http", f"unix:{directory}/h", "--openflow",
+                         "ptcp:0:0.0.0.0", "--openflow", f"punix:{token}")
+    assert_refused(done, "--openflow", token, "exists")
+    with open(token, encoding="ascii") as file:
+        assert file.read() == "abc\n"
+
+
+def test_warns_of_what_is_exposed(directory, make_daemon):
+    token = os.path.join(directory, "shown")
+    with open(token, "w", opener=lambda name, flags: os.open(name, flags, 0o644), encoding="ascii") as file:
+        file.write("abc\n")
+    one = make_daemon("--token-file", token, "--openflow", "ptcp:0:0.0.0.0").start()
+    assert f"token file {token} can be read by everybody" in one.text()
+    assert "ptcp:0:0.0.0.0: OpenFlow authenticates nobody" in one.text()
+
+
+@pytest.mark.parametrize("name", [":memory:", "file:x?mode=memory", "of here.db"])
+def test_any_name_is_a_file(make_daemon, directory, name):
+    """What SQLite takes for more than a name is the name of a file here: nothing is stored in memory alone."""
+    one = make_daemon()
+    one.db = f"sqlite:{name}"
+    one.start()
+    assert one.client().put("/v1/regions/A").status == 201
+    one.kill()
+    assert os.path.isfile(os.path.join(directory, name))
+    one.start()
+    assert [region["name"] for region in one.client().get("/v1/regions").json["regions"]] == ["A"]
 
 
 def test_empty_token_file(directory):
