@@ -109,7 +109,8 @@ struct sp_group_patch {
  * SP_E_MISSING; SP_E_INVALID: bad name; SP_E_IN_USE: unsetting the default of a region that has servers. */
 int sp_batch_patch_group(struct sp_batch *, const struct sp_uuid *id, const struct sp_group_patch *,
                          struct sp_problems *) SP_MUST_USE;
-/* SP_E_MISSING, SP_E_IN_USE with holders (servers, other groups' rules; the region's default counts as free if unused). */
+/* SP_E_MISSING; SP_E_IN_USE with holders (servers, other groups' rules), or without any: the default of a region that has
+ * servers, which would be left without one. */
 int sp_batch_delete_group(struct sp_batch *, const struct sp_uuid *id, struct sp_problems *) SP_MUST_USE;
 
 /* Adds a rule.  A rule of the same meaning: its id is stored and '*ret_created' is false. */

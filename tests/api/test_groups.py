@@ -214,6 +214,21 @@ def test_unset_default(api, region, group, new_server):
     assert api.get(path).json["default"] is True
 
 
+def test_the_default_of_servers_is_not_deleted(api, region, group, new_server):
+    """To delete it would unset it, and leave new servers without the region's choice."""
+    server = new_server(security_groups=[group["id"]])
+    default = api.get(f"/v1/regions/{region}").json["default_group"]
+    answer = api.delete(f"{GROUPS}/{default}")
+    assert answer.status == 409 and answer.json["in_use_by"] == []
+    assert region in answer.json["detail"] and "default" in answer.json["detail"]
+    assert api.get(f"/v1/regions/{region}").json["default_group"] == default
+    assert api.patch(f"{GROUPS}/{group['id']}", {"default": True}).status == 200
+    assert api.delete(f"{GROUPS}/{default}").status == 204
+    assert api.delete(f"/v1/servers/{server['id']}").status == 204
+    assert api.delete(f"{GROUPS}/{group['id']}").status == 204
+    assert api.get(f"/v1/regions/{region}").json["default_group"] is None
+
+
 def test_times_are_utc(api, group):
     for name in ("created_at", "updated_at"):
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", group[name])

@@ -242,8 +242,9 @@ static int delete_group(struct world *w)
     const void *pair[2] = { group, NULL };
     sp_model_each_referrer(w->model, &id, count_other, pair);
     bool is_held = pair[1] || sp_model_count_members(w->model, &id);
+    bool is_needed = sp_model_group_is_default(w->model, group) && sp_model_count_servers(w->model, group->region);
     int r = sp_batch_delete_group(w->batch, &id, &w->problems);
-    assert_int_equal(r, is_held ? SP_E_IN_USE : 0);
+    assert_int_equal(r, is_held || is_needed ? SP_E_IN_USE : 0);
     assert_int_equal(w->problems.n_holders > 0, is_held);
     return r;
 }

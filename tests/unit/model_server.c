@@ -85,14 +85,19 @@ static void test_first_server_with_groups_of_its_own(void **state)
     struct sp_uuid id = sp_model_region(w.model, "SV2")->default_group;
     assert_false(sp_uuid_is_none(&id));
     assert_int_equal(sp_model_count_members(w.model, &id), 0);
-    /* A default group that nobody uses may go; a server without a choice makes the next one. */
+    /* Nobody uses it, and yet it stays: the region has a server. */
+    world_begin(&w);
+    assert_int_equal(world_end(&w, sp_batch_delete_group(w.batch, &id, &w.problems)), SP_E_IN_USE);
+    assert_int_equal(w.problems.n_holders, 0);
+    assert_non_null(strstr(w.problems.detail, "1 servers"));
+    /* Without servers it may go; the next first server makes another. */
+    world_begin(&w);
+    assert_int_equal(world_end(&w, sp_batch_delete_server(w.batch, &vm1, &w.problems)), 0);
     world_begin(&w);
     assert_int_equal(world_end(&w, sp_batch_delete_group(w.batch, &id, &w.problems)), 0);
-    world_server(&w, "SV2", "vm2", &web, 1, NULL, 0);
     assert_true(sp_uuid_is_none(&sp_model_region(w.model, "SV2")->default_group));
-    struct sp_uuid vm3 = world_server(&w, "SV2", "vm3", NULL, 0, NULL, 0);
-    assert_true(sp_uuid_equal(&server(&vm3)->groups[0], &sp_model_region(w.model, "SV2")->default_group));
-    assert_true(sp_uuid_equal(&server(&vm1)->groups[0], &web));
+    struct sp_uuid vm2 = world_server(&w, "SV2", "vm2", NULL, 0, NULL, 0);
+    assert_true(sp_uuid_equal(&server(&vm2)->groups[0], &sp_model_region(w.model, "SV2")->default_group));
 }
 
 static void test_existing_default_group_is_used(void **state)
