@@ -22,6 +22,7 @@ VERSION = 0.1.0
 include flows/module.mk
 include controller/module.mk
 include tests/module.mk
+include tests/bench/module.mk
 include topology/module.mk
 
 .PHONY: all help clean distclean deps-build deps-test deps-demo install-deps
@@ -35,6 +36,7 @@ help:
 	@echo 'make check-style   layers, sizes, names'
 	@echo 'make check-metrics promtool on /metrics and the alert rules'
 	@echo 'make check-asan    unit and property tests under ASan and UBSan'
+	@echo 'make bench         speed and scale beside the switch itself, ovs-ofctl and OVN; ARGS="changes --ports 100"'
 	@echo 'make demo          the story of the README on a Mininet net; ARGS=--stay keeps it up'
 	@echo 'make clean         removes build/; make distclean also the libopenvswitch cache'
 

@@ -132,10 +132,12 @@ class Ovs:
 
     datapath_type: "netdev" (userspace) or "system" (the kernel's module, if there is one).
     namespace:     False runs the switch in the calling namespace, for Mininet, which makes its links there.
+    dummy:         ports that add_dummy_ports() adds are there for the switch alone, without an interface behind them.
     """
 
-    def __init__(self, datapath_type="netdev", namespace=True):
+    def __init__(self, datapath_type="netdev", namespace=True, dummy=False):
         self.datapath_type = datapath_type
+        self._dummy = dummy
         self.hosts = {}
         self.bridges = []
         self._prefix = f"sp{os.getpid()}-{next(_runs)}-"
@@ -190,6 +192,7 @@ class Ovs:
                    "-vsyslog:off", "-vconsole:off", "--no-chdir"]
         if name == "ovs-vswitchd":
             command.append("--no-self-confinement")  # Controllers' sockets may stand outside of its directory.
+            command += ["--enable-dummy=system"] if self._dummy else []
         if self.netns:
             command = ["ip", "netns", "exec", self.netns, *command]
         child = subprocess.Popen(command, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -317,6 +320,15 @@ class Ovs:
         settings += [f"external_ids:{key}={value}" for key, value in (external_ids or {}).items()]
         self.vsctl("add-port", bridge, name, *(["--", "set", "interface", name, *settings] if settings else []))
         return self.ofport(name)
+
+    def add_dummy_ports(self, bridge, names, external_ids=None):
+        """Adds many ports at once, without hosts.  `external_ids(name)`: a dictionary for its interface."""
+        words = []
+        for name in names:
+            words += ["--", "add-port", bridge, name]
+            if external_ids:
+                words += ["--", "set", "interface", name, *(f"external_ids:{key}={value}" for key, value in external_ids(name).items())]
+        self.vsctl("--timeout=300", *words[1:], timeout=320)
 
     def remove_port(self, bridge, name):
         """Takes the port off the bridge and removes its veth pair."""

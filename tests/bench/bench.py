@@ -1,0 +1,62 @@
+#!/usr/bin/python3
+"""Measures Sallyport beside its yardsticks.  See README.md in this folder.
+
+    bench.py [PART...] [--ports N] [--rules M] [--rounds R] [--quick] [--no-ovn] [--json FILE]
+
+Without a PART: all of them.  Prints a line for each figure as it comes, then all again as one table, and writes them as JSON."""
+
+import argparse
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import encoding  # noqa: E402
+import measure  # noqa: E402
+import one_bridge  # noqa: E402
+
+PARTS = {
+    "program": one_bridge.program,
+    "changes": one_bridge.changes,
+    "encoding": encoding.encoding,
+}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description="Measures Sallyport beside its yardsticks.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--ports", type=int, default=1000, help="server ports of the one bridge (default %(default)s)")
+    parser.add_argument("--rules", type=int, default=100, help="rules of its group (default %(default)s)")
+    parser.add_argument("--flows", type=int, default=100000, help="about so many flows for the switch's limit; 0: not (default %(default)s)")
+    parser.add_argument("--changes", type=int, default=300, help="single changes to take the median of (default %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="repetitions of what takes long (default %(default)s)")
+    parser.add_argument("--no-ovn", dest="ovn", action="store_false", help="without OVN")
+    parser.add_argument("--quick", action="store_true", help="small sizes: does it work?  The ratios mean nothing")
+    parser.add_argument("--json", default=os.path.join(measure.BUILD, "bench.json"), help="where the figures go (default %(default)s)")
+    settings = parser.parse_args()
+    unknown = [part for part in settings.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    if settings.quick:
+        settings.ports, settings.rules, settings.flows, settings.changes, settings.rounds = 50, 20, 2000, 50, 2
+    return settings
+
+
+def main():
+    settings = arguments()
+    report = measure.Report({**vars(settings), "begun": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "cpus": os.cpu_count(),
+                             "load": os.getloadavg()[0]})
+    report.head()
+    for part in settings.parts or PARTS:
+        report.say(f"{part}, load {os.getloadavg()[0]:.1f}")
+        PARTS[part](report, settings)
+        report.write(settings.json)
+    print()
+    report.table()
+    report.say(f"written to {settings.json}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
