@@ -233,8 +233,10 @@ int sp_batch_delete_group(struct sp_batch *batch, const struct sp_uuid *id, stru
     if (sp_model_group_is_default(batch->model, group)) {
         size_t n = sp_model_count_servers(batch->model, group->region);
         if (n) {
-            sp_problems_detail(problems, "security group %s is the default of region %s, which has %zu servers; make another group "
-                               "the default first", group->name, group->region, n);
+            sp_problems_detail(problems,
+                               "security group %s is the default of region %s, which has %zu servers; "
+                               "make another group the default first",
+                               group->name, group->region, n);
             return SP_E_IN_USE;
         }
         const struct sp_region *region = sp_model_region(batch->model, group->region);
