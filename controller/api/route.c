@@ -22,6 +22,7 @@ static const struct sp_route routes[] = {
     {"GET", GROUP, nothing, .read = sp_read_group},
     {"PATCH", GROUP, wait, SP_BODY_REQUIRED, .operation = &sp_group_patch},
     {"DELETE", GROUP, wait, .operation = &sp_group_delete},
+    {"GET", GROUP "/lint", nothing, .read = sp_read_lint},
     {"GET", GROUP "/rules", nothing, .read = sp_read_rules},
     {"POST", GROUP "/rules", wait, SP_BODY_REQUIRED, .operation = &sp_rule_post},
     {"PUT", GROUP "/rules", wait, SP_BODY_REQUIRED, .operation = &sp_rules_put},

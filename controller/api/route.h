@@ -19,6 +19,7 @@ void sp_read_regions(struct sp_call *);
 void sp_read_region(struct sp_call *);
 void sp_read_groups(struct sp_call *);
 void sp_read_group(struct sp_call *);
+void sp_read_lint(struct sp_call *);
 void sp_read_rules(struct sp_call *);
 void sp_read_rule(struct sp_call *);
 void sp_read_servers(struct sp_call *);

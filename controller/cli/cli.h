@@ -128,6 +128,7 @@ int sp_cli_region_create(struct sp_cli *);
 int sp_cli_region_delete(struct sp_cli *);
 int sp_cli_group_list(struct sp_cli *);
 int sp_cli_group_show(struct sp_cli *);
+int sp_cli_group_lint(struct sp_cli *);
 int sp_cli_group_create(struct sp_cli *);
 int sp_cli_group_set(struct sp_cli *);
 int sp_cli_group_delete(struct sp_cli *);

@@ -10,6 +10,7 @@
 #include "controller/cli/syntax.h"
 
 static int print_group(struct sp_cli *, const struct sp_json *group);
+static int print_findings(const struct sp_json *answer, const char *group);
 static int write_new(struct sp_cli *, struct sp_json_write *);
 
 int
@@ -64,6 +65,23 @@ sp_cli_group_show(struct sp_cli *cli)
         status = cli->json ? sp_call_print(&reply) : print_group(cli, reply.json);
         sp_reply_clear(&reply);
     }
+    return status;
+}
+
+int
+sp_cli_group_lint(struct sp_cli *cli)
+{
+    struct sp_found group = {0};
+    struct sp_reply reply = {0};
+    int status = sp_resolve_group(cli, sp_cli_arg(cli, 0), sp_cli_value(cli, SP_OPTION_REGION, 0), false, &group);
+    if (status == SP_EXIT_DONE) {
+        status = sp_call_get(cli, sp_path_format("/v1/security-groups/%s/lint", group.id), &reply);
+    }
+    if (status == SP_EXIT_DONE) {
+        status = cli->json ? sp_call_print(&reply) : print_findings(reply.json, group.name);
+        sp_reply_clear(&reply);
+    }
+    sp_found_clear(&group);
     return status;
 }
 
@@ -185,6 +203,29 @@ print_group(struct sp_cli *cli, const struct sp_json *group)
     }
     putchar('\n');
     return sp_show_rules(cli, group, 2);
+}
+
+static int
+print_findings(const struct sp_json *answer, const char *group)
+{
+    size_t n = sp_answer_count(answer, "findings");
+    if (!n) {
+        printf("Nothing odd about the rules of group ");
+        sp_text_print(stdout, group);
+        printf(".\n");
+        return SP_EXIT_DONE;
+    }
+    static const char *const titles[] = {"RULE", "KIND", "WHAT"};
+    struct sp_columns *table = sp_columns_new(titles, sizeof titles / sizeof titles[0]);
+    for (size_t i = 0; i < n; i++) {
+        const struct sp_json *finding = sp_answer_item(answer, "findings", i);
+        sp_columns_add(table, "%s", sp_answer_text(finding, "rule"));
+        sp_columns_add(table, "%s", sp_answer_text(finding, "kind"));
+        sp_columns_add(table, "%s", sp_answer_text(finding, "message"));
+    }
+    int status = sp_columns_print(table, 0, stdout) ? sp_call_no_memory() : SP_EXIT_DONE;
+    sp_columns_free(table);
+    return status;
 }
 
 static int

@@ -16,7 +16,7 @@ from ovs import Ovs, wait_until  # noqa: E402
 
 SALLYPORT = os.path.join(TOP, "build/bin/sallyport")
 DPID = "00000000000000a1"
-NOUNS = {"region": "list create delete", "group": "list show create set delete", "rule": "list add set replace delete",
+NOUNS = {"region": "list create delete", "group": "list show lint create set delete", "rule": "list add set replace delete",
          "server": "list show create set delete", "bridge": "list show set delete"}
 COMMANDS = [(noun, verb) for noun, verbs in NOUNS.items() for verb in verbs.split()] + [("explain",), ("status",)]
 
@@ -89,7 +89,7 @@ def test_version():
 @pytest.mark.parametrize("words, said", [
     ([], "what is to be done"),
     (["grup"], "unknown noun 'grup'; there is region group rule server bridge explain status"),
-    (["group"], "'group' needs a verb; there is list show create set delete"),
+    (["group"], "'group' needs a verb; there is list show lint create set delete"),
     (["group", "lst"], "unknown verb 'lst'"),
     (["group", "list", "x"], "'x' is one argument too many"),
     (["group", "show"], "too few arguments"),
@@ -229,6 +229,18 @@ def test_groups(sv2):
     sv2("group", "delete", "web")
     assert "no security group 'web'" in sv2.refused("group", "show", "web")
     sv2.refused("group", "show", group["id"])
+
+
+def test_group_lint(sv2):
+    sv2("group", "create", "--region", "SV2", "--name", "web")
+    assert sv2("group", "lint", "web") == "Nothing odd about the rules of group web.\n"
+    sv2("rule", "add", "web", "inbound", "tcp", "22")
+    rule = next(rule for rule in sv2.group("web")["rules"] if rule["direction"] == "inbound")
+    header, line = sv2("group", "lint", "web").splitlines()
+    assert header.split() == ["RULE", "KIND", "WHAT"]
+    assert line.split(None, 2) == [rule["id"], "open", "lets everybody reach ssh (tcp 22)"]
+    assert sv2.json("group", "lint", "web", "--region", "SV2")["findings"][0]["rule"] == rule["id"]
+    assert "no security group" in sv2.refused("group", "lint", "db")
 
 
 def test_columns_are_aligned(sv2):

@@ -240,3 +240,28 @@ def test_many_rules(api, rules):
     answer = api.put(rules, {"rules": wanted})
     assert answer.status == 200
     assert [rule["port_min"] for rule in answer.json["rules"]] == list(range(5000))
+
+
+def test_lint(api, group, rules):
+    path = rules.replace("/rules", "/lint")
+    assert api.get(path).json == {"findings": []}
+    wide, denies, narrow = (api.post(rules, body).json["id"] for body in (
+        {"direction": "inbound", "protocol": "tcp", "port_min": 20, "port_max": 8080},
+        {"direction": "inbound", "protocol": "any", "remote_ip": "192.0.2.0/24", "action": "deny", "priority": 50},
+        {"direction": "inbound", "protocol": "udp", "port_min": 53, "remote_ip": "192.0.2.1"}))
+    twice = api.post(rules, {"direction": "inbound", "protocol": "tcp", "port_min": 80, "priority": 200}).json["id"]
+    findings = {finding["rule"]: finding for finding in api.get(path).json["findings"]}
+    assert set(findings) == {wide, narrow, twice}
+    assert (findings[narrow]["kind"], findings[narrow]["by"]) == ("shadowed", denies)
+    assert (findings[twice]["kind"], findings[twice]["by"]) == ("redundant", wide)
+    assert (findings[wide]["kind"], findings[wide]["by"]) == ("open", None)
+    assert "ssh (tcp 22)" in findings[wide]["message"] and denies in findings[narrow]["message"]
+
+
+def test_lint_of_nothing_and_of_too_much(api, group, rules):
+    assert api.get("/v1/security-groups/00000000-0000-4000-8000-000000000000/lint").status == 404
+    body = {"rules": [{"direction": "inbound", "protocol": "tcp", "port_min": port} for port in range(1, 2002)]}
+    assert api.put(rules, body).status == 200
+    assert api.get(rules.replace("/rules", "/lint")).status == 409
+    assert api.put(rules, {"rules": body["rules"][:-1]}).status == 200
+    assert {finding["kind"] for finding in api.get(rules.replace("/rules", "/lint")).json["findings"]} == {"open"}
