@@ -31,7 +31,8 @@ describe(const struct sp_lint *found, const struct sp_rule *by, char *out, size_
         snprintf(out, size, "never decides: rule %s matches all that it matches, is asked first and %s it", id,
                  denies ? "denies" : "allows");
     } else {
-        snprintf(out, size, "changes nothing: rule %s matches all that it matches and %s it as well", id, denies ? "denies" : "allows");
+        snprintf(out, size, "changes nothing: rule %s matches all that it matches and %s it as well", id,
+                 denies ? "denies" : "allows");
     }
 }
 
