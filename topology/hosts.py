@@ -17,6 +17,7 @@ A TCP server answers a request of HTTP with its name and port; the line "stream"
 import argparse
 import asyncio
 import json
+import os
 import socket
 import struct
 import sys
@@ -182,7 +183,11 @@ def main():
         if name == "stream":
             one.add_argument("--rate", type=float, default=100.0)
     args = parser.parse_args()
-    return asyncio.run({"serve": serve, "probe": probe, "transfer": transfer, "stream": stream}[args.command](args)) or 0
+    try:
+        return asyncio.run({"serve": serve, "probe": probe, "transfer": transfer, "stream": stream}[args.command](args)) or 0
+    except BrokenPipeError:  # Whoever started it is being ended and does not listen any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 if __name__ == "__main__":

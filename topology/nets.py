@@ -41,7 +41,10 @@ def private_network():
 
 
 def die_with_parent():
-    """For Popen's preexec_fn: the child is killed when this process ends, however it ends."""
+    """For Popen's preexec_fn: the child is killed when this process ends, however it ends.
+
+    Its fellow is start_new_session: Ctrl-C at a terminal is for this process alone, which ends what it has started, or not.
+    """
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
@@ -210,7 +213,8 @@ class Net:
     def popen(self, name, *command, **options):
         """Starts a command in host `name`; it dies with this process or at the net's end."""
         pid = str(self.mininet[name].pid)
-        child = subprocess.Popen(["mnexec", "-a", pid, *(str(word) for word in command)], preexec_fn=die_with_parent, **options)
+        child = subprocess.Popen(["mnexec", "-a", pid, *(str(word) for word in command)], preexec_fn=die_with_parent,
+                                 start_new_session=True, **options)
         self._children.append(child)
         return child
 

@@ -196,7 +196,7 @@ class Ovs:
         if self.netns:
             command = ["ip", "netns", "exec", self.netns, *command]
         child = subprocess.Popen(command, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                 stderr=subprocess.DEVNULL, preexec_fn=_die_with_parent)
+                                 stderr=subprocess.DEVNULL, preexec_fn=_die_with_parent, start_new_session=True)
         self._daemons.append((name, child))
 
     def _await(self, name, condition):

@@ -52,7 +52,8 @@ class Daemon:
         with open(os.path.join(self.directory, "log"), "a", encoding="utf-8") as log:
             self._child = subprocess.Popen([SALLYPORTD, "--db", f"sqlite:{self.directory}/sallyport.db", "--http", self.url,
                                             "--openflow", nets.LISTEN],
-                                           stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=nets.die_with_parent)
+                                           stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=nets.die_with_parent,
+                                           start_new_session=True)
         ovs.wait_until(self._is_ready, "the controller is ready", timeout=READY_S)
 
     def kill(self):

@@ -2,9 +2,12 @@
 
 import glob
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -68,6 +71,65 @@ def test_a_signal_leaves_nothing(number, tmp_path):
     assert [pid for pid, start in below if start and start_time(pid) == start] == []
     assert os.listdir(tmp_path) == []
     assert traces() == before
+
+
+class Terminal:
+    """A program on a terminal of its own, as a person has it: what is typed goes there, Ctrl-C too."""
+
+    def __init__(self, *command, **environment):
+        self.pid, self._terminal = pty.fork()
+        if not self.pid:
+            os.execvpe(command[0], command, dict(os.environ, TERM="dumb", **environment))
+        self.said = ""
+
+    def type(self, text):
+        os.write(self._terminal, text.encode())
+
+    def expect(self, text, timeout_s=60):
+        """Waits until `text` has been said, and forgets everything up to it."""
+        deadline = time.monotonic() + timeout_s
+        while text not in self.said:
+            left = deadline - time.monotonic()
+            assert left > 0 and select.select([self._terminal], [], [], left)[0], f"no {text!r} in {self.said!r}"
+            try:
+                self.said += os.read(self._terminal, 65536).decode(errors="replace")
+            except OSError as error:  # Nobody is at the other end any more.
+                raise AssertionError(f"no {text!r} in {self.said!r}") from error
+        self.said = self.said.partition(text)[2]
+
+    def close(self):
+        """Kills it, if it is there still, and returns its exit status, -N for signal N."""
+        with open(f"/proc/{self.pid}/stat", encoding="ascii") as file:
+            if file.read().rpartition(")")[2].split()[0] != "Z":
+                os.kill(self.pid, signal.SIGKILL)
+        os.close(self._terminal)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def test_the_prompt_outlives_ctrl_c():
+    """At the prompt Ctrl-C ends the command that runs there, and neither the controller nor the switch nor a server."""
+    terminal = Terminal(sys.executable, os.path.join(TOPOLOGY, "run.py"), "single", "--stay")
+    try:
+        for _ in range(2):
+            terminal.expect("sallyport-net> ", 120)
+            terminal.type("client1 ping vm1\n")
+            terminal.expect("icmp_seq=2")
+            terminal.type("\x03")
+            terminal.expect("packet loss")
+        terminal.expect("sallyport-net> ")
+        terminal.type("\x03")
+        terminal.expect("sallyport-net> ")
+        terminal.type("sallyport bridge list\n")
+        terminal.expect("  yes  ")
+        terminal.type("sallyport rule add default inbound tcp 8080\n")
+        terminal.expect("in force on every connected bridge")
+        below = descendants(terminal.pid)
+        terminal.type("exit\n")
+        os.waitid(os.P_PID, terminal.pid, os.WEXITED | os.WNOWAIT)
+    finally:
+        status = terminal.close()
+    assert status == 0 and len(below) >= 4
+    assert [pid for pid, start in below if start and start_time(pid) == start] == []
 
 
 def test_the_story():
