@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/api/route.h"
 #include "controller/obs/log.h"
 
 /* What a status is called.  Source: RFC 9110 section 15, RFC 6585 section 4. */
@@ -26,7 +27,7 @@ static const struct {
     const char *detail;
 } refusals[] = {
     {SP_E_INVALID, 422, NULL},
-    {SP_E_MISSING, 404, "There is no such object."},
+    {SP_E_MISSING, 404, NULL}, /* See describe_missing(). */
     {SP_E_IN_USE, 409, "The object is in use."},
     {SP_E_EXISTS, 409, "Another object says the same already."},
     {SP_E_STALE, 412, "If-Match names another revision than the current one."},
@@ -181,7 +182,8 @@ describe(const struct sp_problems *problems, const char *detail, char *out, size
     }
     if (problems->n == 1) {
         const struct sp_problem *problem = &problems->problems[0];
-        snprintf(out, size, "%s %s.", *problem->field ? problem->field : "The body", problem->message);
+        snprintf(out, size, "%s%s %s.", *problem->field ? problem->field : "The body", *problem->field ? ":" : "",
+                 problem->message);
         return out;
     }
     snprintf(out, size, "%s%zu values are wrong.", problems->n < SP_READER_PROBLEMS_MAX ? "" : "At least ", problems->n);
@@ -218,9 +220,26 @@ sp_call_refuse(struct sp_call *call, unsigned status, const char *detail)
     sp_call_refuse_with(call, status, detail, &retry, status == 429 || status == 503);
 }
 
+/* What of the path there is not. */
+static const char *
+describe_missing(const struct sp_call *call)
+{
+    const char *pattern = call->route->pattern;
+    if (strstr(pattern, "{rule}") && sp_model_group(sp_call_model(call), &call->id)) {
+        return "The security group has no such rule.";
+    }
+    return strstr(pattern, "{group}")    ? "There is no such security group."
+           : strstr(pattern, "{server}") ? "There is no such server."
+           : strstr(pattern, "{region}") ? "There is no such region."
+                                         : "There is no such bridge.";
+}
+
 void
 sp_call_fail(struct sp_call *call, int error, const char *detail)
 {
+    if (error == SP_E_MISSING && !detail) {
+        detail = describe_missing(call);
+    }
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
         if (refusals[i].error == error) {
             sp_call_refuse(call, refusals[i].status, detail ? detail : refusals[i].detail);

@@ -136,6 +136,10 @@ locate_bridge(const struct sp_call *call, char *out, size_t size)
 static int
 stage_bridge_delete(struct sp_call *call, struct sp_batch *batch)
 {
+    if (!sp_model_bridge(sp_call_model(call), call->dpid) &&
+        !sp_engine_one_bridge(call->api->engine, call->dpid, keep_visiting, NULL)) {
+        sp_problems_detail(&call->problems, "The bridge is connected but not adopted: nothing of it is ours to delete.");
+    }
     return sp_batch_delete_bridge(batch, call->dpid, &call->problems);
 }
 

@@ -116,9 +116,13 @@ check_family(const struct sp_reader *reader, const struct sp_meaning *meaning)
     if (meaning->remote_cidr.family == (is_icmp ? 4 : 6)) {
         return;
     }
-    sp_reader_problem(reader, sp_reader_has(reader, "remote_ip") ? "remote_ip" : "protocol",
-                      is_icmp ? "icmp is of IPv4 alone: take an IPv4 remote_ip, or icmpv6"
-                              : "icmpv6 is of IPv6 alone: take an IPv6 remote_ip, or icmp");
+    if (sp_reader_has(reader, "remote_ip")) {
+        sp_reader_problem(reader, "remote_ip", is_icmp ? "must be of IPv4 with icmp; icmpv6 is for IPv6"
+                                                       : "must be of IPv6 with icmpv6; icmp is for IPv4");
+    } else {
+        sp_reader_problem(reader, "protocol", is_icmp ? "must not be icmp, which is for IPv4, with a remote_ip of IPv6"
+                                                      : "must not be icmpv6, which is for IPv6, with a remote_ip of IPv4");
+    }
 }
 
 /* Reads a number up to 'max', or -1 for all 'things'.  Returns whether what is there, if anything, is right. */
@@ -157,9 +161,11 @@ read_ports(const struct sp_reader *reader, bool protocol_known, struct sp_meanin
         sp_reader_problem(reader, min_given && min != -1 ? "port_min" : "port_max",
                           "is for tcp, udp and sctp only; else -1 or absent");
     } else if ((min == -1) != (max == -1)) {
-        sp_reader_problem(reader, min == -1 ? "port_min" : "port_max", "-1 (all ports) goes with -1 only");
+        sp_reader_problem(reader, min == -1 ? "port_min" : "port_max", "must be a port like %s, or both -1 for all ports",
+                          min == -1 ? "port_max" : "port_min");
     } else if (min > max) {
-        sp_reader_problem(reader, max_given ? "port_max" : "port_min", "port_min must not be greater than port_max");
+        sp_reader_problem(reader, max_given ? "port_max" : "port_min", "must not be %s (%d)",
+                          max_given ? "less than port_min" : "greater than port_max", (int) (max_given ? min : max));
     }
     meaning->port_min = (int32_t) min;
     meaning->port_max = (int32_t) max;

@@ -62,7 +62,7 @@ sp_read_region(struct sp_call *call)
 {
     const struct sp_region *region = sp_model_region(sp_call_model(call), call->region);
     if (!region) {
-        sp_call_fail(call, SP_E_MISSING, "There is no such region.");
+        sp_call_fail(call, SP_E_MISSING, NULL);
         return;
     }
     struct sp_render render = begin(call);
@@ -94,7 +94,7 @@ find_group(struct sp_call *call)
 {
     const struct sp_group *group = sp_model_group(sp_call_model(call), &call->id);
     if (!group) {
-        sp_call_fail(call, SP_E_MISSING, "There is no such security group.");
+        sp_call_fail(call, SP_E_MISSING, NULL);
     }
     return group;
 }
@@ -138,7 +138,7 @@ sp_read_rule(struct sp_call *call)
             return;
         }
     }
-    sp_call_fail(call, SP_E_MISSING, "The security group has no such rule.");
+    sp_call_fail(call, SP_E_MISSING, NULL);
 }
 
 static int
@@ -179,7 +179,7 @@ sp_read_server(struct sp_call *call)
 {
     const struct sp_server *server = sp_model_server(sp_call_model(call), &call->id);
     if (!server) {
-        sp_call_fail(call, SP_E_MISSING, "There is no such server.");
+        sp_call_fail(call, SP_E_MISSING, NULL);
         return;
     }
     struct sp_render render = begin(call);
@@ -216,7 +216,7 @@ sp_read_bridge(struct sp_call *call)
     struct sp_render render = begin(call);
     if (sp_engine_one_bridge(call->api->engine, call->dpid, render_bridge, &render)) {
         sp_json_write_free(render.out);
-        sp_call_fail(call, SP_E_MISSING, "There is no such bridge.");
+        sp_call_fail(call, SP_E_MISSING, NULL);
         return;
     }
     sp_call_json(call, 200, render.out, NULL, 0);

@@ -119,7 +119,7 @@ print_bridge(struct sp_cli *cli, const struct sp_json *bridge)
     const char *error = sp_answer_text(bridge, "last_error");
     char *uplinks = sp_answer_join(bridge, "uplinks");
     printf("Bridge %s\n", sp_answer_text(bridge, "dpid"));
-    sp_show_line("name", "%s", sp_answer_text(bridge, "name"));
+    sp_show_line("name", "%s", *sp_answer_text(bridge, "name") ? sp_answer_text(bridge, "name") : "not known");
     if (sp_answer_bool(bridge, "connected")) {
         sp_show_line("connected", "yes, %s, %s", sp_answer_text(bridge, "peer"), sp_answer_text(bridge, "version"));
     } else {

@@ -148,6 +148,9 @@ print_problem(const struct sp_reply *reply)
         sp_text_print(stderr, detail);
     }
     putc('\n', stderr);
+    if (reply->status == 401) {
+        fprintf(stderr, "  give a file with your token: --token-file FILE or $SALLYPORT_TOKEN_FILE\n");
+    }
     for (size_t i = 0; i < sp_answer_count(reply->json, "errors"); i++) {
         const struct sp_json *error = sp_answer_item(reply->json, "errors", i);
         const char *field = sp_answer_text(error, "field");

@@ -501,7 +501,7 @@ def test_token(make_daemon, tmp_path):
     daemon = make_daemon(token="se.cr-et_1").start()
     url = f"unix:{daemon.socket}"
     _, error = sallyport("--url", url, "status", status=1)
-    assert error.startswith("sallyport: ")
+    assert error.startswith("sallyport: ") and "--token-file" in error
     for text, status in (("se.cr-et_1\n", 0), ("se.cr-et_1", 0), ("wrong", 1), ("", 2), ("\n", 2), ("a\tb", 2), ("x" * 5000, 2),
                          ("se.cr-et_1\r\nX: y", 0)):
         file = tmp_path / "token"

@@ -10,6 +10,7 @@ import time
 import pytest
 
 GROUPS = "/v1/security-groups"
+NOBODY = "00000000-0000-4000-8000-000000000000"
 PROBLEM = {"type", "title", "status", "detail", "errors"}
 
 
@@ -106,6 +107,28 @@ def test_announced_body_limit(shared):
 def test_unknown_path(api, path):
     for method in ("GET", "PUT", "DELETE"):
         assert_problem(api(method, path), 404)
+
+
+@pytest.mark.parametrize("path, what", [
+    ("/v1/regions/none", "region"), (GROUPS + "/x", "security group"), (GROUPS + f"/{NOBODY}", "security group"),
+    (GROUPS + f"/{NOBODY}/rules", "security group"), (GROUPS + f"/{NOBODY}/rules/{NOBODY}", "security group"),
+    ("/v1/servers/x", "server"), (f"/v1/servers/{NOBODY}", "server"), ("/v1/bridges/x", "bridge"),
+    ("/v1/bridges/00000000000000ef", "bridge")])
+def test_says_what_is_missing(api, path, what):
+    makes = what in ("region", "bridge")  # PUT does.
+    for method, body in (("GET", None), ("DELETE", None), ("PATCH", {}), ("POST", {}), *(() if makes else (("PUT", {}),))):
+        answer = api(method, path, body)
+        if answer.status != 405:
+            assert_problem(answer, 404)
+            assert answer.json["detail"] == f"There is no such {what}."
+
+
+def test_says_that_a_rule_is_missing(api, rules):
+    for key in ("x", NOBODY):
+        for method in ("GET", "PATCH", "DELETE"):
+            answer = api(method, f"{rules}/{key}", {} if method == "PATCH" else None)
+            assert_problem(answer, 404)
+            assert answer.json["detail"] == "The security group has no such rule."
 
 
 @pytest.mark.parametrize("path, allow", [

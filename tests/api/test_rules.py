@@ -106,6 +106,18 @@ def test_wrong_values(api, rules, fields, wrong):
     assert api.get(rules).json["rules"] == []
 
 
+@pytest.mark.parametrize("fields, detail", [
+    ({"port_min": 90, "port_max": 80}, "port_max: must not be less than port_min (90)."),
+    ({"port_min": -1, "port_max": 80}, "port_min: must be a port like port_max, or both -1 for all ports."),
+    ({"protocol": "icmp", "remote_ip": "::/0"}, "remote_ip: must be of IPv4 with icmp; icmpv6 is for IPv6."),
+    ({"protocol": "icmpv6", "remote_ip": "10.0.0.1"}, "remote_ip: must be of IPv6 with icmpv6; icmp is for IPv4.")])
+def test_says_what_would_be_right(api, rules, fields, detail):
+    answer = api.post(rules, body(**fields))
+    assert answer.json["detail"] == detail
+    [error] = answer.json["errors"]
+    assert detail == f"{error['field']}: {error['message']}."
+
+
 def test_required(api, rules):
     assert api.post(rules, {}).fields == ["direction", "protocol"]
 
