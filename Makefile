@@ -59,10 +59,13 @@ TEST_PACKAGES = libcmocka-dev openvswitch-switch python3-pytest python3-scapy py
 	procps sqlite3 curl jq universal-ctags
 DEMO_PACKAGES = openvswitch-switch mininet iproute2 ethtool iputils-ping procps python3
 
+# What the goals will need is named, or installed, all at once.
+GOAL_PACKAGES = $(if $(filter check check-%,$(MAKECMDGOALS)),$(TEST_PACKAGES) $(DEMO_PACKAGES)) $(if $(filter demo,$(MAKECMDGOALS)),$(DEMO_PACKAGES))
+
 deps-build:
-	$(call packages,$(BUILD_PACKAGES))
+	$(call packages,$(sort $(BUILD_PACKAGES) $(GOAL_PACKAGES)))
 deps-test: deps-build
-	$(call packages,$(TEST_PACKAGES) $(DEMO_PACKAGES))
+	$(call packages,$(sort $(TEST_PACKAGES) $(DEMO_PACKAGES)))
 deps-demo: deps-build
 	$(call packages,$(DEMO_PACKAGES))
 install-deps: deps-test deps-demo

@@ -46,10 +46,12 @@ $(PROMTOOL):
 check-metrics: deps-test all $(PROMTOOL)
 	PROMTOOL=$(PROMTOOL) $(PYTEST) tests/api/test_watching.py
 
-# Everything compiles with clang too.
+# Everything compiles and links with clang too, the tests included.
+.PHONY: test-programs
+test-programs: deps-test $(UNIT_TESTS) $(PROPERTY_TESTS) $(SYSTEM_TOOLS)
 check-clang:
 	$(call packages,clang)
-	$(MAKE) BUILD=$(BUILD)/clang CC=clang objects
+	$(MAKE) BUILD=$(BUILD)/clang CC=clang all test-programs
 
 check-asan:
 	$(MAKE) BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -U_FORTIFY_SOURCE' \
