@@ -9,7 +9,10 @@
  *
  * A client has SP_HTTP_REQUEST_MS to come to the end of its request line (or to begin: an idle connection is closed), as long
  * again for the rest of its request, and as long to read the answer; then it is cut off, however busy it looks.  A client
- * that goes away while its request is being worked on is told to nobody: the answer is dropped. */
+ * that goes away while its request is being worked on is told to nobody: the answer is dropped.
+ *
+ * An answer may also be a stream, which has no end of its own and so no deadline; but a client that does not take what is sent to
+ * it for SP_HTTP_REQUEST_MS is cut off here too. */
 
 #ifndef SALLYPORT_CONTROLLER_HTTP_HTTP_H
 #define SALLYPORT_CONTROLLER_HTTP_HTTP_H 1
@@ -19,6 +22,7 @@
 #define SP_HTTP_BODY_MAX (1u << 20)
 #define SP_HTTP_REQUEST_MS 15000
 #define SP_HTTP_CONNECTIONS_MAX 1024
+#define SP_HTTP_IDLE_MS 15000
 
 struct uv_loop_s;
 struct sp_http_server;
@@ -53,8 +57,29 @@ struct sp_http_field {
     const char *name;
     const char *value;
 };
-/* Answers; everything is copied.  'content_type' NULL = no body.  HEAD is answered without the body. */
+/* Answers; everything is copied.  'content_type' NULL = no body.  HEAD and status 304 are answered without the body. */
 void sp_http_respond(struct sp_http_request *, unsigned status, const char *content_type, const char *body, size_t size,
                      const struct sp_http_field *fields, size_t n_fields);
+
+/* The address that the request came from, as the socket says; proxies are taken for the client.  Writes it to 'out', of at least
+ * SP_CIDR_TEXT_SIZE bytes.  Returns false over a unix socket, which has none. */
+bool sp_http_client(const struct sp_http_request *, char *out, size_t size);
+
+/* A stream: an answer whose body is written by and by. */
+struct sp_http_stream;
+struct sp_http_stream_options {
+    const char *idle;         /* Sent after SP_HTTP_IDLE_MS without a byte, so that each side notices when the other has gone. */
+    size_t waiting_max;       /* Bytes that may wait for a client that does not read. */
+    void (*ended)(void *aux); /* The stream is over and gone; runs exactly once, from inside none of the functions here. */
+    void *aux;
+};
+/* Begins an answer of status 200.  The stream is over when the client has gone or does not read, or the server closes.  NULL: no
+ * memory, or nobody wants the answer any more; the request is still to be answered then, and 'ended' is not called. */
+struct sp_http_stream *sp_http_respond_stream(struct sp_http_request *, const char *content_type,
+                                              const struct sp_http_field *fields, size_t n_fields,
+                                              const struct sp_http_stream_options *);
+/* Has a copy of 'data' sent; never waits.  Returns 0, SP_E_FULL (more would wait than may) or -ENOMEM; the client is cut off
+ * then. */
+int sp_http_stream_write(struct sp_http_stream *, const char *data, size_t size) SP_MUST_USE;
 
 #endif

@@ -90,6 +90,33 @@ sp_http_listen(const char *address, struct sp_http_listener *ret, char *why, siz
     return 0;
 }
 
+bool
+sp_http_peer(int fd, char *out, size_t size)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_storage storage;
+    } peer;
+    socklen_t peer_size = sizeof peer;
+
+    if (getpeername(fd, &peer.any, &peer_size)) {
+        return false;
+    }
+    if (peer.any.sa_family == AF_INET) {
+        return inet_ntop(AF_INET, &peer.v4.sin_addr, out, (socklen_t) size);
+    }
+    if (peer.any.sa_family != AF_INET6) {
+        return false;
+    }
+
+    const struct in6_addr *v6 = &peer.v6.sin6_addr;
+    bool is_v4 = IN6_IS_ADDR_V4MAPPED(v6);
+
+    return inet_ntop(is_v4 ? AF_INET : AF_INET6, v6->s6_addr + (is_v4 ? 12 : 0), out, (socklen_t) size);
+}
+
 void
 sp_http_listener_clear(struct sp_http_listener *listener)
 {

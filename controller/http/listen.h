@@ -20,6 +20,10 @@ struct sp_http_listener {
  * that nobody listens on any more.  Returns 0 or a negative errno with one line in 'why'. */
 int sp_http_listen(const char *address, struct sp_http_listener *ret, char *why, size_t why_size) SP_MUST_USE;
 
+/* Who is at the other end of the connected TCP socket 'fd': writes the address to 'out', an IPv4 one in its own form also if it
+ * came by IPv6.  Returns false over a unix socket, or if 'size' is too small. */
+bool sp_http_peer(int fd, char *out, size_t size);
+
 /* Removes the socket file, if it is still the one that sp_http_listen() made, and frees the path.  Leaves 'fd' alone. */
 void sp_http_listener_clear(struct sp_http_listener *);
 

@@ -1,8 +1,11 @@
 /* The loop drives libmicrohttpd: its epoll descriptor is polled, and MHD_run() does what there is to do.
  *
  * A connection goes WAITING -> RECEIVING (its request line is there) -> WORKING (the handler has the whole request) -> ANSWERING
- * -> WAITING.  Each state but WORKING has a deadline of ours: libmicrohttpd's timeout is one of idleness, which a byte a second
- * never reaches.  At the deadline the socket is shut down, and libmicrohttpd cleans up.
+ * or STREAMING -> WAITING.  Each state but WORKING has a deadline of ours: libmicrohttpd's timeout is one of idleness, which a
+ * byte a second never reaches.  At the deadline the socket is shut down, and libmicrohttpd cleans up.
+ *
+ * A stream for which nothing waits is suspended, and libmicrohttpd looks at it no more, not even for the client's end; so we
+ * do.  While something waits its deadline runs, and begins anew whenever libmicrohttpd has got rid of a part.
  *
  * What libmicrohttpd 0.9.75 lets pass is refused in the first call of its handler.  What it refuses by itself it answers with a
  * page of its own, in HTML: a broken request line, header line, length or chunk, and a head over HEAD_MAX. */
@@ -21,6 +24,7 @@
 #include "controller/http/linger.h"
 #include "controller/http/listen.h"
 #include "controller/http/request.h"
+#include "controller/http/stream.h"
 #include "controller/obs/log.h"
 
 #define HEAD_MAX (32u << 10) /* libmicrohttpd's memory for a connection: the heads of the request and of the answer. */
@@ -28,15 +32,17 @@
 #define PER_ADDRESS_MAX 256  /* Connections of one address, where the listener is not for this machine alone. */
 #define TICK_MS 500          /* How exact deadlines are. */
 #define CLOSE_MS 2000        /* How long answers may take to leave when the server closes. */
+#define STREAM_PART 16384    /* What libmicrohttpd takes of a stream at once. */
 
-enum state { WAITING, RECEIVING, WORKING, ANSWERING };
+enum state { WAITING, RECEIVING, WORKING, ANSWERING, STREAMING };
 
 struct connection {
     struct sp_http_server *server;
     struct connection *prev, *next;
     int fd;             /* libmicrohttpd's. */
     enum state state;
-    uint64_t since_ms;  /* In this state, by uv_now(). */
+    uint64_t since_ms;  /* In this state, by uv_now(); or since the stream has moved. */
+    struct sp_http_stream *stream; /* With STREAMING. */
     bool is_surplus;    /* One too many: answered 503. */
     bool is_cut;        /* Shut down by us. */
     bool is_unread;     /* It may have sent more than was read. */
@@ -52,6 +58,7 @@ struct sp_http_exchange {
     bool is_suspended;
     bool is_answered;
     struct MHD_Response *response; /* NULL with 'is_answered': there was no memory for it. */
+    struct sp_http_stream *stream; /* Its body, or NULL. */
     unsigned status;
 };
 
@@ -98,6 +105,12 @@ static enum MHD_Result answer_now(struct sp_http_exchange *);
 static void answer_problem(struct sp_http_exchange *, unsigned status, const char *detail);
 static void give_answer(struct sp_http_exchange *, unsigned status, const char *content_type, const char *body, size_t size,
                         const struct sp_http_field *fields, size_t n_fields);
+static bool give_response(struct sp_http_exchange *, unsigned status, const char *content_type,
+                          const struct sp_http_field *fields, size_t n_fields);
+static ssize_t read_stream(void *aux, uint64_t position, char *out, size_t size);
+static void free_stream(void *aux);
+static void tick_stream(struct connection *, uint64_t now_ms);
+static void wake(struct sp_http_stream *);
 static int format_problem(char *out, size_t out_size, unsigned status, const char *detail);
 static struct sp_http_request *take_request(struct sp_http_exchange *);
 static void enter(struct connection *, enum state);
@@ -167,6 +180,9 @@ sp_http_close(struct sp_http_server *s, void (*closed)(void *aux), void *aux)
     for (struct connection *c = s->connections; c; c = c->next) {
         if (c->state == WAITING) {
             cut(c);
+        } else if (c->stream) {
+            c->stream->is_ended = true;
+            wake(c->stream);
         }
     }
     run_soon(s, 0);
@@ -189,6 +205,53 @@ sp_http_respond(struct sp_http_request *r, unsigned status, const char *content_
         give_answer(x, status, content_type, body, size, fields, n_fields);
     }
     sp_http_request_free(r);
+}
+
+bool
+sp_http_client(const struct sp_http_request *r, char *out, size_t size)
+{
+    return r->exchange && sp_http_peer(r->exchange->connection->fd, out, size);
+}
+
+struct sp_http_stream *
+sp_http_respond_stream(struct sp_http_request *r, const char *content_type, const struct sp_http_field *fields, size_t n_fields,
+                       const struct sp_http_stream_options *options)
+{
+    struct sp_http_exchange *x = r->exchange;
+    struct sp_http_stream *stream = x ? sp_http_stream_new(options) : NULL;
+
+    if (!stream) {
+        return NULL;
+    }
+    x->response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_PART, read_stream, stream, free_stream);
+    if (!x->response) {
+        sp_http_stream_free(stream);
+        return NULL;
+    }
+    stream->connection = x->connection;
+    stream->mhd = x->mhd;
+    x->stream = stream;
+    if (!give_response(x, 200, content_type, fields, n_fields)) {
+        x->stream = NULL; /* It went with the response. */
+        x->is_answered = false;
+        return NULL;
+    }
+    take_request(x);
+    sp_http_request_free(r);
+    return stream;
+}
+
+int
+sp_http_stream_write(struct sp_http_stream *stream, const char *data, size_t size)
+{
+    int r = sp_http_stream_put(stream, data, size);
+
+    if (r) {
+        cut(stream->connection);
+    } else {
+        wake(stream);
+    }
+    return r;
 }
 
 static int
@@ -308,7 +371,9 @@ on_tick(uv_timer_t *timer)
     uint64_t now_ms = uv_now(s->loop);
 
     for (struct connection *c = s->connections; c; c = c->next) {
-        if (c->state != WORKING && now_ms - c->since_ms >= SP_HTTP_REQUEST_MS) {
+        if (c->stream) {
+            tick_stream(c, now_ms);
+        } else if (c->state != WORKING && now_ms - c->since_ms >= SP_HTTP_REQUEST_MS) {
             cut(c);
         }
     }
@@ -327,7 +392,72 @@ cut(struct connection *c)
     if (!c->is_cut) {
         c->is_cut = true;
         shutdown(c->fd, SHUT_RDWR);
+        if (c->stream) {
+            wake(c->stream); /* For libmicrohttpd to notice. */
+        }
     }
+}
+
+/* Looks after a stream: has the client gone, does it not read, has nothing been said for long? */
+static void
+tick_stream(struct connection *c, uint64_t now_ms)
+{
+    struct sp_http_stream *stream = c->stream;
+    char byte;
+
+    if (!stream->is_suspended) {
+        if (now_ms - c->since_ms >= SP_HTTP_REQUEST_MS) {
+            cut(c);
+        }
+        return;
+    }
+
+    ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    if (!n || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+        cut(c);
+    } else if (now_ms - c->since_ms >= SP_HTTP_IDLE_MS &&
+               sp_http_stream_write(stream, stream->options.idle, strlen(stream->options.idle))) {
+        sp_log(SP_LOG_DEBUG, "http", "a stream was cut off: no memory");
+    }
+}
+
+/* There is something to send, or to end. */
+static void
+wake(struct sp_http_stream *stream)
+{
+    struct connection *c = stream->connection;
+
+    if (stream->is_suspended) {
+        stream->is_suspended = false;
+        c->since_ms = uv_now(c->server->loop);
+        MHD_resume_connection(stream->mhd);
+        run_soon(c->server, 0);
+    }
+}
+
+/* libmicrohttpd has sent all that it had, and asks for more. */
+static ssize_t
+read_stream(void *aux, uint64_t position, char *out, size_t size)
+{
+    struct sp_http_stream *stream = aux;
+    size_t n = sp_http_stream_take(stream, out, size);
+
+    stream->connection->since_ms = uv_now(stream->connection->server->loop);
+    if (!n && (stream->is_ended || stream->connection->is_cut)) {
+        return stream->is_ended ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
+    }
+    if (!n) {
+        stream->is_suspended = true;
+        MHD_suspend_connection(stream->mhd);
+    }
+    return (ssize_t) n;
+}
+
+static void
+free_stream(void *aux)
+{
+    sp_http_stream_free(aux);
 }
 
 static void
@@ -465,8 +595,12 @@ on_completed(void *aux, struct MHD_Connection *mhd, void **context, enum MHD_Req
     if (!is_handed) {
         sp_http_request_free(request);
     }
+    x->connection->stream = NULL;
+    if (x->stream) {
+        x->stream->options.ended(x->stream->options.aux);
+    }
     if (x->response) {
-        MHD_destroy_response(x->response);
+        MHD_destroy_response(x->response); /* And the stream with it. */
     }
     free(x);
     *context = NULL;
@@ -558,7 +692,11 @@ finish(struct sp_http_exchange *x)
 static enum MHD_Result
 answer_now(struct sp_http_exchange *x)
 {
-    enter(x->connection, ANSWERING);
+    enter(x->connection, x->stream ? STREAMING : ANSWERING);
+    x->connection->stream = x->stream;
+    if (x->stream && x->connection->server->is_closing) {
+        x->stream->is_ended = true;
+    }
     return x->response ? MHD_queue_response(x->mhd, x->status, x->response) : MHD_NO;
 }
 
@@ -584,10 +722,20 @@ static void
 give_answer(struct sp_http_exchange *x, unsigned status, const char *content_type, const char *body, size_t size,
             const struct sp_http_field *fields, size_t n_fields)
 {
-    x->status = status;
-    x->is_answered = true;
     x->response = MHD_create_response_from_buffer(content_type ? size : 0, content_type ? (void *) body : NULL,
                                                   MHD_RESPMEM_MUST_COPY);
+    if (!give_response(x, status, content_type, fields, n_fields)) {
+        sp_log(SP_LOG_ERROR, "http", "an answer's header was refused, or memory is short: the connection is closed instead");
+    }
+}
+
+/* Likewise, of a response that has its body; false: it cannot be sent and is gone. */
+static bool
+give_response(struct sp_http_exchange *x, unsigned status, const char *content_type, const struct sp_http_field *fields,
+              size_t n_fields)
+{
+    x->status = status;
+    x->is_answered = true;
 
     bool ok = x->response && (!content_type || MHD_add_response_header(x->response, "Content-Type", content_type) == MHD_YES);
 
@@ -595,7 +743,6 @@ give_answer(struct sp_http_exchange *x, unsigned status, const char *content_typ
         ok = MHD_add_response_header(x->response, fields[i].name, fields[i].value) == MHD_YES;
     }
     if (!ok && x->response) {
-        sp_log(SP_LOG_ERROR, "http", "an answer's header was refused, or memory is short: the connection is closed instead");
         MHD_destroy_response(x->response);
         x->response = NULL;
     }
@@ -604,6 +751,7 @@ give_answer(struct sp_http_exchange *x, unsigned status, const char *content_typ
         MHD_resume_connection(x->mhd);
         run_soon(x->connection->server, 0);
     }
+    return ok;
 }
 
 /* Parts an exchange from its request, and the request from the list of those that want an answer. */
