@@ -177,6 +177,7 @@ sp_engine_drop_datapath(struct sp_engine *engine, struct sp_datapath *dp)
         sp_index_remove(&engine->datapaths, &dp->node, sp_index_hash(engine->seed, &dp->dpid, sizeof dp->dpid), &dp->dpid);
         sp_datapath_clear_indices(dp);
         sp_switch_free(dp->sw);
+        sp_engine_tell_gone(engine, dp->dpid);
         free(dp);
     }
 }
@@ -213,8 +214,10 @@ on_tick(uv_timer_t *timer)
         if (dp->refused_ms && now - dp->refused_ms >= REFUSAL_HEALS_MS) {
             dp->refused_ms = 0;
             sp_switch_complain(dp->sw, NULL);
+            sp_datapath_notice(dp);
         }
     }
+    sp_engine_tell_noticed(engine);
 }
 
 static void
@@ -240,6 +243,7 @@ on_turn(uv_timer_t *timer)
     }
     release_clean(engine);
     sp_engine_check_waiting(engine);
+    sp_engine_tell_noticed(engine);
     sp_engine_commit(engine);
 }
 
@@ -258,6 +262,7 @@ release_clean(struct sp_engine *engine)
             sp_switch_ignore(dp->sw);
             sp_log(SP_LOG_INFO, "engine", "bridge %016" PRIx64 " (%s) is released: our flows are removed", dp->dpid,
                    dp->ready.name);
+            sp_datapath_notice(dp);
             sp_engine_drop_datapath(engine, dp);
         }
     }
@@ -322,6 +327,7 @@ static void
 on_settled(void *aux, struct sp_switch *sw)
 {
     struct sp_datapath *dp = aux;
+    sp_datapath_settled(dp);
     sp_engine_turn_later(dp->engine);
 }
 

@@ -89,6 +89,18 @@ int sp_engine_each_bridge(struct sp_engine *, sp_visit_status *, void *aux);
 /* One of them.  SP_E_MISSING: no such bridge, 'visit' not called; else what 'visit' returned. */
 int sp_engine_one_bridge(struct sp_engine *, uint64_t dpid, sp_visit_status *, void *aux);
 
+/* Who is told of what changes, in the order in which it does. */
+struct sp_engine_watch {
+    /* 'changes' (borrowed for the call) were published as 'revision'; the model shows them and later ones. */
+    void (*changed)(void *aux, uint64_t revision, const struct sp_change *changes, size_t n);
+    /* Something about a bridge may have changed: it connected, a change concerns it, is confirmed or refused, it has gone.  Comes
+     * at most a few times a second for one bridge, and the last time with what is so then.  Without its ports; a bridge that is
+     * no longer listed is neither adopted nor connected. */
+    void (*bridge)(void *aux, const struct sp_bridge_status *);
+};
+/* From now on 'watch', which is borrowed, is told; NULL: nobody. */
+void sp_engine_set_watch(struct sp_engine *, const struct sp_engine_watch *watch, void *aux);
+
 /* Counters since the start, for /metrics. */
 struct sp_engine_counters {
     uint64_t flow_mods_sent;     /* Additions and deletions sent in bundles. */

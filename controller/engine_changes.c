@@ -201,6 +201,7 @@ follow_bridge(struct sp_engine *engine, const struct sp_bridge *before, const st
         return;
     }
     sp_engine_touch(engine, dp);
+    sp_datapath_notice(dp);
     if (!after) {
         sp_datapath_release(dp);
         if (dp->expecting) {

@@ -147,6 +147,9 @@ on_event(void *aux, struct sp_link *link, struct sp_event *event)
             sp_engine_turn_later(dp->engine);
             dp->engine->ports_changed = true;
         }
+        if (dp->ports_known) {
+            sp_datapath_notice(dp);
+        }
         break;
     case SP_EVENT_PORTS_DONE:
         ports_done(dp);
@@ -171,6 +174,7 @@ on_closed(void *aux, struct sp_link *link, const char *why)
     sp_switch_detach(dp->sw);
     dp->ports_known = dp->expecting = false;
     dp->connection = 0;
+    sp_datapath_notice(dp);
     sp_engine_drop_datapath(engine, dp);
     sp_engine_turn_later(engine);
 }
@@ -195,6 +199,7 @@ refuse(struct sp_datapath *dp, struct sp_link *link)
     }
     dp->refused_ms = now;
     sp_switch_complain(dp->sw, text);
+    sp_datapath_notice(dp);
     sp_link_close(link, "another connection has this datapath id");
 }
 
@@ -204,6 +209,7 @@ ports_done(struct sp_datapath *dp)
     struct sp_engine *engine = dp->engine;
     bool adopted = sp_model_bridge(engine->model, dp->dpid) != NULL;
     dp->ports_known = true;
+    sp_datapath_notice(dp);
     sp_log(SP_LOG_INFO, "engine", "bridge %016" PRIx64 " (%s, Open vSwitch %s) is connected from %s, OpenFlow 1.%u, %zu ports%s",
            dp->dpid, dp->ready.name, dp->ready.software, sp_link_peer(sp_switch_link(dp->sw)), dp->ready.version - 1u,
            dp->ofports.n_heads, adopted ? "" : "; it is not adopted and stays as it is");

@@ -121,6 +121,9 @@ struct sp_datapath {
     struct sp_index stale;
     struct sp_stale *first_stale;
     uint64_t touched;          /* Number of the write that was last seen to concern it. */
+    bool noticed;              /* The watch has not been told yet of the last that happened ... */
+    bool restless;             /* ... or has last been told of something pending or wrong. */
+    int64_t told_ms;           /* When it was told last; 0: never. */
 };
 
 /* A bridge that a write waits for. */
@@ -191,6 +194,9 @@ struct sp_engine {
     uint64_t n_followed;       /* Its number. */
     struct sp_revisions now;   /* What stale units are marked with. */
     bool ports_changed;        /* Something is stale because a switch's ports changed. */
+    bool noticed;              /* Some datapath is. */
+    const struct sp_engine_watch *watch; /* NULL: nobody looks. */
+    void *watch_aux;
     int64_t expect_until_ms;   /* 0: nothing is expected (any more). */
     bool stopping;
     void (*stopped)(void *aux);
@@ -291,7 +297,17 @@ void sp_engine_check_waiting(struct sp_engine *);
 void sp_engine_cancel_writes(struct sp_engine *);
 void sp_pending_list_init(struct sp_pending_list *);
 
+/* engine_watch.c */
+void sp_engine_tell(struct sp_engine *, const struct sp_change *, size_t n); /* Published as engine->now.first. */
+void sp_engine_tell_gone(struct sp_engine *, uint64_t dpid);
+void sp_datapath_notice(struct sp_datapath *);   /* Something about it has changed: the watch is told in a later turn. */
+void sp_datapath_settled(struct sp_datapath *);  /* Likewise, if somebody waits to hear. */
+void sp_engine_tell_noticed(struct sp_engine *); /* Of those of whom nothing was told for a moment; of the others later. */
+
 /* engine_status.c */
+/* What is known of 'dp' but for its ports; borrowed until the next call into the engine.  'version' is the caller's room. */
+#define SP_VERSION_TEXT_SIZE 32
+void sp_datapath_read(const struct sp_datapath *, char version[SP_VERSION_TEXT_SIZE], struct sp_bridge_status *ret);
 void sp_engine_describe(struct sp_engine *, struct sp_datapath *, const struct sp_unit_name *, const struct sp_flow *, char *out,
                         size_t size);
 

@@ -82,6 +82,31 @@ sp_engine_one_bridge(struct sp_engine *engine, uint64_t dpid, sp_visit_status *v
     return dp ? visit_bridge(engine, dp, visit, aux) : SP_E_MISSING;
 }
 
+void
+sp_datapath_read(const struct sp_datapath *dp, char version[SP_VERSION_TEXT_SIZE], struct sp_bridge_status *ret)
+{
+    const struct sp_bridge *bridge = sp_model_bridge(dp->engine->model, dp->dpid);
+    const struct sp_link *link = dp->ports_known ? sp_switch_link(dp->sw) : NULL;
+    struct sp_switch_reading reading;
+    sp_switch_read(dp->sw, &reading);
+    snprintf(version, SP_VERSION_TEXT_SIZE, "OpenFlow 1.%u", dp->ready.version - 1u);
+    *ret = (struct sp_bridge_status) {
+        .dpid = dp->dpid,
+        .adopted = bridge != NULL,
+        .connected = link != NULL,
+        .name = dp->ready.name,
+        .peer = link ? sp_link_peer(link) : "",
+        .version = link ? version : "",
+        .uplinks = bridge ? (const char *const *) bridge->uplinks : NULL,
+        .n_uplinks = bridge ? bridge->n_uplinks : 0,
+        .flows_desired = reading.flows_desired,
+        .flows_installed = reading.flows_installed,
+        .revision = reading.revision,
+        .pending = reading.pending || dp->expecting || dp->first_stale,
+        .last_error = reading.last_error,
+    };
+}
+
 static int
 visit_bridge(struct sp_engine *engine, struct sp_datapath *dp, sp_visit_status *visit, void *aux)
 {
@@ -106,27 +131,11 @@ visit_bridge(struct sp_engine *engine, struct sp_datapath *dp, sp_visit_status *
             .server = ofports[i]->binding ? ofports[i]->binding->server : NULL,
         };
     }
-    struct sp_switch_reading reading;
-    sp_switch_read(dp->sw, &reading);
-    char version[32];
-    snprintf(version, sizeof version, "OpenFlow 1.%u", dp->ready.version - 1u);
-    struct sp_bridge_status status = {
-        .dpid = dp->dpid,
-        .adopted = bridge != NULL,
-        .connected = link != NULL,
-        .name = dp->ready.name,
-        .peer = link ? sp_link_peer(link) : "",
-        .version = link ? version : "",
-        .uplinks = bridge ? (const char *const *) bridge->uplinks : NULL,
-        .n_uplinks = bridge ? bridge->n_uplinks : 0,
-        .ports = ports,
-        .n_ports = link ? n : 0,
-        .flows_desired = reading.flows_desired,
-        .flows_installed = reading.flows_installed,
-        .revision = reading.revision,
-        .pending = reading.pending || dp->expecting || dp->first_stale,
-        .last_error = reading.last_error,
-    };
+    char version[SP_VERSION_TEXT_SIZE];
+    struct sp_bridge_status status;
+    sp_datapath_read(dp, version, &status);
+    status.ports = ports;
+    status.n_ports = link ? n : 0;
     int r = visit(aux, &status);
     free(ofports);
     free(ports);

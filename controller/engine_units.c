@@ -133,6 +133,7 @@ sp_datapath_mark(struct sp_datapath *dp, const struct sp_unit_name *name)
         return;
     }
     sp_engine_touch(dp->engine, dp);
+    sp_datapath_notice(dp);
     uint32_t hash = sp_index_hash(dp->engine->seed, name, sizeof *name);
     struct sp_index_node *node = sp_index_find(&dp->stale, hash, name);
     if (node) {

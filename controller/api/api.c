@@ -16,7 +16,9 @@ sp_api_new(struct sp_engine *engine, struct sp_tokens *tokens)
 {
     struct sp_api *api = calloc(1, sizeof *api);
     struct sp_protocols *protocols = sp_protocols_new();
-    if (!api || !protocols) {
+    struct sp_events *events = sp_feed_new();
+    if (!api || !protocols || !events) {
+        sp_events_free(events);
         sp_protocols_free(protocols);
         free(api);
         return NULL;
@@ -24,6 +26,8 @@ sp_api_new(struct sp_engine *engine, struct sp_tokens *tokens)
     api->engine = engine;
     api->protocols = protocols;
     api->tokens = tokens;
+    api->events = events;
+    sp_engine_set_watch(engine, &sp_feed_watch, events);
     return api;
 }
 
@@ -31,6 +35,7 @@ void
 sp_api_free(struct sp_api *api)
 {
     if (api) {
+        sp_events_free(api->events);
         sp_protocols_free(api->protocols);
         sp_tokens_free(api->tokens);
         free(api);
@@ -48,6 +53,7 @@ sp_api_stop(struct sp_api *api)
 {
     api->is_ready = false;
     api->is_stopping = true;
+    sp_engine_set_watch(api->engine, NULL, NULL);
 }
 
 static bool

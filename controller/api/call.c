@@ -91,12 +91,18 @@ sp_call_etag(const struct sp_group *group, char *out)
 }
 
 static void
-respond(struct sp_call *call, unsigned status, const char *content_type, const char *body, size_t size,
-        const struct sp_http_field *fields, size_t n)
+count(struct sp_call *call, unsigned status)
 {
     if (status >= SP_STATUS_MIN && status <= SP_STATUS_MAX) {
         call->api->n_answers[status - SP_STATUS_MIN]++;
     }
+}
+
+static void
+respond(struct sp_call *call, unsigned status, const char *content_type, const char *body, size_t size,
+        const struct sp_http_field *fields, size_t n)
+{
+    count(call, status);
     sp_log(SP_LOG_DEBUG, "api", "%s %s: %u", sp_http_method(call->request), sp_http_path(call->request), status);
     sp_http_respond(call->request, status, content_type, body, size, fields, n);
     free_call(call);
@@ -106,6 +112,20 @@ void
 sp_call_empty(struct sp_call *call, unsigned status, const struct sp_http_field *fields, size_t n)
 {
     respond(call, status, NULL, NULL, 0, fields, n);
+}
+
+void
+sp_call_file(struct sp_call *call, unsigned status, const char *content_type, const char *data, size_t size,
+             const struct sp_http_field *fields, size_t n)
+{
+    respond(call, status, content_type, data, size, fields, n);
+}
+
+void
+sp_call_streaming(struct sp_call *call)
+{
+    count(call, 200);
+    free_call(call);
 }
 
 void

@@ -8,6 +8,7 @@
 
 #include "controller/api/api.h"
 #include "controller/api/decode.h"
+#include "controller/api/feed.h"
 #include "controller/api/render.h"
 
 #define SP_STATUS_MIN 100
@@ -17,6 +18,7 @@ struct sp_api {
     struct sp_engine *engine;
     struct sp_protocols *protocols;
     struct sp_tokens *tokens;
+    struct sp_events *events;
     bool is_ready;
     bool is_stopping;
     uint64_t n_answers[SP_STATUS_MAX - SP_STATUS_MIN + 1];
@@ -107,6 +109,10 @@ void sp_call_empty(struct sp_call *, unsigned status, const struct sp_http_field
 /* Takes over 'out', whose text is the body. */
 void sp_call_json(struct sp_call *, unsigned status, struct sp_json_write *out, const struct sp_http_field *fields, size_t n);
 void sp_call_text(struct sp_call *, const char *content_type, const char *text, size_t size);
+void sp_call_file(struct sp_call *, unsigned status, const char *content_type, const char *data, size_t size,
+                  const struct sp_http_field *fields, size_t n);
+/* The request was answered by a stream of status 200. */
+void sp_call_streaming(struct sp_call *);
 /* application/problem+json with the call's problems and holders.  'detail' NULL: the problems' own, or one made from them. */
 void sp_call_refuse(struct sp_call *, unsigned status, const char *detail);
 void sp_call_refuse_with(struct sp_call *, unsigned status, const char *detail, const struct sp_http_field *fields, size_t n);

@@ -169,8 +169,20 @@ put_model(FILE *out, const struct sp_model *model)
 }
 
 static void
+put_events(FILE *out, const struct sp_events *events)
+{
+    struct sp_events_counters counters;
+    sp_events_counters(events, &counters);
+    put(out, "sallyport_event_subscribers", "gauge", "Open event streams.", counters.n_subscribers);
+    put(out, "sallyport_events_total", "counter", "Events told.", counters.n_told);
+    put(out, "sallyport_event_subscribers_dropped_total", "counter", "Event streams that were cut off because they did not read.",
+        counters.n_dropped);
+}
+
+static void
 put_api(FILE *out, const struct sp_api *api)
 {
+    put_events(out, api->events);
     put(out, "sallyport_changes_applied_total", "counter", "Changes answered as confirmed by every bridge that they touched.",
         api->n_changes_applied);
     put(out, "sallyport_changes_unconfirmed_total", "counter", "Changes answered before every bridge had confirmed them.",

@@ -42,6 +42,8 @@ static const struct sp_route routes[] = {
     {"POST", "/v1/explain", nothing, SP_BODY_REQUIRED, .read = sp_read_explain},
     {"GET", "/v1/status", nothing, .read = sp_read_status},
     {"GET", "/v1/openapi.json", nothing, .read = sp_read_openapi},
+    {"GET", "/v1/events", nothing, .read = sp_read_events},
+    {"GET", "/v1/client", nothing, .read = sp_read_client},
     {"GET", "/metrics", nothing, .read = sp_read_metrics},
     {"GET", "/healthz", nothing, .read = sp_read_health, .is_open = true},
     {"GET", "/readyz", nothing, .read = sp_read_ready, .is_open = true},

@@ -1,0 +1,15 @@
+/* From what the engine tells to what subscribers of GET /v1/events read. */
+
+#ifndef SALLYPORT_CONTROLLER_API_FEED_H
+#define SALLYPORT_CONTROLLER_API_FEED_H 1
+
+#include "controller/api/events.h"
+#include "controller/engine.h"
+
+/* Events that are written to HTTP streams.  NULL: no memory. */
+struct sp_events *sp_feed_new(void);
+
+/* For sp_engine_set_watch(), with the events as 'aux'. */
+extern const struct sp_engine_watch sp_feed_watch;
+
+#endif
