@@ -10,8 +10,6 @@ import sys
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(TOP, os.environ.get("BUILD", "build"))
 TOOLS = os.path.join(BUILD, "tests/bench")
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 median = statistics.median
 
@@ -66,7 +64,7 @@ class Report:
                 figure.ratio = ratio(figure.ours, figure.theirs)
                 figure.best = ratio(better(ours), better(theirs))
         self.figures.append(figure)
-        print(self._line(figure), flush=True)
+        self.say(self._line(figure))
         return figure
 
     def say(self, text):
@@ -79,11 +77,9 @@ class Report:
         return (f"{figure.item:>2}  {figure.what:<56}  {shown(figure.ours, figure.unit):>10}  {figure.yardstick:<31}  {theirs:>10}"
                 f"  {ratio:>6}  {best:>6}  {figure.target:<9}  {figure.note}").rstrip()
 
-    def head(self):
+    def table(self):
         print(f"{'':>2}  {'what':<56}  {'ours':>10}  {'yardstick':<31}  {'yardstick':>10}  {'ratio':>6}  {'best':>6}  {'target':<9}  note")
 
-    def table(self):
-        self.head()
         for figure in self.figures:
             print(self._line(figure))
 
@@ -113,10 +109,12 @@ class Process:
         self.pid = pid
 
     def cpu_s(self):
-        """Processor time so far, user and system, all threads."""
-        with open(f"/proc/{self.pid}/stat", encoding="ascii") as file:
-            fields = file.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+        """Processor time so far, user and system, of all threads, to the nanosecond (proc(5) has ticks only)."""
+        total = 0
+        for thread in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{thread}/schedstat", encoding="ascii") as file:
+                total += int(file.read().split()[0])
+        return total / 1e9
 
     def _status(self, key):
         with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
