@@ -17,6 +17,7 @@ import encoding  # noqa: E402
 import many  # noqa: E402
 import measure  # noqa: E402
 import one_bridge  # noqa: E402
+import serve  # noqa: E402
 
 PARTS = {
     "program": one_bridge.program,
@@ -26,6 +27,7 @@ PARTS = {
     "swap": many.swap,
     "fleet": many.fleet,
     "growth": many.growth,
+    "serve": serve.serve,
 }
 
 
@@ -45,6 +47,7 @@ def arguments():
     parser.add_argument("--group-rules", type=int, default=100, help="rules of each group (default %(default)s)")
     parser.add_argument("--growth-bridges", type=int, default=25, help="bridges of the smallest region for exponents (default %(default)s)")
     parser.add_argument("--steady-s", type=float, default=10, help="seconds to look at a fleet at rest (default %(default)s)")
+    parser.add_argument("--load-s", type=float, default=3, help="seconds of each load of reads (default %(default)s)")
     parser.add_argument("--no-ovn", dest="ovn", action="store_false", help="without OVN")
     parser.add_argument("--quick", action="store_true", help="small sizes: does it work?  The ratios mean nothing")
     parser.add_argument("--json", default=os.path.join(measure.BUILD, "bench.json"), help="where the figures go (default %(default)s)")
@@ -55,6 +58,7 @@ def arguments():
     if settings.quick:
         settings.ports, settings.rules, settings.flows, settings.changes, settings.rounds = 50, 20, 2000, 50, 2
         settings.region_bridges, settings.region_servers, settings.growth_bridges, settings.steady_s = 10, 100, 3, 2
+        settings.load_s = 0.5
         settings.bridges, settings.bridge_ports, settings.bridge_groups, settings.group_rules = 10, 10, 2, 20
     return settings
 

@@ -79,7 +79,6 @@ class Report:
 
     def table(self):
         print(f"{'':>2}  {'what':<56}  {'ours':>10}  {'yardstick':<31}  {'yardstick':>10}  {'ratio':>6}  {'best':>6}  {'target':<9}  note")
-
         for figure in self.figures:
             print(self._line(figure))
 
@@ -147,10 +146,10 @@ def raw_switch(ovs, bridge, *arguments):
     return tool("raw_switch", ovs.path(bridge + ".mgmt"), *arguments)
 
 
-def raw_commit_s(folder, rounds=300):
-    """Seconds of one durable SQLite transaction, each, in a new file of `folder`."""
+def raw_commit_s(folder, rounds=300, rows=1):
+    """Seconds of one durable SQLite transaction of so many rows, each, in a new file of `folder`."""
     path = os.path.join(folder, "raw_store.db")
-    seconds = tool("raw_store", path, rounds)["seconds"]
+    seconds = tool("raw_store", path, rounds, rows)["seconds"]
     for name in (path, path + "-wal", path + "-shm"):
         if os.path.exists(name):
             os.unlink(name)

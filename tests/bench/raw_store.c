@@ -1,6 +1,6 @@
-/* The disk's own limit: one row in one durable transaction, with the settings of the controller's store.
+/* The disk's own limit: ROWS rows (1) in one durable transaction, with the settings of the controller's store.
  *
- *     raw_store FILE ROUNDS
+ *     raw_store FILE ROUNDS [ROWS]
  *
  * Makes FILE, prints {"seconds": [...]}, one number per transaction.  A write-ahead log that still grows costs more than one
  * that has its size, as it has in a daemon that runs for a while; so it is grown first.  Exit status: 0 done, 2 something
@@ -39,9 +39,10 @@ int main(int argc, char **argv)
     sqlite3 *db;
     sqlite3_stmt *begin, *insert, *commit;
     long rounds = argc > 2 ? strtol(argv[2], NULL, 0) : 0;
+    long rows = argc > 3 ? strtol(argv[3], NULL, 0) : 1;
 
     if (rounds < 1) {
-        fprintf(stderr, "usage: %s FILE ROUNDS\n", argv[0]);
+        fprintf(stderr, "usage: %s FILE ROUNDS [ROWS]\n", argv[0]);
         return 2;
     }
     check(NULL, sqlite3_open(argv[1], &db));
@@ -60,7 +61,9 @@ int main(int argc, char **argv)
         double start = now_s();
 
         step(db, begin);
-        step(db, insert);
+        for (long k = 0; k < rows; k++) {
+            step(db, insert);
+        }
         step(db, commit);
         printf("%s%.9f", i ? ", " : "", now_s() - start);
     }

@@ -75,8 +75,8 @@ static size_t find(const struct table *table, const struct parsed *p)
     size_t i = p->hash & (table->capacity - 1);
 
     for (struct entry *e; (e = table->slots[i]); i = (i + 1) & (table->capacity - 1)) {
-        if (e->hash == p->hash && e->table == p->fm.table_id && e->priority_be == p->fm.priority && e->match_size == p->match_size &&
-            !memcmp(e->bytes, p->match, p->match_size)) {
+        if (e->hash == p->hash && e->table == p->fm.table_id && e->priority_be == p->fm.priority &&
+            e->match_size == p->match_size && !memcmp(e->bytes, p->match, p->match_size)) {
             break;
         }
     }
