@@ -148,5 +148,6 @@ int sp_cli_bridge_set(struct sp_cli *);
 int sp_cli_bridge_delete(struct sp_cli *);
 int sp_cli_explain(struct sp_cli *);
 int sp_cli_status(struct sp_cli *);
+int sp_cli_completion(struct sp_cli *);
 
 #endif

@@ -122,5 +122,7 @@ const struct sp_command sp_commands[] = {
      "Example: sallyport explain vm1 inbound tcp 8888 --remote 203.0.113.9\n",
      sp_cli_explain},
     {"status", NULL, "", 0, 0, 0, 0, "show the controller's state and what is not in force yet", NULL, sp_cli_status},
+    {"completion", NULL, "", 0, 0, 0, 0, "print the completion for bash", "To use it: source <(sallyport completion)\n",
+     sp_cli_completion},
 };
 const size_t sp_n_commands = sizeof sp_commands / sizeof sp_commands[0];

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ SALLYPORT = os.path.join(TOP, "build/bin/sallyport")
 DPID = "00000000000000a1"
 NOUNS = {"region": "list create delete", "group": "list show lint create set delete", "rule": "list add set replace delete",
          "server": "list show create set delete", "bridge": "list show set delete"}
-COMMANDS = [(noun, verb) for noun, verbs in NOUNS.items() for verb in verbs.split()] + [("explain",), ("status",)]
+COMMANDS = [(noun, verb) for noun, verbs in NOUNS.items() for verb in verbs.split()] + [("explain",), ("status",), ("completion",)]
 
 
 def sallyport(*words, status=0, env=None, stdin=""):
@@ -82,13 +83,36 @@ def test_help_at_every_level():
         assert out == sallyport("--help", *command)[0] == sallyport(*command, "-h")[0]
 
 
+def completions(*words, directory=None):
+    """What bash offers for the last word."""
+    script = """source <("$0" completion); COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _sallyport; printf '%s\\n' "${COMPREPLY[@]}" """
+    done = subprocess.run(["bash", "-ec", script, SALLYPORT, "sallyport", *words], capture_output=True, text=True, check=True, cwd=directory)
+    assert not done.stderr
+    return done.stdout.split()
+
+
+def test_completion_knows_every_command(directory):
+    nouns = [*NOUNS, "explain", "status", "completion"]
+    assert completions("") == nouns and completions("re") == ["region"] and completions("--json", "st") == ["status"]
+    for noun, verbs in NOUNS.items():
+        assert completions(noun, "") == completions("--url", "http://x", noun, "") == verbs.split()
+    for command in COMMANDS:
+        out, _ = sallyport(*command, "--help")
+        offered = completions(*command, "--")
+        assert offered and all(f"  {option}" in out for option in offered)
+        assert sorted(offered) == sorted(set(re.findall(r"^  (--[a-z-]+)", out, re.M)))
+    assert completions("group", "list", "") == completions("group", "list", "--region", "") == []
+    open(os.path.join(directory, "tokens"), "w", encoding="utf-8").close()
+    assert completions("--token-file", "to", directory=directory) == ["tokens"]
+
+
 def test_version():
     assert sallyport("--version")[0].startswith("sallyport ")
 
 
 @pytest.mark.parametrize("words, said", [
     ([], "what is to be done"),
-    (["grup"], "unknown noun 'grup'; there is region group rule server bridge explain status"),
+    (["grup"], "unknown noun 'grup'; there is region group rule server bridge explain status completion"),
     (["group"], "'group' needs a verb; there is list show lint create set delete"),
     (["group", "lst"], "unknown verb 'lst'"),
     (["group", "list", "x"], "'x' is one argument too many"),
