@@ -58,6 +58,7 @@ sp_engine_new(uv_loop_t *loop, struct sp_store *store, struct sp_model *model)
     sp_index_init(&engine->datapaths, match_dpid);
     sp_engine_init_sets(engine);
     sp_engine_init_ifaces(engine);
+    sp_engine_init_flaws(engine);
     sp_pending_list_init(&engine->queue);
     sp_pending_list_init(&engine->committing);
     sp_pending_list_init(&engine->waiting);
@@ -311,6 +312,7 @@ free_engine(struct sp_engine *engine)
     sp_index_clear(&engine->presences);
     sp_index_clear(&engine->references);
     sp_engine_free_ifaces(engine);
+    sp_engine_free_flaws(engine);
     for (size_t i = 0; i < engine->n_regions; i++) {
         free(engine->regions[i]);
     }

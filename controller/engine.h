@@ -81,7 +81,7 @@ struct sp_bridge_status {
     size_t flows_installed;
     uint64_t revision;     /* The last revision that this bridge has confirmed whole. */
     bool pending;          /* Something that concerns it is not confirmed. */
-    const char *last_error; /* NULL = none; one line naming the rule or port it concerns; cleared when it has healed. */
+    const char *last_error; /* NULL = none; one line naming the rule, port or setting it concerns; cleared when it has healed. */
 };
 typedef int sp_visit_status(void *aux, const struct sp_bridge_status *);
 /* Every bridge that is adopted or connected, by dpid; all pointers are valid during the visit. */
@@ -126,6 +126,9 @@ void sp_engine_expect_ifaces(struct sp_engine *);
 
 /* The OVSDB adapter tells that 'iface_id' is (or, with 'bound' false, is no longer) the port 'name' of bridge 'dpid'. */
 void sp_engine_bind_iface(struct sp_engine *, const char *iface_id, uint64_t dpid, const char *name, bool bound);
+/* It tells what is wrong with the settings of bridge 'dpid': 'text' (which lives as long as the program), or NULL, nothing.  An
+ * adopted bridge shows it as its last error while it has no other. */
+void sp_engine_note_flaw(struct sp_engine *, uint64_t dpid, const char *text);
 
 /* For tests and for doubt: compiles every adopted and connected bridge as a whole and compares with what the changes have left
  * there one by one.  Returns 0 if they agree, 1 with the first difference in 'why', or -ENOMEM. */

@@ -220,6 +220,7 @@ follow_bridge(struct sp_engine *engine, const struct sp_bridge *before, const st
     if (before && dp->projected) {
         sp_datapath_resolve_all(dp);
     } else {
+        sp_datapath_shout(dp);
         sp_datapath_project(dp);
     }
 }

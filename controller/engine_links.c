@@ -62,6 +62,7 @@ sp_datapath_begin(struct sp_datapath *dp, bool adopted)
     dp->expecting = false;
     sp_switch_enforce(dp->sw, sp_engine_now(engine));
     if (adopted) {
+        sp_datapath_shout(dp);
         sp_datapath_project(dp);
         sp_engine_refresh_sets(engine);
         sp_datapath_compile(dp);

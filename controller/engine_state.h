@@ -100,6 +100,13 @@ struct sp_iface {
     char id[];
 };
 
+/* What OVSDB says is wrong with the settings of a bridge, whether it is connected or not. */
+struct sp_engine_flaw {
+    struct sp_index_node node;
+    uint64_t dpid;
+    const char *text; /* Lives as long as the program. */
+};
+
 struct sp_datapath {
     struct sp_engine *engine;
     struct sp_index_node node;
@@ -184,6 +191,7 @@ struct sp_engine {
     struct sp_index ifaces;    /* By id; and by place. */
     struct sp_index places;
     size_t n_ifaces;
+    struct sp_index flaws;
     char **regions;            /* Names by number; NULL: no such region. */
     size_t n_regions;
     struct sp_pending_list queue;
@@ -290,6 +298,12 @@ void sp_engine_resolve_iface(struct sp_engine *, const char *id); /* Who are the
 /* Visits the datapaths on which 'port' may be bound: the bridge that it names, or those where its interface is. */
 typedef int sp_visit_datapath(void *aux, struct sp_datapath *);
 int sp_engine_each_home(const struct sp_engine *, const struct sp_port *port, sp_visit_datapath *, void *aux);
+
+/* engine_flaws.c */
+void sp_engine_init_flaws(struct sp_engine *);
+void sp_engine_free_flaws(struct sp_engine *);
+const char *sp_engine_flaw(const struct sp_engine *, uint64_t dpid); /* NULL: none is known. */
+void sp_datapath_shout(const struct sp_datapath *);                  /* Logs it, if there is one. */
 
 /* engine_writes.c */
 void sp_engine_commit(struct sp_engine *); /* Begins a commit of what is queued, if none is under way. */

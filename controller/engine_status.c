@@ -103,7 +103,7 @@ sp_datapath_read(const struct sp_datapath *dp, char version[SP_VERSION_TEXT_SIZE
         .flows_installed = reading.flows_installed,
         .revision = reading.revision,
         .pending = reading.pending || dp->expecting || dp->first_stale,
-        .last_error = reading.last_error,
+        .last_error = reading.last_error || !bridge ? reading.last_error : sp_engine_flaw(dp->engine, dp->dpid),
     };
 }
 

@@ -60,7 +60,8 @@ sp_engine_tell_noticed(struct sp_engine *engine)
             struct sp_bridge_status status;
             sp_datapath_read(dp, version, &status);
             dp->noticed = false;
-            dp->restless = status.pending || status.last_error;
+            /* What a database says is wrong heals by a word of its own. */
+            dp->restless = status.pending || (status.last_error && status.last_error != sp_engine_flaw(engine, dp->dpid));
             dp->told_ms = now;
             engine->watch->bridge(engine->watch_aux, &status);
         }

@@ -221,9 +221,17 @@ bind_iface(void *aux, const char *iface_id, uint64_t dpid, const char *name, boo
     sp_engine_bind_iface(daemon->engine, iface_id, dpid, name, bound);
 }
 
+static void
+note_flaw(void *aux, uint64_t dpid, const char *text)
+{
+    const struct daemon *daemon = aux;
+    sp_engine_note_flaw(daemon->engine, dpid, text);
+}
+
 static int
 open_ovsdb(struct daemon *daemon, const struct sp_config_list *methods, char *why, size_t why_size)
 {
+    static const struct sp_ovsdb_events events = {.bind = bind_iface, .flaw = note_flaw};
     daemon->ovsdbs = calloc(methods->n + 1, sizeof *daemon->ovsdbs);
     if (!daemon->ovsdbs) {
         snprintf(why, why_size, "%s", strerror(ENOMEM));
@@ -234,7 +242,7 @@ open_ovsdb(struct daemon *daemon, const struct sp_config_list *methods, char *wh
     }
     for (size_t i = 0; i < methods->n; i++) {
         char problem[WHY_SIZE];
-        int r = sp_ovsdb_open(&daemon->loop, methods->items[i], bind_iface, daemon, &daemon->ovsdbs[i], problem, sizeof problem);
+        int r = sp_ovsdb_open(&daemon->loop, methods->items[i], &events, daemon, &daemon->ovsdbs[i], problem, sizeof problem);
         if (r) {
             snprintf(why, why_size, "--ovsdb: %.120s: %.360s", methods->items[i], problem);
             return r;

@@ -13,7 +13,8 @@
 static const char request[] =
     "{\"id\":\"" MONITOR "\",\"method\":\"monitor_cond\",\"params\":[\"Open_vSwitch\",\"" MONITOR "\",{"
     "\"Open_vSwitch\":[{\"columns\":[\"db_version\"]}],"
-    "\"Bridge\":[{\"columns\":[\"datapath_id\",\"ports\"]}],"
+    "\"Bridge\":[{\"columns\":[\"datapath_id\",\"ports\",\"fail_mode\",\"other_config\",\"controller\"]}],"
+    "\"Controller\":[{\"columns\":[\"target\",\"connection_mode\"]}],"
     "\"Port\":[{\"columns\":[\"interfaces\"]}],"
     "\"Interface\":[{\"columns\":[\"name\",\"external_ids\"]}]}]}";
 

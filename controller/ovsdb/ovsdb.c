@@ -30,6 +30,7 @@ struct database {
     struct database *next;
     struct sp_uuid root;
     struct sp_bindings bindings;
+    struct sp_flaws flaws;
     struct sp_replica replica; /* The last one, while it is away. */
     struct link *link;         /* NULL: away. */
 };
@@ -39,7 +40,7 @@ struct sp_ovsdb {
     bool closed;
     struct sp_method *method;
     uv_timer_t timer;
-    sp_ovsdb_bind *bind;
+    const struct sp_ovsdb_events *events;
     void *aux;
     struct link *links;
     struct database *databases;
@@ -56,6 +57,7 @@ static void unref(struct sp_ovsdb *ovsdb)
 
         ovsdb->databases = database->next;
         sp_bindings_clear(&database->bindings);
+        sp_flaws_clear(&database->flaws);
         sp_replica_clear(&database->replica);
         free(database);
     }
@@ -76,11 +78,34 @@ static void tell(struct sp_ovsdb *ovsdb, struct database *database, struct sp_bi
                 j++;
             }
             if (j == b->n || sp_binding_compare(&b->items[j], &a->items[i])) {
-                ovsdb->bind(ovsdb->aux, a->items[i].iface_id, a->items[i].dpid, a->items[i].name, pass);
+                ovsdb->events->bind(ovsdb->aux, a->items[i].iface_id, a->items[i].dpid, a->items[i].name, pass);
             }
         }
     }
     sp_bindings_clear(&old);
+}
+
+/* The same of flaws. */
+static void tell_flaws(struct sp_ovsdb *ovsdb, struct database *database, struct sp_flaws *flaws)
+{
+    struct sp_flaws old = database->flaws;
+    size_t i = 0, j = 0;
+
+    database->flaws = *flaws;
+    while ((i < old.n || j < flaws->n) && !ovsdb->closed) {
+        if (j == flaws->n || (i < old.n && old.items[i].dpid < flaws->items[j].dpid)) {
+            ovsdb->events->flaw(ovsdb->aux, old.items[i++].dpid, NULL);
+            continue;
+        }
+        bool was_there = i < old.n && old.items[i].dpid == flaws->items[j].dpid;
+
+        if (!was_there || old.items[i].text != flaws->items[j].text) {
+            ovsdb->events->flaw(ovsdb->aux, flaws->items[j].dpid, flaws->items[j].text);
+        }
+        i += was_there;
+        j++;
+    }
+    sp_flaws_clear(&old);
 }
 
 /* The entry of the database whose root row is 'root', made if need be.  NULL: no memory, or too many. */
@@ -120,6 +145,7 @@ static void update(struct link *link)
 {
     struct sp_ovsdb *ovsdb = link->ovsdb;
     struct sp_bindings bindings;
+    struct sp_flaws flaws;
 
     if (sp_uuid_is_none(&link->follow.replica.root)) {
         return; /* Nobody has written to this database yet. */
@@ -146,6 +172,11 @@ static void update(struct link *link)
         return;
     }
     tell(ovsdb, link->database, &bindings);
+    if (sp_replica_flaws(&link->follow.replica, &flaws)) {
+        sp_stream_close(link->stream, "no memory");
+        return;
+    }
+    tell_flaws(ovsdb, link->database, &flaws);
 }
 
 static void on_receive(void *aux, const void *data, size_t size)
@@ -241,10 +272,10 @@ static void on_timer_closed(uv_handle_t *handle)
     unref(handle->data);
 }
 
-int sp_ovsdb_open(uv_loop_t *loop, const char *method, sp_ovsdb_bind *bind, void *aux, struct sp_ovsdb **ret, char *why,
-                  size_t why_size)
+int sp_ovsdb_open(uv_loop_t *loop, const char *method, const struct sp_ovsdb_events *events, void *aux, struct sp_ovsdb **ret,
+                  char *why, size_t why_size)
 {
-    static const struct sp_transport_events events = {.connected = on_connected};
+    static const struct sp_transport_events transport_events = {.connected = on_connected};
     struct sp_ovsdb *ovsdb = calloc(1, sizeof *ovsdb);
     int r;
 
@@ -252,9 +283,9 @@ int sp_ovsdb_open(uv_loop_t *loop, const char *method, sp_ovsdb_bind *bind, void
         snprintf(why, why_size, "%s: out of memory", method);
         return -ENOMEM;
     }
-    ovsdb->bind = bind;
+    ovsdb->events = events;
     ovsdb->aux = aux;
-    r = sp_method_open(loop, method, &events, ovsdb, &ovsdb->method, why, why_size);
+    r = sp_method_open(loop, method, &transport_events, ovsdb, &ovsdb->method, why, why_size);
     if (r) {
         free(ovsdb);
         return r;

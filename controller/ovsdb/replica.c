@@ -7,17 +7,32 @@
 
 #include "controller/json/json.h"
 
-/* A row of any of the three tables; what its table has no column for stays empty. */
-struct row {
-    struct sp_uuid uuid;
-    char *name;               /* Interface. */
-    char *iface_id;           /* Interface; NULL = none. */
-    bool has_dpid;            /* Bridge. */
-    uint64_t dpid;
-    struct sp_uuid *children; /* Ports of a bridge, interfaces of a port. */
-    size_t n_children;
+struct ids {
+    struct sp_uuid *items;
+    size_t n;
     size_t capacity;
 };
+
+/* A row of any of the four tables; what its table has no column for stays empty. */
+struct row {
+    struct sp_uuid uuid;
+    char *name;             /* Interface. */
+    char *iface_id;         /* Interface; NULL = none. */
+    bool has_dpid;          /* Bridge. */
+    uint64_t dpid;
+    bool secure;            /* Bridge: its fail_mode. */
+    bool never_in_band;     /* Bridge: other_config:disable-in-band. */
+    bool remote;            /* Controller: is dialled over IP, which in-band control is for. */
+    bool out_of_band;       /* Controller: its connection_mode. */
+    struct ids children;    /* Ports of a bridge, interfaces of a port. */
+    struct ids controllers; /* Of a bridge. */
+};
+
+static const char standalone[] = "fail_mode is not secure: without its controller the bridge passes everything";
+static const char in_band[] =
+    "in-band control is on: hidden flows go before the rules; set other_config:disable-in-band=true";
+static const char standalone_in_band[] = "fail_mode is not secure: without its controller the bridge passes everything; "
+                                         "and in-band control is on: set other_config:disable-in-band=true";
 
 static void free_row(void *p)
 {
@@ -25,7 +40,8 @@ static void free_row(void *p)
 
     free(row->name);
     free(row->iface_id);
-    free(row->children);
+    free(row->children.items);
+    free(row->controllers.items);
     free(row);
 }
 
@@ -52,6 +68,7 @@ void sp_replica_clear(struct sp_replica *replica)
     tdestroy(replica->bridges, free_row);
     tdestroy(replica->ports, free_row);
     tdestroy(replica->interfaces, free_row);
+    tdestroy(replica->controllers, free_row);
     sp_replica_init(replica);
 }
 
@@ -104,69 +121,118 @@ static int set_dpid(struct row *row, const struct sp_json *value, bool diff)
     return 0;
 }
 
-/* A difference of maps has the pairs that come, with their new value, and those that go, with their old one. */
-static int set_external_ids(struct row *row, const struct sp_json *value, bool diff)
+/* The value of 'key' in a <map>: '*ret' is left as it is where the map does not have it. */
+static int get_pair(const struct sp_json *map, const char *key, const char **ret)
 {
     const struct sp_json *pairs;
 
-    if (value->type != SP_JSON_ARRAY || value->n != 2 || value->items[0].type != SP_JSON_STRING ||
-        strcmp(value->items[0].string, "map") || value->items[1].type != SP_JSON_ARRAY) {
+    if (map->type != SP_JSON_ARRAY || map->n != 2 || map->items[0].type != SP_JSON_STRING ||
+        strcmp(map->items[0].string, "map") || map->items[1].type != SP_JSON_ARRAY) {
         return SP_E_SYNTAX;
     }
-    if (!diff) {
-        (void) set_text(&row->iface_id, NULL);
-    }
-    pairs = &value->items[1];
+    pairs = &map->items[1];
     for (size_t i = 0; i < pairs->n; i++) {
         const struct sp_json *pair = &pairs->items[i];
-        const char *id;
 
         if (pair->type != SP_JSON_ARRAY || pair->n != 2 || pair->items[0].type != SP_JSON_STRING ||
             pair->items[1].type != SP_JSON_STRING) {
             return SP_E_SYNTAX;
         }
-        if (strcmp(pair->items[0].string, "iface-id")) {
-            continue;
-        }
-        id = pair->items[1].string;
-        if (set_text(&row->iface_id, *id && !(diff && row->iface_id && !strcmp(row->iface_id, id)) ? id : NULL)) {
-            return -ENOMEM;
+        if (!strcmp(pair->items[0].string, key)) {
+            *ret = pair->items[1].string;
         }
     }
     return 0;
 }
 
-/* Adds 'uuid' to the children; if 'diff', takes it out if it is there. */
-static int toggle_child(struct row *row, const struct sp_uuid *uuid, bool diff)
+/* A difference of maps has the pairs that come, with their new value, and those that go, with their old one. */
+static int set_external_ids(struct row *row, const struct sp_json *value, bool diff)
 {
-    for (size_t i = 0; diff && i < row->n_children; i++) {
-        if (sp_uuid_equal(&row->children[i], uuid)) {
-            row->children[i] = row->children[--row->n_children];
+    const char *id = NULL;
+    int r = get_pair(value, "iface-id", &id);
+
+    if (r || (diff && !id)) {
+        return r;
+    }
+    return set_text(&row->iface_id, id && *id && !(diff && row->iface_id && !strcmp(row->iface_id, id)) ? id : NULL);
+}
+
+static int set_other_config(struct row *row, const struct sp_json *value, bool diff)
+{
+    const char *text = NULL;
+    int r = get_pair(value, "disable-in-band", &text);
+
+    if (r || (diff && !text)) {
+        return r;
+    }
+    row->never_in_band = text && !strcmp(text, "true") && !(diff && row->never_in_band);
+    return 0;
+}
+
+/* Whether a set of at most one text has 'text'. */
+static int get_is(const struct sp_json *value, const char *text, bool *ret)
+{
+    const struct sp_json *items;
+    size_t n;
+
+    get_set(value, &items, &n);
+    if (n > 1 || (n && items->type != SP_JSON_STRING)) {
+        return SP_E_SYNTAX;
+    }
+    *ret = n && !strcmp(items->string, text);
+    return 0;
+}
+
+static int set_fail_mode(struct row *row, const struct sp_json *value, bool diff)
+{
+    return get_is(value, "secure", &row->secure);
+}
+
+static int set_connection_mode(struct row *row, const struct sp_json *value, bool diff)
+{
+    return get_is(value, "out-of-band", &row->out_of_band);
+}
+
+static int set_target(struct row *row, const struct sp_json *value, bool diff)
+{
+    if (value->type != SP_JSON_STRING) {
+        return SP_E_SYNTAX;
+    }
+    row->remote = !strncmp(value->string, "tcp:", 4) || !strncmp(value->string, "ssl:", 4);
+    return 0;
+}
+
+/* Adds 'uuid' to 'ids'; if 'diff', takes it out if it is there. */
+static int toggle_id(struct ids *ids, const struct sp_uuid *uuid, bool diff)
+{
+    for (size_t i = 0; diff && i < ids->n; i++) {
+        if (sp_uuid_equal(&ids->items[i], uuid)) {
+            ids->items[i] = ids->items[--ids->n];
             return 0;
         }
     }
-    if (row->n_children == row->capacity) {
-        size_t capacity = row->capacity ? 2 * row->capacity : 4;
-        struct sp_uuid *children = reallocarray(row->children, capacity, sizeof *children);
+    if (ids->n == ids->capacity) {
+        size_t capacity = ids->capacity ? 2 * ids->capacity : 4;
+        struct sp_uuid *items = reallocarray(ids->items, capacity, sizeof *items);
 
-        if (!children) {
+        if (!items) {
             return -ENOMEM;
         }
-        row->children = children;
-        row->capacity = capacity;
+        ids->items = items;
+        ids->capacity = capacity;
     }
-    row->children[row->n_children++] = *uuid;
+    ids->items[ids->n++] = *uuid;
     return 0;
 }
 
-static int set_children(struct row *row, const struct sp_json *value, bool diff)
+static int set_ids(struct ids *ids, const struct sp_json *value, bool diff)
 {
     const struct sp_json *items;
     size_t n;
 
     get_set(value, &items, &n);
     if (!diff) {
-        row->n_children = 0;
+        ids->n = 0;
     }
     for (size_t i = 0; i < n; i++) {
         struct sp_uuid uuid;
@@ -177,7 +243,7 @@ static int set_children(struct row *row, const struct sp_json *value, bool diff)
             sp_uuid_parse(items[i].items[1].string, &uuid)) {
             return SP_E_SYNTAX;
         }
-        r = row->n_children < SP_REPLICA_ROWS_MAX ? toggle_child(row, &uuid, diff) : SP_E_FULL;
+        r = ids->n < SP_REPLICA_ROWS_MAX ? toggle_id(ids, &uuid, diff) : SP_E_FULL;
         if (r) {
             return r;
         }
@@ -185,12 +251,30 @@ static int set_children(struct row *row, const struct sp_json *value, bool diff)
     return 0;
 }
 
+static int set_children(struct row *row, const struct sp_json *value, bool diff)
+{
+    return set_ids(&row->children, value, diff);
+}
+
+static int set_controllers(struct row *row, const struct sp_json *value, bool diff)
+{
+    return set_ids(&row->controllers, value, diff);
+}
+
 static const struct {
     const char *column;
     int (*set)(struct row *, const struct sp_json *value, bool diff);
 } columns[] = {
-    {"name", set_name},      {"datapath_id", set_dpid},    {"external_ids", set_external_ids},
-    {"ports", set_children}, {"interfaces", set_children},
+    {"name", set_name},
+    {"datapath_id", set_dpid},
+    {"external_ids", set_external_ids},
+    {"ports", set_children},
+    {"interfaces", set_children},
+    {"fail_mode", set_fail_mode},
+    {"other_config", set_other_config},
+    {"controller", set_controllers},
+    {"target", set_target},
+    {"connection_mode", set_connection_mode},
 };
 
 static int set_columns(struct row *row, const struct sp_json *values, bool diff)
@@ -273,7 +357,12 @@ int sp_replica_update(struct sp_replica *replica, const struct sp_json *updates)
         const char *name;
         void **rows; /* NULL: the root, whose id is all that counts. */
     } tables[] = {
-        {"Open_vSwitch", NULL}, {"Bridge", &replica->bridges}, {"Port", &replica->ports}, {"Interface", &replica->interfaces}};
+        {"Open_vSwitch", NULL},
+        {"Bridge", &replica->bridges},
+        {"Port", &replica->ports},
+        {"Interface", &replica->interfaces},
+        {"Controller", &replica->controllers},
+    };
 
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         const struct sp_json *rows = updates->type == SP_JSON_OBJECT ? sp_json_get(updates, tables[i].name) : NULL;
@@ -367,11 +456,11 @@ static void visit_bridge(const void *node, VISIT visit, void *aux)
     if ((visit != postorder && visit != leaf) || !bridge->has_dpid) {
         return;
     }
-    for (size_t i = 0; i < bridge->n_children; i++) {
-        const struct row *port = find_row(&walk->replica->ports, &bridge->children[i]);
+    for (size_t i = 0; i < bridge->children.n; i++) {
+        const struct row *port = find_row(&walk->replica->ports, &bridge->children.items[i]);
 
-        for (size_t j = 0; port && j < port->n_children; j++) {
-            const struct row *interface = find_row(&walk->replica->interfaces, &port->children[j]);
+        for (size_t j = 0; port && j < port->children.n; j++) {
+            const struct row *interface = find_row(&walk->replica->interfaces, &port->children.items[j]);
 
             if (interface && interface->iface_id && interface->name && !walk->r) {
                 walk->r = add_binding(walk->bindings, interface, bridge->dpid);
@@ -420,5 +509,95 @@ int sp_replica_bindings(const struct sp_replica *replica, struct sp_bindings *re
     }
     bindings.n = n;
     *ret = bindings;
+    return 0;
+}
+
+/* Whether the switch puts flows of its own on 'bridge' for the way to a controller.  Source: ovs-vswitchd.conf.db(5), Controller
+ * connection_mode and Bridge other_config:disable-in-band. */
+static bool is_in_band(const struct sp_replica *replica, const struct row *bridge)
+{
+    for (size_t i = 0; i < bridge->controllers.n && !bridge->never_in_band; i++) {
+        const struct row *controller = find_row(&replica->controllers, &bridge->controllers.items[i]);
+
+        if (controller && controller->remote && !controller->out_of_band) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What twalk_r() carries from bridge to bridge. */
+struct inspection {
+    const struct sp_replica *replica;
+    struct sp_flaws flaws;
+    size_t capacity;
+    int r;
+};
+
+static void inspect_bridge(const void *node, VISIT visit, void *aux)
+{
+    const struct row *bridge = *(struct row *const *) node;
+    struct inspection *inspection = aux;
+    struct sp_flaws *flaws = &inspection->flaws;
+    const char *text;
+
+    if ((visit != postorder && visit != leaf) || !bridge->has_dpid || inspection->r) {
+        return;
+    }
+    if (is_in_band(inspection->replica, bridge)) {
+        text = bridge->secure ? in_band : standalone_in_band;
+    } else if (!bridge->secure) {
+        text = standalone;
+    } else {
+        return;
+    }
+    if (flaws->n == inspection->capacity) {
+        size_t capacity = inspection->capacity ? 2 * inspection->capacity : 16;
+        struct sp_flaw *items = reallocarray(flaws->items, capacity, sizeof *items);
+
+        if (!items) {
+            inspection->r = -ENOMEM;
+            return;
+        }
+        flaws->items = items;
+        inspection->capacity = capacity;
+    }
+    flaws->items[flaws->n++] = (struct sp_flaw){.dpid = bridge->dpid, .text = text};
+}
+
+static int compare_flaws(const void *a_, const void *b_)
+{
+    const struct sp_flaw *a = a_, *b = b_;
+
+    return (a->dpid > b->dpid) - (a->dpid < b->dpid);
+}
+
+void sp_flaws_clear(struct sp_flaws *flaws)
+{
+    free(flaws->items);
+    *flaws = (struct sp_flaws){0};
+}
+
+int sp_replica_flaws(const struct sp_replica *replica, struct sp_flaws *ret)
+{
+    struct inspection inspection = {.replica = replica};
+    struct sp_flaws *flaws = &inspection.flaws;
+    size_t n = 0;
+
+    twalk_r(replica->bridges, inspect_bridge, &inspection);
+    if (inspection.r) {
+        sp_flaws_clear(flaws);
+        return inspection.r;
+    }
+    if (flaws->n) {
+        qsort(flaws->items, flaws->n, sizeof *flaws->items, compare_flaws);
+    }
+    for (size_t i = 0; i < flaws->n; i++) {
+        if (!n || flaws->items[n - 1].dpid != flaws->items[i].dpid) { /* Two bridges of one id are the operator's mistake. */
+            flaws->items[n++] = flaws->items[i];
+        }
+    }
+    flaws->n = n;
+    *ret = *flaws;
     return 0;
 }

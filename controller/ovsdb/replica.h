@@ -1,5 +1,5 @@
-/* What is known of one Open_vSwitch database: its bridges, ports and interfaces, kept up to date by update2, and the bindings
- * that follow from them. */
+/* What is known of one Open_vSwitch database: its bridges, ports, interfaces and controllers, kept up to date by update2, and the
+ * bindings and flaws that follow from them. */
 
 #ifndef SALLYPORT_CONTROLLER_OVSDB_REPLICA_H
 #define SALLYPORT_CONTROLLER_OVSDB_REPLICA_H 1
@@ -15,6 +15,7 @@ struct sp_replica {
     void *bridges;       /* Trees of tsearch(3), by the row's id. */
     void *ports;
     void *interfaces;
+    void *controllers;
     size_t n_rows;
 };
 
@@ -45,5 +46,19 @@ void sp_bindings_clear(struct sp_bindings *);
 int sp_binding_compare(const struct sp_binding *, const struct sp_binding *);
 /* Makes '*ret' of all interfaces that have an id and stand on a bridge with a datapath id.  Returns 0 or -ENOMEM. */
 int sp_replica_bindings(const struct sp_replica *, struct sp_bindings *ret) SP_MUST_USE;
+
+/* A bridge with a setting that makes its flows worth less than they say. */
+struct sp_flaw {
+    uint64_t dpid;
+    const char *text; /* One of a few constants: equal texts are the same pointer. */
+};
+struct sp_flaws {
+    struct sp_flaw *items; /* By datapath id, each once. */
+    size_t n;
+};
+
+void sp_flaws_clear(struct sp_flaws *);
+/* Makes '*ret' of all bridges with a datapath id that have one.  Returns 0 or -ENOMEM. */
+int sp_replica_flaws(const struct sp_replica *, struct sp_flaws *ret) SP_MUST_USE;
 
 #endif

@@ -172,6 +172,39 @@ def test_metrics_of_a_bridge(daemon, switch):
     assert int(sent.split()[1]) > 0
 
 
+def test_a_bridge_that_is_not_set_up_right(make_daemon):
+    """A bridge that would pass everything without its controller is reported, once it is ours."""
+    with Ovs() as one:
+        daemon = make_daemon("--ovsdb", f"unix:{one.path('db.sock')}").start()
+        client = daemon.client()
+        one.add_bridge("br0", int(DPID, 16), [f"unix:{daemon.openflow}"])
+        wait_until(lambda: client.get(BRIDGE).status == 200, "the bridge is connected")
+        one.vsctl("set-fail-mode", "br0", "standalone")
+
+        def error():
+            return client.get(BRIDGE).json["last_error"]
+
+        wait_until(lambda: "following" in daemon.text(), "the database is followed")
+        assert error() is None and "fail_mode" not in daemon.text()
+        assert client.put(BRIDGE, {"uplinks": []}).applied is True
+        wait_until(lambda: error() and "fail_mode is not secure" in error(), "it is reported")
+        wait_until(lambda: "WARNING engine: bridge 00000000000000c1 (br0): fail_mode is not secure" in daemon.text(), "it is logged")
+        one.vsctl("set-fail-mode", "br0", "secure")
+        wait_until(lambda: error() is None, "it is mended")
+        wait_until(lambda: "its settings are right now" in daemon.text(), "that is logged")
+        one.vsctl("set-fail-mode", "br0", "standalone")
+        wait_until(error, "it is reported again")
+        daemon.kill()
+        daemon.start()
+        client.address = daemon.address
+        client.close()
+        wait_until(lambda: client.get(BRIDGE).json["connected"] and error(), "after a restart too")
+        assert daemon.text().count("fail_mode is not secure") == 1
+        assert client.delete(BRIDGE).status == 204
+        assert error() is None
+        assert daemon.stop() == 0
+
+
 def test_iface_id(make_daemon):
     """A port that is named by its iface_id alone is found through the switch's database."""
     with Ovs() as one:

@@ -2,8 +2,8 @@
  *
  *     drive_ovsdb METHOD
  *
- * prints "listening PORT" for a listener on port 0, then "bound ID DPID NAME" and "unbound ID DPID NAME".  Ends on SIGTERM with
- * status 0, after everything has been given back. */
+ * prints "listening PORT" for a listener on port 0, then "bound ID DPID NAME", "unbound ID DPID NAME" and "flaw DPID TEXT" (TEXT
+ * is "none" at its end).  Ends on SIGTERM with status 0, after everything has been given back. */
 
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +18,12 @@ static void on_bind(void *aux, const char *iface_id, uint64_t dpid, const char *
     fflush(stdout);
 }
 
+static void on_flaw(void *aux, uint64_t dpid, const char *text)
+{
+    printf("flaw %016llx %s\n", (unsigned long long) dpid, text ? text : "none");
+    fflush(stdout);
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
     sp_ovsdb_close(handle->data);
@@ -26,6 +32,7 @@ static void on_signal(uv_signal_t *handle, int number)
 
 int main(int argc, char **argv)
 {
+    static const struct sp_ovsdb_events events = {.bind = on_bind, .flaw = on_flaw};
     struct sp_ovsdb *ovsdb;
     uv_signal_t signal;
     uv_loop_t loop;
@@ -35,7 +42,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s METHOD\n", argv[0]);
         return 2;
     }
-    if (sp_ovsdb_open(&loop, argv[1], on_bind, NULL, &ovsdb, why, sizeof why)) {
+    if (sp_ovsdb_open(&loop, argv[1], &events, NULL, &ovsdb, why, sizeof why)) {
         fprintf(stderr, "%s\n", why);
         return 2;
     }

@@ -59,12 +59,13 @@ class Drive:
     def __init__(self, method):
         self.child = subprocess.Popen([DRIVE, method], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self.lines = queue.Queue()
+        self.flaws = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
         self.port = int(self.next().split()[1])
 
     def _read(self):
         for line in self.child.stdout:
-            self.lines.put(line.strip())
+            (self.flaws if line.startswith("flaw ") else self.lines).put(line.strip())
 
     def next(self, timeout=15):
         return self.lines.get(timeout=timeout)
@@ -110,6 +111,34 @@ def test_what_is_there_and_what_changes(database, drive):
     assert follower.next() == "unbound vm3 0000000000000abc tap1"
     database.vsctl("del-port", "tap2")
     assert follower.next() == "unbound vm2 0000000000000abc tap2"
+
+
+def test_bridges_that_are_not_set_up_right(database, drive):
+    database.add_bridge("br0", 1)
+    follower = drive(f"unix:{database.path('db.sock')}")
+
+    def told(*words):
+        line = follower.flaws.get(timeout=15)
+        assert line.startswith("flaw 0000000000000001 ") and all(word in line for word in words), line
+        return line
+
+    assert "in-band" not in told("fail_mode is not secure")
+    database.vsctl("set-controller", "br0", "tcp:127.0.0.1:6653")
+    told("fail_mode is not secure", "disable-in-band")
+    database.vsctl("set-fail-mode", "br0", "secure")
+    assert "fail_mode" not in told("disable-in-band")
+    database.vsctl("set", "bridge", "br0", "other_config:disable-in-band=true")
+    told(" none")
+    database.stop()
+    database.start()
+    database.vsctl("set", "bridge", "br0", "other_config:disable-in-band=false")
+    assert "fail_mode" not in told("disable-in-band")
+    database.vsctl("set", "controller", "br0", "connection_mode=out-of-band")
+    told(" none")
+    database.vsctl("set-fail-mode", "br0", "standalone")
+    told("fail_mode is not secure")
+    database.vsctl("del-br", "br0")
+    told(" none")
 
 
 def test_port_moves_between_bridges(database, drive):

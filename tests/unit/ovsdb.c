@@ -146,7 +146,7 @@ static void request_and_reply(void **aux)
     size += sp_follow_output(&follow, out + size, sizeof out - size);
     assert_int_equal(sp_json_parse(out, size, &json, why, sizeof why), 0);
     assert_string_equal(sp_json_get(json, "method")->string, "monitor_cond");
-    assert_int_equal(sp_json_get(json, "params")->items[2].n, 4);
+    assert_int_equal(sp_json_get(json, "params")->items[2].n, 5);
     sp_json_free(json);
     assert_false(sp_follow_take_change(&follow));
     for (const char *c = REPLY; *c; c++) { /* In the smallest pieces that there are. */
@@ -201,6 +201,81 @@ static void changes(void **aux)
         assert_bindings(follow, steps[i].bindings);
     }
     sp_follow_clear(follow);
+}
+
+/* What is wrong with the bridges, as text: "abcdef:SB " is one whose fail_mode is not secure and which has in-band control. */
+static void assert_flaws(const struct sp_follow *follow, const char *expected)
+{
+    struct sp_flaws flaws;
+    char text[256] = "";
+    size_t at = 0;
+
+    assert_int_equal(sp_replica_flaws(&follow->replica, &flaws), 0);
+    for (size_t i = 0; i < flaws.n; i++) {
+        at += (size_t) snprintf(text + at, sizeof text - at, "%llx:%s%s ", (unsigned long long) flaws.items[i].dpid,
+                                strstr(flaws.items[i].text, "fail_mode") ? "S" : "",
+                                strstr(flaws.items[i].text, "disable-in-band") ? "B" : "");
+    }
+    sp_flaws_clear(&flaws);
+    assert_string_equal(text, expected);
+}
+
+#define CONTROLLER "00000000-0000-4000-8000-0000000000d1"
+#define MODIFY(TABLE, ROW, COLUMNS) "{\"" TABLE "\":{\"" ROW "\":{\"modify\":{" COLUMNS "}}}}"
+#define IN_BAND(TEXT) MODIFY("Bridge", BRIDGE, "\"other_config\":[\"map\",[[\"disable-in-band\",\"" TEXT "\"]]]")
+
+static void flaws_of_bridges(void **aux)
+{
+    static const struct {
+        const char *update;
+        const char *flaws;
+    } steps[] = {
+        {MODIFY("Bridge", BRIDGE, "\"fail_mode\":\"secure\""), ""},
+        {MODIFY("Bridge", BRIDGE, "\"fail_mode\":\"standalone\""), "abcdef:S "},
+        {MODIFY("Bridge", BRIDGE, "\"fail_mode\":\"secure\""), ""},
+        {MODIFY("Bridge", BRIDGE, "\"fail_mode\":[\"set\",[]]"), "abcdef:S "},
+        /* A controller that is dialled over IP makes in-band control, unless it or the bridge says otherwise. */
+        {"{\"Controller\":{\"" CONTROLLER "\":{\"insert\":{\"target\":\"tcp:192.0.2.1:6653\",\"connection_mode\":[\"set\",[]]}}},"
+         "\"Bridge\":{\"" BRIDGE "\":{\"modify\":{\"controller\":[\"uuid\",\"" CONTROLLER "\"]}}}}", "abcdef:SB "},
+        {MODIFY("Bridge", BRIDGE, "\"fail_mode\":\"secure\""), "abcdef:B "},
+        {MODIFY("Controller", CONTROLLER, "\"connection_mode\":\"out-of-band\""), ""},
+        {MODIFY("Controller", CONTROLLER, "\"connection_mode\":\"in-band\""), "abcdef:B "},
+        {MODIFY("Controller", CONTROLLER, "\"target\":\"unix:/run/c.sock\""), ""},
+        {MODIFY("Controller", CONTROLLER, "\"target\":\"ssl:192.0.2.1:6653\""), "abcdef:B "},
+        /* The map's difference: comes, changes, changes back, another key, goes. */
+        {IN_BAND("true"), ""},
+        {IN_BAND("false"), "abcdef:B "},
+        {IN_BAND("true"), ""},
+        {MODIFY("Bridge", BRIDGE, "\"other_config\":[\"map\",[[\"x\",\"true\"]]]"), ""},
+        {IN_BAND("true"), "abcdef:B "},
+        /* One without a datapath id, then with one, before the other in order. */
+        {"{\"Bridge\":{\"" BRIDGE2 "\":{\"insert\":{\"fail_mode\":[\"set\",[]],\"datapath_id\":[\"set\",[]]}}}}", "abcdef:B "},
+        {MODIFY("Bridge", BRIDGE2, "\"datapath_id\":\"0000000000000002\""), "2:S abcdef:B "},
+        {"{\"Controller\":{\"" CONTROLLER "\":{\"delete\":null}}}", "2:S "},
+        {"{\"Bridge\":{\"" BRIDGE2 "\":{\"delete\":null}}}", ""},
+    };
+    static const char *const wrong[] = {
+        UPDATE(MODIFY("Bridge", BRIDGE, "\"fail_mode\":7")), UPDATE(MODIFY("Bridge", BRIDGE, "\"other_config\":{}")),
+        UPDATE(MODIFY("Bridge", BRIDGE, "\"fail_mode\":[\"set\",[\"secure\",\"standalone\"]]")),
+        UPDATE(MODIFY("Bridge", BRIDGE, "\"controller\":\"c\"")), UPDATE(IN_BAND("true") "}"),
+    };
+    struct sp_follow *follow = followed();
+
+    assert_flaws(follow, "abcdef:S ");
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        char text[2048];
+
+        snprintf(text, sizeof text, UPDATE("%s"), steps[i].update);
+        assert_int_equal(feed(follow, text), 0);
+        assert_true(sp_follow_take_change(follow));
+        assert_flaws(follow, steps[i].flaws);
+    }
+    sp_follow_clear(follow);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        follow = followed();
+        assert_int_not_equal(feed(follow, wrong[i]), 0);
+        sp_follow_clear(follow);
+    }
 }
 
 static void echo_is_answered(void **aux)
@@ -293,6 +368,8 @@ static void mutations(void **aux)
 {
     static const char text[] = REPLY UPDATE(MODIFY_IFACE(IFACE_ID("v")))
         UPDATE("{\"Bridge\":{\"" BRIDGE "\":{\"modify\":{\"ports\":[\"uuid\",\"" PORT "\"]}}}}")
+        UPDATE(IN_BAND("true")) UPDATE(MODIFY("Bridge", BRIDGE, "\"fail_mode\":\"secure\""))
+        UPDATE(MODIFY("Bridge", BRIDGE, "\"controller\":[\"uuid\",\"" PORT "\"]"))
         UPDATE("{\"Port\":{\"" PORT "\":{\"delete\":null}}}");
     struct sp_random random;
 
@@ -301,6 +378,7 @@ static void mutations(void **aux)
         char *copy = strdup(text);
         struct sp_follow follow;
         struct sp_bindings bindings;
+        struct sp_flaws flaws;
 
         assert_non_null(copy);
         for (uint32_t n = 1 + sp_random_below(&random, 5); n; n--) {
@@ -311,6 +389,8 @@ static void mutations(void **aux)
         (void) !sp_follow_receive(&follow, copy, sizeof text - 1);
         assert_int_equal(sp_replica_bindings(&follow.replica, &bindings), 0);
         sp_bindings_clear(&bindings);
+        assert_int_equal(sp_replica_flaws(&follow.replica, &flaws), 0);
+        sp_flaws_clear(&flaws);
         sp_follow_clear(&follow);
         free(copy);
     }
@@ -324,6 +404,7 @@ int main(void)
         cmocka_unit_test(text_without_end),
         cmocka_unit_test(request_and_reply),
         cmocka_unit_test(changes),
+        cmocka_unit_test(flaws_of_bridges),
         cmocka_unit_test(echo_is_answered),
         cmocka_unit_test(echo_flood),
         cmocka_unit_test(misbehaviour),
