@@ -98,9 +98,7 @@ on_newcomer_event(void *aux, struct sp_link *link, struct sp_event *event)
 {
     struct sp_newcomer *newcomer = aux;
     struct sp_engine *engine = newcomer->engine;
-    if (event->kind == SP_EVENT_DUMP_FLOW) {
-        sp_flow_unref(event->flow);
-    }
+    sp_flow_unref(event->flow);
     if (event->kind != SP_EVENT_READY) {
         return;
     }

@@ -10,6 +10,8 @@
 
 #define CHECK_MS 30000       /* Between two dumps. */
 #define CHECK_OVERDUE_MS 15000 /* After this a dump goes before changes. */
+#define SUSPECT_MS 1000        /* From a dump to one that the switch's telling calls for, ... */
+#define SUSPECT_SHARE 20       /* ... and this many times as long as the last one took, so that they stay a small part. */
 #define RETRY_MS 30000
 
 static bool match_name(const struct sp_index_node *, const void *key);
@@ -241,6 +243,8 @@ sp_switch_enforce(struct sp_switch *sw, int64_t now_ms)
     /* The first check comes after 10 to 40 s, so that bridges that connect together are not dumped together for ever.  Late
      * as it may be, no drift lasts for 60 s. */
     sw->check_at_ms = now_ms + CHECK_MS / 3 + (int64_t) (sp_index_hash(0, &sw->dpid, sizeof sw->dpid) % CHECK_MS);
+    sw->check_again_ms = now_ms + SUSPECT_MS;
+    sw->suspected = false;
     sw->retry_at_ms = now_ms + RETRY_MS;
 }
 
@@ -278,7 +282,9 @@ sp_switch_run(struct sp_switch *sw, uint64_t revision, int64_t now_ms)
         return;
     }
     bool busy = sw->n_dirty || sw->orphans.n;
-    if (now_ms >= sw->check_at_ms + (busy ? CHECK_OVERDUE_MS : 0)) {
+    if (now_ms >= sw->check_at_ms + (busy ? CHECK_OVERDUE_MS : 0) || (sw->suspected && now_ms >= sw->check_again_ms)) {
+        sw->suspected = false;
+        sw->check_begun_ms = now_ms;
         dump(sw, SP_SWITCH_CHECKING);
         return;
     }
@@ -322,7 +328,9 @@ sp_switch_event(struct sp_switch *sw, struct sp_event *event, int64_t now_ms)
         if (sw->dump && sp_flow_table_put(sw->dump, event->flow)) {
             sp_switch_give_up(sw);
         }
-        sp_flow_unref(event->flow);
+        break;
+    case SP_EVENT_CHANGED:
+        sp_switch_suspect(sw, event->flow);
         break;
     case SP_EVENT_DUMP_DONE:
         end_dump(sw, now_ms);
@@ -346,6 +354,7 @@ sp_switch_event(struct sp_switch *sw, struct sp_event *event, int64_t now_ms)
     default:
         break;
     }
+    sp_flow_unref(event->flow);
     sp_switch_run(sw, sw->revision, now_ms);
 }
 
@@ -567,6 +576,7 @@ end_dump(struct sp_switch *sw, int64_t now_ms)
     } else {
         sp_switch_compare(sw);
         sw->check_at_ms = now_ms + CHECK_MS;
+        sw->check_again_ms = now_ms + SUSPECT_MS + SUSPECT_SHARE * (now_ms - sw->check_begun_ms);
     }
     sw->phase = SP_SWITCH_IDLE;
     sp_flow_table_free(sw->dump);

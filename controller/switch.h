@@ -10,7 +10,9 @@
  * next batch takes half as many units, after each success twice as many, so that many bad units cost little more than
  * themselves.
  *
- * About every 30 s the table is dumped again.  What another hand changed is put right and counted.
+ * About every 30 s the table is dumped again.  What another hand changed is put right and counted.  A switch that can tells what
+ * others change (a flow monitor); what concerns us brings the next dump forward, at most to 1 s and 20 times its own length
+ * after the last one, so that nobody's changes can make dumps more than a small part of the work.
  *
  * Place in the arrow: the engine decides which units change (from the model); this module compiles nothing and knows no
  * model.  Files: switch.c, switch_batch.c (units to modifications), switch_dump.c and switch_left.c (the dump against

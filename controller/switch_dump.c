@@ -4,15 +4,16 @@
 #include <stdlib.h>
 
 #include "controller/obs/log.h"
+#include "sallyport/pipeline.h"
 
-#define LINES_MAX 10 /* Flows that one check writes to the log. */
+#define LINES_MAX 10 /* Flows of a kind that one check writes to the log. */
 
 static int learn_unit(struct sp_switch *, struct sp_unit *);
 static int find_lost(struct sp_switch *, struct sp_flow_list *lost, struct sp_flow_list *strange);
 static int put_lost(struct sp_switch *, const struct sp_flow_list *lost);
 static int add_orphan(struct sp_switch *, struct sp_flow *);
 static void mark_units(struct sp_switch *);
-static void log_drift(const struct sp_switch *, const struct sp_flow_list *, const char *what);
+static void log_drift(const struct sp_switch *, const struct sp_flow_list *lost, const struct sp_flow_list *strange);
 
 /* Everything that the dump has and some unit wants, or had before, is taken as confirmed; what is left over is an orphan. */
 void
@@ -54,8 +55,7 @@ sp_switch_compare(struct sp_switch *sw)
         sw->counters->drift_repaired += lost.n + strange.n;
         sp_log(SP_LOG_WARNING, "switch", "%016llx: another hand changed %zu flows of ours and added %zu; putting them right",
                (unsigned long long) sw->dpid, lost.n, strange.n);
-        log_drift(sw, &lost, "was changed or deleted");
-        log_drift(sw, &strange, "was added");
+        log_drift(sw, &lost, &strange);
         error = put_lost(sw, &lost);
         for (size_t i = 0; !error && i < strange.n; i++) {
             error = sp_flow_table_put(sw->installed, strange.flows[i]);
@@ -68,6 +68,15 @@ sp_switch_compare(struct sp_switch *sw)
     if (error) {
         sp_switch_give_up(sw);
     }
+}
+
+/* Ours by its cookie, or in the place of one of ours.  The dump is what counts, this is only when. */
+void
+sp_switch_suspect(struct sp_switch *sw, const struct sp_flow *flow)
+{
+    bool knowing = sw->phase != SP_SWITCH_PASSIVE && sw->phase != SP_SWITCH_LEARNING;
+    bool ours = (flow->cookie & SP_COOKIE_OWNER_MASK) == SP_COOKIE_OWNER;
+    sw->suspected = sw->suspected || (knowing && (ours || sp_flow_table_find(sw->installed, flow)));
 }
 
 /* What is installed under a key that 'unit' wants is the unit's: its own object if it is as desired, else the one that is to be
@@ -168,15 +177,31 @@ mark_units(struct sp_switch *sw)
     }
 }
 
+/* One line: 'flow' and what had been made of it. */
 static void
-log_drift(const struct sp_switch *sw, const struct sp_flow_list *flows, const char *what)
+log_flow(const struct sp_switch *sw, const char *what, const struct sp_flow *flow, const struct sp_flow *instead)
 {
-    for (size_t i = 0; i < flows->n && i < LINES_MAX; i++) {
-        char text[600];
-        sp_flow_format(flows->flows[i], text, sizeof text);
-        sp_log(SP_LOG_WARNING, "switch", "%016llx: %s: %s", (unsigned long long) sw->dpid, what, text);
+    char text[600], other[600] = "";
+    sp_flow_format(flow, text, sizeof text);
+    if (instead) {
+        sp_flow_format(instead, other, sizeof other);
     }
-    if (flows->n > LINES_MAX) {
-        sp_log(SP_LOG_WARNING, "switch", "%016llx: ... and %zu more", (unsigned long long) sw->dpid, flows->n - LINES_MAX);
+    sp_log(SP_LOG_WARNING, "switch", "%016llx: %s: %s%s%s", (unsigned long long) sw->dpid, what, text,
+           instead ? "; it had become " : "", other);
+}
+
+static void
+log_drift(const struct sp_switch *sw, const struct sp_flow_list *lost, const struct sp_flow_list *strange)
+{
+    for (size_t i = 0; i < lost->n && i < LINES_MAX; i++) {
+        const struct sp_flow *there = sp_flow_table_find(sw->dump, lost->flows[i]);
+        log_flow(sw, there ? "was changed" : "was deleted", lost->flows[i], there);
+    }
+    for (size_t i = 0; i < strange->n && i < LINES_MAX; i++) {
+        log_flow(sw, "was added", strange->flows[i], NULL);
+    }
+    size_t told = (lost->n < LINES_MAX ? lost->n : LINES_MAX) + (strange->n < LINES_MAX ? strange->n : LINES_MAX);
+    if (lost->n + strange->n > told) {
+        sp_log(SP_LOG_WARNING, "switch", "%016llx: ... and %zu more", (unsigned long long) sw->dpid, lost->n + strange->n - told);
     }
 }

@@ -178,9 +178,7 @@ deliver(struct sp_link *link)
     struct sp_event event;
     while (sp_session_next(link->session, &event)) {
         if (link->closing) {
-            if (event.kind == SP_EVENT_DUMP_FLOW) {
-                sp_flow_unref(event.flow);
-            }
+            sp_flow_unref(event.flow);
         } else if (event.kind == SP_EVENT_CLOSED) {
             /* What the session had to say last (why the handshake failed, say) goes out before the end, if it can. */
             uint8_t last[512];

@@ -85,7 +85,10 @@ struct sp_switch {
     size_t n_zones;
     uint64_t revision;             /* Of the model. */
     uint64_t settled;              /* Up to this one everything is confirmed or refused. */
-    int64_t check_at_ms;
+    int64_t check_at_ms;           /* When the table is dumped again. */
+    int64_t check_again_ms;        /* Not before this, whatever the switch tells. */
+    int64_t check_begun_ms;
+    bool suspected;                /* The switch has told of a change of ours by another hand since the last dump began. */
     int64_t retry_at_ms;
     int64_t error_at_ms;           /* When the next stray error may be logged. */
     char complaint[160];
@@ -116,9 +119,11 @@ void sp_switch_end_batch(struct sp_switch *, bool applied);
 void sp_switch_refuse(struct sp_switch *, const struct sp_session_refused *);
 void sp_switch_clear_batch(struct sp_switch *);
 
-/* switch_dump.c: what the dump means for a switch that knows nothing yet, and for one that does. */
+/* switch_dump.c: what the dump means for a switch that knows nothing yet, and for one that does; and whether a change that the
+ * switch tells of is a reason for one. */
 void sp_switch_learn(struct sp_switch *);
 void sp_switch_compare(struct sp_switch *);
+void sp_switch_suspect(struct sp_switch *, const struct sp_flow *);
 /* switch_left.c: whose were the flows that nobody wants? */
 int sp_switch_place_left(struct sp_switch *, const struct sp_flow_list *) SP_MUST_USE;
 

@@ -250,6 +250,9 @@ static void handle_error(struct sp_session *s, const struct ofp_header *oh)
         sp_session_fail(s, "the switch answered %s while it was asked for %s", name, waiting_for(s));
         return;
     }
+    if (sp_monitor_error(s, xid, name)) {
+        return;
+    }
     if (s->state >= STATE_ADD && sp_batch_error(s, xid, name)) {
         s->progress_ms = s->now_ms;
         return;
@@ -269,6 +272,7 @@ static const struct {
     {OFPTYPE_ECHO_REPLY, STATE_FEATURES, STATE_FLUSH, false, ignore},
     {OFPTYPE_ERROR, STATE_FEATURES, STATE_FLUSH, false, handle_error},
     {OFPTYPE_FLOW_STATS_REPLY, STATE_DUMP, STATE_DUMP, true, sp_dump_part},
+    {OFPTYPE_FLOW_MONITOR_STATS_REPLY, STATE_IDLE, STATE_FLUSH, false, sp_monitor_updates},
     {OFPTYPE_BUNDLE_CONTROL, STATE_ADD, STATE_DISCARD, false, sp_batch_control},
     {OFPTYPE_BARRIER_REPLY, STATE_ADD, STATE_FLUSH, false, sp_batch_barrier},
     {OFPTYPE_PORT_STATUS, STATE_FEATURES, STATE_FLUSH, false, sp_handshake_port_status},

@@ -1,8 +1,8 @@
 /* One OpenFlow connection as a pure state machine: bytes and the time go in, bytes and events come out.
  *
  * It speaks for the controller: HELLO with exactly OpenFlow 1.4 and 1.5, features, description, asynchronous configuration,
- * port descriptions, echo both ways; it dumps flows by our cookie, and applies sets of modifications as checked
- * bundles.  It has no socket and no clock: the owner feeds what it received with sp_session_receive(), sends what
+ * port descriptions, echo both ways; it dumps flows by our cookie, hears what others change, and applies sets of modifications
+ * as checked bundles.  It has no socket and no clock: the owner feeds what it received with sp_session_receive(), sends what
  * sp_session_output() gives, calls sp_session_tick() when sp_session_deadline() has come, and takes events with
  * sp_session_next() until there is none.
  *
@@ -36,6 +36,8 @@ enum sp_event_kind {
     SP_EVENT_PORTS_DONE,
     SP_EVENT_DUMP_FLOW,  /* 'flow': one flow of ours; its reference goes to the receiver. */
     SP_EVENT_DUMP_DONE,
+    SP_EVENT_CHANGED,    /* Another hand has added, changed or deleted 'flow', whose actions are not told; its reference goes
+                          * to the receiver.  A flow under our cookie, or one that may stand in the place of ours. */
     SP_EVENT_APPLIED,    /* The batch is in force, whole. */
     SP_EVENT_REFUSED,    /* One modification of the batch was refused: 'refused'.  More may follow, then DISCARDED. */
     SP_EVENT_DISCARDED,  /* The batch is not in force, no part of it. 'text' says why in one line. */
@@ -90,7 +92,8 @@ bool sp_session_next(struct sp_session *, struct sp_event *ret);
 /* Ready for sp_session_dump() or sp_session_apply(): the handshake is done and neither is under way. */
 bool sp_session_idle(const struct sp_session *);
 
-/* Asks for all flows of ours but the learned ones.  Only when idle. */
+/* Asks for all flows of ours but the learned ones.  Only when idle.  The first time it also asks the switch to tell what others
+ * change from then on (SP_EVENT_CHANGED), which a switch may decline (SP_EVENT_ERROR). */
 void sp_session_dump(struct sp_session *, int64_t now_ms);
 
 /* Applies 'mods' ('n' at least 1) as one atomic, ordered bundle.  Only when idle.  'mods' is borrowed, with its flows,

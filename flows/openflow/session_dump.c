@@ -27,6 +27,7 @@ void sp_session_dump(struct sp_session *s, int64_t now_ms)
     assert(sp_session_idle(s));
     match_init_catchall(&request.match);
     s->now_ms = now_ms;
+    sp_monitor_begin(s); /* Before the dump, so that nothing falls between the two. */
     sp_session_enter(s, STATE_DUMP);
     s->n_counted = 0;
     s->wait_xid = sp_session_take_xids(s, 1);

@@ -3,6 +3,7 @@
  *   session.c            the public functions: bytes in and out, events, clock, and the dispatch of messages
  *   session_handshake.c  HELLO to SP_EVENT_PORTS_DONE, and port status ever after
  *   session_dump.c       flow statistics
+ *   session_monitor.c    what others change, as the switch tells it
  *   session_batch.c      checked bundles and the flush of conntrack zones
  *
  * States, and what leads from one to the next:
@@ -87,6 +88,7 @@ struct sp_session {
 
     uint32_t next_xid;
     uint32_t wait_xid; /* Of the handshake or dump request that is to be answered. */
+    uint32_t monitor_xid; /* Of the request to be told what others change; 0: not sent yet. */
     uint32_t next_bundle_id;
     struct sp_session_ready ready;
     size_t n_counted; /* Port events of the handshake, or flows of the dump. */
@@ -121,10 +123,15 @@ void sp_handshake_description(struct sp_session *, const struct ofp_header *);
 void sp_handshake_ports(struct sp_session *, const struct ofp_header *);
 void sp_handshake_port_status(struct sp_session *, const struct ofp_header *);
 void sp_dump_part(struct sp_session *, const struct ofp_header *);
+void sp_monitor_updates(struct sp_session *, const struct ofp_header *);
 void sp_batch_control(struct sp_session *, const struct ofp_header *);
 void sp_batch_barrier(struct sp_session *, const struct ofp_header *);
 /* An error message with 'xid' during a batch.  Returns false if it belongs to no part of it. */
 bool sp_batch_error(struct sp_session *, uint32_t xid, const char *name);
+/* Asks to be told what others change, once in a session. */
+void sp_monitor_begin(struct sp_session *);
+/* An error message with 'xid'.  Returns false if it does not belong to that request. */
+bool sp_monitor_error(struct sp_session *, uint32_t xid, const char *name);
 /* Encodes more of the batch until 'target' bytes are pending or all is encoded. */
 void sp_batch_encode(struct sp_session *, size_t target);
 

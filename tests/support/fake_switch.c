@@ -13,6 +13,7 @@
 #include <openvswitch/ofp-bundle.h>
 #include <openvswitch/ofp-errors.h>
 #include <openvswitch/ofp-flow.h>
+#include <openvswitch/ofp-monitor.h>
 #include <openvswitch/ofp-msgs.h>
 #include <openvswitch/ofp-port.h>
 #include <openvswitch/ofp-switch.h>
@@ -84,6 +85,7 @@ void fake_switch_reconnect(struct fake_switch *fs)
     drop_bundle(fs);
     fs->in_size = fs->out_size = 0;
     fs->version = 0;
+    fs->monitored = false;
     say_hello(fs);
 }
 
@@ -363,6 +365,41 @@ static void send_flows(struct fake_switch *fs, const struct ofp_header *oh)
     send_list(fs, &replies);
 }
 
+static void begin_monitor(struct fake_switch *fs, const struct ofp_header *oh)
+{
+    struct ofputil_flow_monitor_request request;
+    struct ofpbuf b = ofpbuf_const_initializer(oh, ntohs(oh->length));
+    struct ovs_list replies;
+
+    if (fs->refuse_monitor) {
+        refuse(fs, OFPERR_OFPBRC_BAD_STAT, oh);
+        return;
+    }
+    assert(!ofputil_decode_flow_monitor_request(&request, &b));
+    assert(request.flags == (OFPFMF_ADD | OFPFMF_REMOVED | OFPFMF_MODIFY) && request.table_id == OFPTT_ALL);
+    fs->monitored = true;
+    ofpmp_init(&replies, oh);
+    send_list(fs, &replies);
+}
+
+static void tell(struct fake_switch *fs, enum ofp_flow_update_event what, const struct fake_entry *entry)
+{
+    struct ovs_list updates = OVS_LIST_INITIALIZER(&updates);
+    struct ofputil_flow_update update = {
+        .event = what,
+        .cookie = htobe64(entry->cookie),
+        .table_id = entry->table,
+        .priority = (uint16_t) entry->priority,
+    };
+
+    if (fs->monitored && fs->tell_changes) {
+        minimatch_expand(&entry->match, &update.match);
+        ofputil_start_flow_update(&updates, protocol_of(fs));
+        ofputil_append_flow_update(&update, &updates, NULL);
+        send_list(fs, &updates);
+    }
+}
+
 static void flush_zone(struct fake_switch *fs, const struct ofp_header *oh)
 {
     struct ofpbuf b = ofpbuf_const_initializer(oh, ntohs(oh->length));
@@ -413,6 +450,9 @@ static void handle(struct fake_switch *fs, const struct ofp_header *oh)
         break;
     case OFPTYPE_FLOW_STATS_REQUEST:
         send_flows(fs, oh);
+        break;
+    case OFPTYPE_FLOW_MONITOR_STATS_REQUEST:
+        begin_monitor(fs, oh);
         break;
     case OFPTYPE_BARRIER_REQUEST:
         fake_switch_send(fs, ofpraw_alloc_reply(OFPRAW_OFPT11_BARRIER_REPLY, oh, 0));
@@ -486,6 +526,20 @@ void fake_switch_port_status(struct fake_switch *fs, uint16_t no, const char *na
     }
 }
 
+/* What 'fm' is about to do. */
+static void tell_text(struct fake_switch *fs, struct ofputil_flow_mod *fm)
+{
+    struct fake_entry *entry = find(fs, fm);
+    struct fake_entry new = {
+        .match = fm->match, .cookie = be64toh(fm->new_cookie), .priority = fm->priority, .table = fm->table_id};
+
+    if (fm->command == OFPFC_ADD) {
+        tell(fs, entry ? OFPFME_MODIFIED : OFPFME_ADDED, &new);
+    } else if (entry) {
+        tell(fs, OFPFME_REMOVED, entry);
+    }
+}
+
 static void modify_text(struct fake_switch *fs, const char *flow, int command)
 {
     enum ofputil_protocol usable;
@@ -498,6 +552,7 @@ static void modify_text(struct fake_switch *fs, const char *flow, int command)
     match_set_default_packet_type(&match);
     minimatch_destroy(&fm.match);
     minimatch_init(&fm.match, &match);
+    tell_text(fs, &fm);
     modify(fs, &fm);
     free(fm.ofpacts);
 }
@@ -518,6 +573,7 @@ size_t fake_switch_forget(struct fake_switch *fs, uint64_t cookie, uint64_t mask
 
     for (size_t i = fs->n_entries; i-- > 0;) {
         if ((fs->entries[i].cookie & mask) == cookie) {
+            tell(fs, OFPFME_REMOVED, &fs->entries[i]);
             free_entry(&fs->entries[i]);
             fs->entries[i] = fs->entries[--fs->n_entries];
             n++;

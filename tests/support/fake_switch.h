@@ -33,6 +33,8 @@ struct fake_switch {
     bool refuse_open;      /* A bundle is not opened. */
     bool refuse_flush;
     bool forget_replies;   /* Everything is done and nothing answered. */
+    bool refuse_monitor;
+    bool tell_changes;     /* What is done behind the controller's back is told to it, if it has asked. */
 
     /* Read by the test. */
     uint8_t version;
@@ -40,6 +42,7 @@ struct fake_switch {
     size_t n_commits;
     size_t n_discards;
     size_t n_dumps;
+    bool monitored;        /* Changes are asked for. */
     size_t n_echo_replies;
     uint16_t flushed[FAKE_ZONES_MAX]; /* Zones. */
     size_t n_flushed;

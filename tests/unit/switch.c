@@ -285,6 +285,54 @@ test_drift(void **state)
     rig_check(rig);
 }
 
+/* A switch that tells what others change is looked at again at once, but not again and again. */
+static void
+test_drift_told(void **state)
+{
+    struct rig *rig = *state;
+    rig_make_server(rig, 1, NULL);
+    struct rig_peer *peer = rig_peer(rig, RIG_DPID, 1);
+    peer->fs.tell_changes = true;
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    size_t n = peer->fs.n_entries, dumps = peer->fs.n_dumps;
+    struct sp_switch *sw = sp_engine_datapath(rig->engine, RIG_DPID)->sw;
+
+    /* What concerns nobody here is no reason to look. */
+    fake_switch_add_flow(&peer->fs, "table=0,priority=7,cookie=0x1234,actions=drop");
+    fake_switch_add_flow(&peer->fs, "table=35,priority=100,cookie=0x5350080000000001,dl_vlan=7,actions=drop");
+    rig_peer_flush(peer);
+    rig_turns(rig, 20);
+    assert_false(sw->suspected);
+
+    size_t missing = fake_switch_forget(&peer->fs, SP_COOKIE(SP_COOKIE_PORT, 0), UINT64_MAX << 40);
+    fake_switch_add_flow(&peer->fs, "table=0,priority=60000,cookie=0x5350010000000099,dl_type=0x1234,actions=NORMAL");
+    rig_peer_flush(peer);
+    RIG_UNTIL(rig, (sp_switch_tick(sw, sp_engine_now(rig->engine)), rig_counters_of(rig).drift_repaired == missing + 1));
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID) && peer->fs.n_entries == n + 2);
+    assert_int_equal(peer->fs.n_dumps, dumps + 1);
+
+    /* More in the second after it waits, and then all of it costs one dump. */
+    for (unsigned i = 0; i < 50; i++) {
+        char flow[100];
+        snprintf(flow, sizeof flow, "table=0,priority=%u,cookie=0x5350010000000099,dl_type=0x1234,actions=NORMAL", 60000 + i);
+        fake_switch_add_flow(&peer->fs, flow);
+        rig_peer_flush(peer);
+        rig_turns(rig, 2);
+        sp_switch_tick(sw, sp_engine_now(rig->engine));
+        assert_true(peer->fs.n_dumps == dumps + 1 || sp_engine_now(rig->engine) >= sw->check_begun_ms + 1000);
+    }
+    RIG_UNTIL(rig, (sp_switch_tick(sw, sp_engine_now(rig->engine)), rig_counters_of(rig).drift_repaired == missing + 51));
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID) && peer->fs.n_entries == n + 2);
+
+    /* Another's flow in the place of one of ours. */
+    fake_switch_add_flow(&peer->fs, "table=41,priority=200,cookie=0x77,dl_type=0x0806,actions=drop");
+    rig_peer_flush(peer);
+    RIG_UNTIL(rig, (sp_switch_tick(sw, sp_engine_now(rig->engine)), rig_counters_of(rig).drift_repaired == missing + 52));
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID) && !fake_switch_count(&peer->fs, 0x77, UINT64_MAX));
+    assert_int_equal(fake_switch_count(&peer->fs, 0x1234, UINT64_MAX), 1);
+    rig_check(rig);
+}
+
 /* The zone of a port that goes is emptied; that of one that is only unplugged is not. */
 static void
 test_zones(void **state)
@@ -351,6 +399,7 @@ main(void)
         TEST(test_poison_heals_by_change),
         TEST(test_table_full),
         TEST(test_drift),
+        TEST(test_drift_told),
         TEST(test_zones),
         TEST(test_port_changes_hands),
     };
