@@ -20,7 +20,7 @@ static struct sp_unit *make_unit(struct sp_switch *, const struct sp_unit_name *
 static void free_unit(struct sp_switch *, struct sp_unit *);
 static void ring_init(struct sp_unit_ring *);
 static void forget(struct sp_switch *);
-static void retry_poisoned(struct sp_switch *);
+static void retry(struct sp_switch *);
 static void dump(struct sp_switch *, enum sp_switch_phase);
 static void end_dump(struct sp_switch *, int64_t now_ms);
 
@@ -98,6 +98,7 @@ sp_switch_new(uint64_t dpid, const struct sp_switch_events *events, void *aux, s
     }
     ring_init(&sw->poisoned);
     sp_flow_list_init(&sw->orphans);
+    sp_flow_list_init(&sw->stuck);
     sp_flow_mods_init(&sw->batch.mods);
     return sw;
 }
@@ -297,15 +298,15 @@ sp_switch_run(struct sp_switch *sw, uint64_t revision, int64_t now_ms)
     }
     /* Only as long as bad units are being told from good ones are changes taken in parts. */
     sw->units_limit = SIZE_MAX;
-    if (sw->n_poisoned && now_ms >= sw->retry_at_ms) {
+    if ((sw->n_poisoned || sw->stuck.n) && now_ms >= sw->retry_at_ms) {
         sw->retry_at_ms = now_ms + RETRY_MS;
-        retry_poisoned(sw);
+        retry(sw);
     }
 }
 
 /* Their errors are told as long as they are not in force. */
 static void
-retry_poisoned(struct sp_switch *sw)
+retry(struct sp_switch *sw)
 {
     struct sp_unit_ring *next;
     for (struct sp_unit_ring *r = sw->poisoned.next; r != &sw->poisoned; r = next) {
@@ -315,7 +316,13 @@ retry_poisoned(struct sp_switch *sw)
             sp_switch_move_unit(sw, unit, SP_UNIT_DIRTY);
         }
     }
-    if (sw->n_dirty) {
+    while (sw->stuck.n) {
+        if (sp_flow_list_take(&sw->orphans, sw->stuck.flows[--sw->stuck.n])) {
+            sp_switch_give_up(sw);
+            return;
+        }
+    }
+    if (sw->n_dirty || sw->orphans.n) {
         sp_switch_begin_batch(sw);
     }
 }
@@ -341,14 +348,14 @@ sp_switch_event(struct sp_switch *sw, struct sp_event *event, int64_t now_ms)
     case SP_EVENT_APPLIED:
     case SP_EVENT_DISCARDED:
         if (sw->phase == SP_SWITCH_APPLYING) {
-            sp_switch_end_batch(sw, event->kind == SP_EVENT_APPLIED);
+            sp_switch_end_batch(sw, event->kind == SP_EVENT_APPLIED ? NULL : event->text);
         }
         break;
     case SP_EVENT_ERROR:
         /* One line a second, whatever the switch sends. */
         if (now_ms >= sw->error_at_ms) {
             sw->error_at_ms = now_ms + 1000;
-            sp_log(SP_LOG_WARNING, "switch", "%016llx: the switch reports %s", (unsigned long long) sw->dpid, event->text);
+            sp_log(SP_LOG_WARNING, "switch", "%016llx: %s", (unsigned long long) sw->dpid, event->text);
         }
         break;
     default:
@@ -415,6 +422,8 @@ sp_switch_read(const struct sp_switch *sw, struct sp_switch_reading *ret)
         error = error ? error : "out of memory";
     } else if (sw->n_errors) {
         error = sw->error;
+    } else if (sw->stuck.n) {
+        error = sw->stuck_error;
     } else if (sw->complaint[0]) {
         error = sw->complaint;
     }
@@ -422,7 +431,7 @@ sp_switch_read(const struct sp_switch *sw, struct sp_switch_reading *ret)
         .flows_desired = sw->n_desired,
         .flows_installed = sw->installed ? sp_flow_table_count(sw->installed) : 0,
         .revision = enforced ? confirmed : 0,
-        .pending = enforced && (sw->n_dirty || sw->n_poisoned || sw->phase == SP_SWITCH_LEARNING
+        .pending = enforced && (sw->n_dirty || sw->n_poisoned || sw->stuck.n || sw->phase == SP_SWITCH_LEARNING
                                 || sw->phase == SP_SWITCH_APPLYING),
         .last_error = error,
     };
@@ -552,6 +561,8 @@ forget(struct sp_switch *sw)
     sp_flow_table_free(sw->dump);
     sw->installed = sw->dump = NULL;
     sp_flow_list_clear(&sw->orphans);
+    sp_flow_list_clear(&sw->stuck);
+    sw->stuck_error[0] = '\0';
     sw->n_desired = 0;
     sw->n_zones = 0;
     sw->settled = 0;

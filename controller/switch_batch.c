@@ -13,6 +13,8 @@ static const enum sp_unit_kind order[SP_N_UNIT_KINDS] = {
     SP_UNIT_MAC,      SP_UNIT_TARGET, SP_UNIT_FLOOD_CHUNK, SP_UNIT_FLOOD_VLAN,
 };
 
+static void poison_alone(struct sp_switch *, struct sp_unit *, const char *why);
+static void keep_stuck(struct sp_switch *, const struct sp_flow *, const char *why);
 static int gather(struct sp_switch *);
 static int make_mods(struct sp_switch *);
 static int add_changes(struct sp_switch *, const struct sp_batch_item *, struct sp_flow_table *claimed);
@@ -54,11 +56,11 @@ sp_switch_begin_batch(struct sp_switch *sw)
 }
 
 void
-sp_switch_end_batch(struct sp_switch *sw, bool applied)
+sp_switch_end_batch(struct sp_switch *sw, const char *why_not)
 {
     struct sp_switch_batch *batch = &sw->batch;
     sw->phase = SP_SWITCH_IDLE;
-    if (applied) {
+    if (!why_not) {
         sw->counters->bundles_applied++;
         sw->units_limit = sw->units_limit > SIZE_MAX / 2 ? SIZE_MAX : 2 * sw->units_limit;
         if (batch->whole) {
@@ -73,9 +75,9 @@ sp_switch_end_batch(struct sp_switch *sw, bool applied)
         if (!batch->n_refused && batch->n <= 1) {
             /* Refused as a whole and cannot be made smaller. */
             if (batch->n) {
-                sp_switch_poison(sw, batch->items[0].unit, "the switch refused the change and did not say why");
+                poison_alone(sw, batch->items[0].unit, why_not);
             } else {
-                sp_flow_list_clear(&sw->orphans);
+                keep_stuck(sw, NULL, why_not);
             }
         }
         for (size_t i = 0; i < batch->n_zones; i++) {
@@ -84,6 +86,18 @@ sp_switch_end_batch(struct sp_switch *sw, bool applied)
         sp_switch_clear_batch(sw);
     }
     sw->events->settled(sw->aux, sw);
+}
+
+/* 'unit' was alone in a bundle that was refused for no message of it. */
+static void
+poison_alone(struct sp_switch *sw, struct sp_unit *unit, const char *why)
+{
+    char text[400];
+    sw->events->describe(sw->aux, sw, &unit->name, NULL, text, sizeof text - 200);
+    size_t len = strlen(text);
+    snprintf(text + len, sizeof text - len, ": %s", why);
+    unit->restore = false;
+    sp_switch_poison(sw, unit, text);
 }
 
 void
@@ -112,12 +126,25 @@ sp_switch_refuse(struct sp_switch *sw, const struct sp_session_refused *refused)
         }
         return;
     }
-    sp_log(SP_LOG_WARNING, "switch", "%016llx: %s", (unsigned long long) sw->dpid, text);
-    for (size_t i = 0; i < sw->orphans.n; i++) {
-        if (sw->orphans.flows[i] == mod->flow) {
-            sp_flow_unref(mod->flow);
+    keep_stuck(sw, mod->flow, text);
+}
+
+/* Orphan 'flow' (NULL: every one) could not be deleted because of 'why'. */
+static void
+keep_stuck(struct sp_switch *sw, const struct sp_flow *flow, const char *why)
+{
+    if (strcmp(sw->stuck_error, why)) {
+        sp_log(SP_LOG_WARNING, "switch", "%016llx: %s", (unsigned long long) sw->dpid, why);
+        snprintf(sw->stuck_error, sizeof sw->stuck_error, "%s", why);
+    }
+    for (size_t i = sw->orphans.n; i-- > 0;) {
+        struct sp_flow *orphan = sw->orphans.flows[i];
+        if (!flow || orphan == flow) {
             sw->orphans.flows[i] = sw->orphans.flows[--sw->orphans.n];
-            break;
+            if (sp_flow_list_take(&sw->stuck, orphan)) {
+                sp_switch_give_up(sw);
+                return;
+            }
         }
     }
 }
@@ -250,6 +277,7 @@ take_over(struct sp_switch *sw)
     }
     if (batch->whole && !error) {
         sp_flow_list_clear(&sw->orphans);
+        sw->stuck_error[0] = '\0';
     }
     for (size_t i = 0; i < batch->n && !error; i++) {
         end_item(sw, &batch->items[i]);

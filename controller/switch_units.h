@@ -78,7 +78,9 @@ struct sp_switch {
     size_t n_desired;              /* Flows of all units. */
     struct sp_flow_table *installed;
     struct sp_flow_table *dump;
-    struct sp_flow_list orphans;   /* Installed, under our cookie, of no unit. */
+    struct sp_flow_list orphans;   /* Installed, under our cookie, of no unit: to be deleted. */
+    struct sp_flow_list stuck;     /* Orphans that the switch would not delete; tried again with the poisoned units. */
+    char stuck_error[300];
     struct sp_switch_batch batch;
     size_t units_limit;            /* Of the next batch. */
     uint16_t *zones;               /* To flush with the next whole batch. */
@@ -115,7 +117,7 @@ void sp_switch_give_up(struct sp_switch *);
 /* switch_batch.c: begins a batch of what is dirty; true if one is under way, false if there was nothing to send, and nothing is
  * dirty then.  The events of one. */
 bool sp_switch_begin_batch(struct sp_switch *);
-void sp_switch_end_batch(struct sp_switch *, bool applied);
+void sp_switch_end_batch(struct sp_switch *, const char *why_not); /* NULL: it is applied. */
 void sp_switch_refuse(struct sp_switch *, const struct sp_session_refused *);
 void sp_switch_clear_batch(struct sp_switch *);
 

@@ -44,8 +44,8 @@ bool sp_monitor_error(struct sp_session *s, uint32_t xid, const char *name)
     if (!s->monitor_xid || xid != s->monitor_xid) {
         return false;
     }
-    snprintf(event.text, sizeof event.text, "%s when asked to tell what others change, so only the regular checks show it",
-             name);
+    snprintf(event.text, sizeof event.text,
+             "the switch answered %s when asked to tell what others change, so only the regular checks show it", name);
     sp_session_push(s, &event);
     return true;
 }

@@ -92,7 +92,7 @@ static void declined(void **aux)
     session_pair_exchange(p);
     assert_int_equal(p->n, 2);
     assert_int_equal(p->log[0].kind, SP_EVENT_ERROR);
-    assert_non_null(strstr(p->log[0].text, "OFPBRC_BAD_STAT when asked to tell"));
+    assert_non_null(strstr(p->log[0].text, "answered OFPBRC_BAD_STAT when asked to tell"));
     assert_int_equal(p->log[1].kind, SP_EVENT_DUMP_DONE);
     assert_true(sp_session_idle(p->s));
     session_pair_clear(p);

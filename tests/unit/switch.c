@@ -252,6 +252,49 @@ test_table_full(void **state)
     rig_check(rig);
 }
 
+/* A switch that opens no bundle, so that no message of one is to blame: the reason is told, and what another hand added is not
+ * forgotten because it could not be deleted. */
+static void
+test_refused_as_a_whole(void **state)
+{
+    struct rig *rig = *state;
+    struct sp_uuid web = rig_make_group(rig, "web", 80, 5);
+    rig_make_server(rig, 1, &web);
+    struct rig_peer *peer = rig_peer(rig, RIG_DPID, 1);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    size_t n = peer->fs.n_entries;
+    char error[300];
+    peer->fs.refuse_open = true;
+    struct rig_request request = rig_rules_request(&web, 443);
+    request.wait_ms = 1000;
+    assert_int_equal(rig_do(rig, &request), 0);
+    assert_false(request.outcome.applied);
+    rig_request_clear(&request);
+    rig_status(rig, RIG_DPID, error);
+    assert_non_null(strstr(error, "\"web\""));
+    assert_non_null(strstr(error, "OFPBFC_OUT_OF_BUNDLES"));
+    assert_int_equal(peer->fs.n_entries, n);
+    peer->fs.refuse_open = false;
+    RIG_UNTIL(rig, (rig_retry_now(rig), rig_in_force(rig, RIG_DPID)));
+    assert_string_equal((rig_status(rig, RIG_DPID, error), error), "");
+
+    n = peer->fs.n_entries;
+    peer->fs.refuse_open = true;
+    fake_switch_add_flow(&peer->fs, "table=0,priority=60000,cookie=0x5350010000000099,dl_type=0x1234,actions=NORMAL");
+    rig_check_now(rig);
+    RIG_UNTIL(rig, (rig_status(rig, RIG_DPID, error), error[0]));
+    assert_non_null(strstr(error, "OFPBFC_OUT_OF_BUNDLES"));
+    assert_false(rig_in_force(rig, RIG_DPID));
+    assert_int_equal(fake_switch_count(&peer->fs, 0x5350010000000099, UINT64_MAX), 1);
+    peer->fs.refuse_open = false;
+    rig_retry_now(rig);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    assert_int_equal(fake_switch_count(&peer->fs, 0x5350010000000099, UINT64_MAX), 0);
+    assert_int_equal(peer->fs.n_entries, n);
+    assert_string_equal((rig_status(rig, RIG_DPID, error), error), "");
+    rig_check(rig);
+}
+
 static void
 test_drift(void **state)
 {
@@ -398,6 +441,7 @@ main(void)
         TEST(test_poison_of_two),
         TEST(test_poison_heals_by_change),
         TEST(test_table_full),
+        TEST(test_refused_as_a_whole),
         TEST(test_drift),
         TEST(test_drift_told),
         TEST(test_zones),
