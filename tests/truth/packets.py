@@ -145,13 +145,24 @@ def tcp_opening(source, target, sport, dport, flags, seq, ack, data):
 
 
 def frame(probe, stage, is_answer, number):
-    """The whole frame of a probe's connection, in its own direction or in the answer's."""
+    """The whole frame of a probe's connection, in its own direction or in the answer's.  stage "error" is an answer too."""
+    if stage == "error":
+        return error(probe, number)
     ends, ips = (probe.source, probe.target), (probe.source_ip, probe.target_ip)
     macs = (probe.source_mac or ends[0].mac, ends[1].mac)
     if is_answer:
         ips, macs = ips[::-1], macs[::-1]
     eth_type, packet = internet(*ips, probe.protocol, transport(probe, stage, is_answer, number))
     return ether(*macs, eth_type, packet)
+
+
+def error(probe, number):
+    """The ICMP error "port unreachable" by which the target answers the packet that opens `probe`'s connection."""
+    source, target = probe.source_ip, probe.target_ip
+    _, packet = internet(source, target, probe.protocol, transport(probe, "open", False, number))
+    protocol, kind, code = (ICMP, 3, 3) if source.version == 4 else (ICMPV6, 1, 4)
+    message = icmp(target, source, protocol, kind, code, b"\0\0\0\0", packet)
+    return ether(probe.target.mac, probe.source_mac or probe.source.mac, *internet(target, source, protocol, message))
 
 
 def arp(operation, sender_mac, sender_ip, target_mac, target_ip, number, source=None, target="ff:ff:ff:ff:ff:ff"):

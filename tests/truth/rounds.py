@@ -19,7 +19,7 @@ from verdict import ICMP, ICMPV6, SCTP, TCP, UDP
 
 Mismatch = namedtuple("Mismatch", "probe stage is_answer expected seen note")
 TRACKED = (TCP, UDP, ICMP, ICMPV6)
-LATE_MAX_S = 1.0
+LATE_MAX_S = 1.0  # Then the datapath is waited for.
 KEPT_AGE_MAX_S = 20  # The shortest timeout in the userspace conntrack is 30 s.
 
 
@@ -59,8 +59,9 @@ class Judge:
 
     def expect(self, wanted):
         """[(probe, stage, is_answer, expected)].  A packet that goes wrong is sent again for a moment, as the switch confirms a
-        change when its tables have it and its datapath follows some milliseconds later; what is wrong after that is wrong."""
-        todo, begin = wanted, None
+        change when its tables have it and its datapath follows some milliseconds later; what is wrong even when the datapath
+        has surely followed is wrong."""
+        todo, begin, is_last = wanted, None, False
         while todo:
             arrived = self._send([item[:3] for item in todo])
             again = []
@@ -75,13 +76,16 @@ class Judge:
                 self.count["late to stop"] += sum(not item[3] for item, _ in again)
                 self.count["late to pass"] += sum(item[3] for item, _ in again)
             else:
-                right = [item for item in todo if not any(item is other for other, _ in again)]
-                for expected in {item[3] for item in right}:
+                wrong = {id(item) for item, _ in again}
+                for expected in {item[3] for item in todo if id(item) not in wrong}:
                     self.latest_s[expected] = max(self.latest_s[expected], now - begin)
-            if again and now - begin > LATE_MAX_S:
+            if is_last:
                 for item, came in again:
                     self._wrong(item, came)
                 return
+            if again and now - begin > LATE_MAX_S:
+                self.lab.await_datapath()
+                is_last = True
             todo = [item for item, _ in again]
 
     def _wrong(self, item, came):
@@ -117,39 +121,81 @@ def explain(lab, probe):
     return lines
 
 
+def valid(probe):
+    """Whether the userspace conntrack takes the probe for the opening of a connection; if not, it drops whatever the rules say."""
+    if probe.protocol in (TCP, UDP):
+        return probe.dport != 0
+    if probe.protocol in (ICMP, ICMPV6):
+        return (probe.protocol, probe.icmp_type) in packets.QUERY_ANSWERS and probe.icmp_code == 0
+    return True
+
+
 def unsolicited(probe, servers):
-    """Whether the answer to a packet that was refused may pass by itself.  A UDP one opens a connection of its own for
-    its sender; for the other end it answers, if that end's rules let the first packet out."""
-    if probe.protocol != UDP:
+    """Whether the answer to a packet that was refused may pass by itself, as the opening of a connection of its own for
+    its sender.  For the other end it answers, if that end's rules let the first packet out.  Not for SCTP."""
+    if probe.protocol in (TCP, ICMP, ICMPV6) or not valid(probe):
         return False
     back = probe._replace(source=probe.target, target=probe.source, source_ip=probe.target_ip, target_ip=probe.source_ip,
-                          sport=probe.dport, dport=probe.sport)
+                          sport=probe.dport, dport=probe.sport if probe.protocol == UDP else 0)
     if not verdict.sender_allows(back, servers):
         return False
     return verdict.sender_allows(probe, servers) and probe.source.server is not None or verdict.connection_allowed(back, servers)
 
 
+def may_answer_sctp(probe, servers):
+    """Whether each end would take a packet of the association, in either direction, for one of an association that the other
+    end has opened."""
+    back = probe._replace(dport=probe.sport)
+
+    def passes(end, remote, forward, backward):
+        if end.server is None:
+            return True
+        return (verdict.allows(end.server, forward, remote, SCTP, probe.dport, -1, -1, servers) or
+                verdict.allows(end.server, backward, remote, SCTP, back.dport, -1, -1, servers))
+
+    return (passes(probe.source, probe.target_ip, "outbound", "inbound") and
+            passes(probe.target, probe.source_ip, "inbound", "outbound"))
+
+
+def answers_to(judge, phase, servers):
+    """What comes back: [(probe, stage, is_answer, expected)] for [(probe, was allowed)]."""
+    wanted = []
+    for probe, passes in phase:
+        if probe.protocol in (ICMP, ICMPV6) and (probe.protocol, probe.icmp_type) not in packets.QUERY_ANSWERS:
+            continue
+        if not passes and probe.protocol == SCTP and may_answer_sctp(probe, servers):
+            judge.count["unjudged"] += 1
+            continue
+        wanted.append((probe, "open", True, passes or unsolicited(probe, servers)))
+    return wanted
+
+
 def fresh_round(judge, rng, sport, n_ports=6, share=1.0):
     """All pairs, all protocols, edges of ports.  `sport` must not have been used while conntrack may remember it."""
+    open_round(judge, rng, policy.random_probes(rng, judge.world, sport, n_ports, share), sport)
+
+
+def open_round(judge, rng, probes, sport):
+    """Each probe's first packet, errors about it, its answer.  Those that conntrack knows without ports: one direction after
+    the other."""
     world, servers = judge.world, judge.world.servers
-    probes = policy.random_probes(rng, world, sport, n_ports, share)
     strays = policy.stray_probes(rng, world, sport)
     tracked = [probe for probe in probes if probe.protocol in TRACKED]
     others = [probe for probe in probes if probe.protocol not in TRACKED]
     forth = [probe for probe in others if order(world, probe)]
     back = [probe for probe in others if not order(world, probe)]
-    for phase in (tracked, forth, back):
-        if phase is not tracked:
+    for probes_now in (tracked, forth, back):
+        if probes_now is not tracked:
             judge.lab.forget_connections()
-        allowed = [(probe, verdict.connection_allowed(probe, servers)) for probe in phase]
-        judge.expect([(probe, "open", False, passes) for probe, passes in allowed])
-        answers = [(probe, "open", True, True) for probe, passes in allowed if passes]
-        if phase is tracked:
-            denied = [probe for probe, passes in allowed if not passes]
-            answers += [(probe, "open", True, unsolicited(probe, servers)) for probe in policy.choose(rng, denied, len(denied) // 4)]
-        judge.expect(answers)
+        phase = [(probe, verdict.connection_allowed(probe, servers) and valid(probe)) for probe in probes_now]
+        judge.expect([(probe, "open", False, passes) for probe, passes in phase])
+        errors = [(probe, "error", True, passes) for probe, passes in phase if probe.protocol in (TCP, UDP) and valid(probe)]
+        errors = policy.choose(rng, errors, len(errors) // 4)
+        judge.expect(errors)
+        judge.expect(answers_to(judge, phase, servers))
         judge.count["probes"] += len(phase)
-        judge.count["allowed"] += sum(passes for _, passes in allowed)
+        judge.count["allowed"] += sum(passes for _, passes in phase)
+        judge.count["errors"] += len(errors)
     stray_round(judge, strays)
     check_unmarked(judge)
 
@@ -196,7 +242,7 @@ class Kept:
         wanted = []
         for probe in self.probes:
             passes = verdict.connection_allowed(probe, servers)
-            if not passes and probe.protocol == SCTP and self._may_answer(probe):
+            if not passes and probe.protocol == SCTP and may_answer_sctp(probe, servers):
                 self.judge.count["unjudged"] += 1
                 continue
             wanted.append((probe, passes))
@@ -209,20 +255,6 @@ class Kept:
 
     def is_too_old(self):
         return time.monotonic() - self.touched > KEPT_AGE_MAX_S
-
-    def _may_answer(self, probe):
-        """Whether each end would take the packet for one of an association that the other end has opened."""
-        servers = self.world.servers
-        back = probe._replace(dport=probe.sport)
-
-        def passes(end, remote, forward, backward):
-            if end.server is None:
-                return True
-            return (verdict.allows(end.server, forward, remote, SCTP, probe.dport, -1, -1, servers) or
-                    verdict.allows(end.server, backward, remote, SCTP, back.dport, -1, -1, servers))
-
-        return (passes(probe.source, probe.target_ip, "outbound", "inbound") and
-                passes(probe.target, probe.source_ip, "inbound", "outbound"))
 
 
 def report(seed, world, mismatches):

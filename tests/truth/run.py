@@ -13,6 +13,7 @@ from collections import Counter
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import boundaries  # noqa: E402
 import policy  # noqa: E402
 import rounds  # noqa: E402
 from lab import Lab  # noqa: E402
@@ -27,14 +28,15 @@ def sport_of(seed, step=0):
     return SPORT_FIRST + (seed * 101 + step * 7) % (SPORT_LAST - SPORT_FIRST)
 
 
-def one_policy(lab, prober, seed, changes, n_ports=6, share=1.0):
+def one_policy(lab, prober, seed, changes):
     """A random policy on a lab that may have had others before.  Returns counts and mismatches."""
     rng = policy.new_random(seed)
     judge = rounds.Judge(lab, prober)
     policy.randomize(rng, lab.world)
     lab.apply_all()
     lab.await_datapath()
-    rounds.fresh_round(judge, rng, sport_of(seed), n_ports, share)
+    probes = boundaries.boundary_probes(rng, lab.world, sport_of(seed))
+    rounds.open_round(judge, rng, probes, sport_of(seed))
     judge.count["policies"] += 1
     kept = None
     for change in range(changes):
