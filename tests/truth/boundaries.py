@@ -10,7 +10,7 @@ from verdict import ICMP, ICMPV6, NUMBERS, TCP, UDP, WITH_PORTS
 
 QUERIES = {4: (ICMP, (8, 13, 15)), 6: (ICMPV6, (128,))}
 BROADCAST = ipaddress.ip_address("255.255.255.255")
-APART = 0x8000
+APART, APART_ICMP = 0x8000, 0x4000  # Make of a probe's source port one that no other probe of its time has.
 N_OTHERS = 2  # Protocol numbers that no rule of either end names.
 
 
@@ -77,7 +77,7 @@ def _icmp_probes(rules, version, probe):
             wanted.add((rule["icmp_type"], max(0, rule.get("icmp_code", -1))))
     found = [probe(protocol, icmp_type=kind, icmp_code=code) for kind, code in sorted(wanted)]
     # An identifier apart, or an echo reply would be the answer to a query of the other direction.
-    return [one if one.icmp_type in queries else one._replace(sport=one.sport ^ APART) for one in found]
+    return [one if one.icmp_type in queries else one._replace(sport=one.sport ^ APART_ICMP) for one in found]
 
 
 def probes_between(rng, world, source, target, version, sport):

@@ -163,10 +163,13 @@ def answers_to(judge, phase, servers):
     for probe, passes in phase:
         if probe.protocol in (ICMP, ICMPV6) and (probe.protocol, probe.icmp_type) not in packets.QUERY_ANSWERS:
             continue
-        if not passes and probe.protocol == SCTP and may_answer_sctp(probe, servers):
-            judge.count["unjudged"] += 1
-            continue
-        wanted.append((probe, "open", True, passes or unsolicited(probe, servers)))
+        if not passes and probe.protocol == SCTP:
+            if may_answer_sctp(probe, servers):
+                judge.count["unjudged"] += 1
+                continue
+        elif not passes:
+            passes = unsolicited(probe, servers)
+        wanted.append((probe, "open", True, passes))
     return wanted
 
 

@@ -1,0 +1,190 @@
+"""Why the rule set's version is loaded before ct().
+
+When a change alters the actions of a megaflow, the userspace datapath of Open vSwitch 3.1 looks for it by its key, not by its
+id (flow_put_on_pmd()), and with two megaflows that overlap it changes whichever it finds first.  The other one stays as it was, and
+the switch believes that it has been changed.
+
+Four lists of rules bring that about.  The first one has a rule for port 7000 with the other verdict, so that what is made for
+port 5000 looks at the port.  The second one has no such rule, so that what is made for port 50000 does not, and covers port
+5000 too.  The third one turns the verdict round: both are changed, in truth one of them twice.  The fourth one has a rule for port
+7000 again, so that the wide one, which is right, has to go, and the narrow one, which is wrong, is left to answer.
+
+The same flows are played to the same switch three times: by the daemon, from a record of what the daemon made, and from
+that record without the version.
+"""
+
+import os
+import re
+
+import ovs
+import packets
+import pytest
+from lab import Lab, dpid_text
+from policy import Group, Port, Probe, Server
+from probe import Prober
+from verdict import UDP
+
+NARROW, WIDE, OTHER = 5000, 50000, 7000
+N = 20
+ALLOW = {"direction": "inbound", "protocol": "udp", "action": "allow", "priority": 100}
+LISTS = {
+    "leak": ([ALLOW, {**ALLOW, "action": "deny", "priority": 50, "port_min": OTHER, "port_max": OTHER}],
+             [ALLOW], [], [{**ALLOW, "port_min": OTHER, "port_max": OTHER}]),
+    "block": ([{**ALLOW, "port_min": OTHER, "port_max": OTHER}], [],
+              [ALLOW], [ALLOW, {**ALLOW, "action": "deny", "priority": 50, "port_min": OTHER, "port_max": OTHER}]),
+}
+PASSES_LAST = {"leak": False, "block": True}
+
+
+class World:
+    """One bridge: two servers with a group each, and the outside."""
+
+    def __init__(self):
+        self.servers, self.groups = [], []
+        self.bridges = {"br1": 0xb1}
+        for i in (1, 2):
+            server, group = Server(f"s{i}", "SV2"), Group(f"g{i}", "SV2")
+            Port(f"s{i}-A", server, "A", "br1", f"02:21:00:00:00:0{i}", [f"10.21.0.{i}"])
+            server.groups = [group]
+            self.servers.append(server)
+            self.groups.append(group)
+        self.outside = Port("outside", None, "A", "br1", "02:21:00:00:00:ee", ["10.21.0.200"])
+        self.ends = [server.ports[0] for server in self.servers] + [self.outside]
+
+
+class SmallLab(Lab):
+    def _start(self):
+        self.switch.start()
+        self.switch.add_bridge("br1", self.world.bridges["br1"])
+        for end in self.world.ends:
+            self.switch.add_port("br1", end.name, self.switch.add_host(end.name, ipv6=False), mac=end.mac)
+        self.daemon.start()
+        self.connect(self.daemon)
+
+    def register(self):
+        change = self.daemon.change
+        change("PUT", "/v1/regions/SV2")
+        change("PUT", f"/v1/bridges/{dpid_text(self.world.bridges['br1'])}", {"uplinks": [self.world.outside.name]})
+        for server in self.world.servers:
+            group = server.groups[0]
+            group.id = change("POST", "/v1/security-groups", {"region": "SV2", "name": group.name, "template": "none"})["id"]
+            server.id = change("POST", "/v1/servers", {"region": "SV2", "name": server.name, "kind": "vps", "security_groups": [group.id],
+                                                       "ports": [self.port_body(port) for port in server.ports]})["id"]
+        self.await_applied()
+
+
+class Player:
+    """Brings one list of rules after the other to the switch and sends new connections to the first server."""
+
+    def __init__(self, lab):
+        self.lab, self.prober = lab, Prober(lab)
+        self.sport = 20000
+
+    def send(self, port, server=0):
+        """How many of N datagrams, each of a new connection, arrive."""
+        world, numbers, frames = self.lab.world, [], []
+        target = world.servers[server].ports[0]
+        for _ in range(N):
+            self.sport += 1
+            numbers.append(self.prober.number())
+            probe = Probe(world.outside, target, world.outside.ips[0], target.ips[0], UDP, self.sport, port, -1, -1, None)
+            frames.append((world.outside, packets.frame(probe, "open", False, numbers[-1])))
+        self.prober.exchange(frames)
+        return sum(bool(self.prober.arrivals.pop(number, None)) for number in numbers)
+
+    def play(self, change, lists):
+        """Returns (narrow, wide): how many packets passed to each port after the last change."""
+        self.lab.forget_connections()
+        self.lab.purge_megaflows()
+        for i, rules in enumerate(lists):
+            change(rules)
+            # A wide megaflow of the other server comes first, so that the datapath looks among the wide ones first.
+            assert self.send(WIDE, server=1) == N
+            self.lab.await_datapath()
+            if i < 2:
+                self.send(NARROW)
+            if i == 1:
+                self.send(WIDE)
+        return self.send(NARROW), self.send(WIDE)
+
+
+def without_version(flows):
+    """The flows of a bridge, less the loading of the version."""
+    stripped = [re.sub(r"set_field:0x[0-9a-f]+->reg3,", "", line) for line in flows]
+    assert sum(a != b for a, b in zip(flows, stripped)) == 2  # One for each rule set.
+    return stripped
+
+
+@pytest.fixture(scope="module")
+def player():
+    with SmallLab(World()) as lab:
+        lab.register()
+        lab.world.groups[1].rules = [ALLOW]
+        lab.apply(lab.world.groups[1])
+        player = Player(lab)
+        yield player
+        player.prober.close()
+
+
+@pytest.fixture(scope="module")
+def records(player):
+    """name -> the flows of each list; made before the daemon has to go."""
+    found = {}
+    group = player.lab.world.groups[0]
+    for name, lists in LISTS.items():
+        found[name] = []
+        for rules in lists:
+            group.rules = list(rules)
+            player.lab.apply(group)
+            found[name].append(player.lab.flows("br1"))
+    return found
+
+
+def by_daemon(lab):
+    def change(rules):
+        lab.world.groups[0].rules = list(rules)
+        lab.apply(lab.world.groups[0])
+
+    return change
+
+
+def by_record(lab):
+    """Plays flows instead of rules."""
+    def change(flows):
+        path = os.path.join(lab.directory, "flows.txt")
+        with open(path, "w", encoding="ascii") as file:
+            file.write("\n".join(flows) + "\n")
+        lab.switch.ofctl(["--bundle", "replace-flows"], "br1", path)
+
+    return change
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_no_megaflow_is_left_behind(player, records, name):
+    assert player.play(by_daemon(player.lab), LISTS[name]) == ((N, N) if PASSES_LAST[name] else (0, 0))
+
+
+@pytest.fixture(scope="module")
+def without_daemon(player, records):
+    """The bridge belongs to the test alone."""
+    assert player.lab.daemon.end() == 0
+    player.lab.switch.vsctl("del-controller", "br1")
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_record_does_the_same(player, records, without_daemon, name):
+    assert player.play(by_record(player.lab), records[name]) == ((N, N) if PASSES_LAST[name] else (0, 0))
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_without_the_version_one_is_left_behind(player, records, without_daemon, name):
+    lists = [without_version(flows) for flows in records[name]]
+    right = (N, N) if PASSES_LAST[name] else (0, 0)
+    seen = player.play(by_record(player.lab), lists)
+    if seen == right and not ovs.run("ovs-vswitchd", "--version").splitlines()[0].endswith(" 3.1.0"):
+        pytest.skip("this Open vSwitch changes the right megaflow")
+    assert seen == (N - right[0], right[1])
+    player.lab.await_datapath()
+    assert player.send(NARROW) == N - right[0]  # It does not pass by itself ...
+    player.lab.purge_megaflows()
+    assert (player.send(NARROW), player.send(WIDE)) == right  # ... but it is the megaflow's fault alone.
