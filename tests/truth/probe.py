@@ -51,6 +51,9 @@ class Prober:
         for sock in self._sockets.values():
             sock.close()
 
+    def sockets(self):
+        return self._sockets.values()
+
     def clear(self):
         self.arrivals.clear()
         self.unmarked.clear()
@@ -91,7 +94,8 @@ class Prober:
     def _neighbour(self, end):
         return next(other for other in self.world.ends if other is not end and other.domain == end.domain)
 
-    def _sentinel(self, end):
+    def sentinel(self, end):
+        """Sends a frame that always passes; returns the number under which it arrives."""
         self._sentinels += 1
         to = self._neighbour(end)
         ips = [next(ip for ip in port.ips if ip.version == 4) for port in (end, to)]
@@ -102,7 +106,7 @@ class Prober:
         """Returns when everything that `ends` have sent has been dealt with."""
         for _ in range(2):
             deadline = time.monotonic() + 15
-            waiting = {end: [self._sentinel(end)] for end in ends}
+            waiting = {end: [self.sentinel(end)] for end in ends}
             resend = time.monotonic() + 0.5
             while waiting:
                 self.collect(0.05)
@@ -112,7 +116,7 @@ class Prober:
                     if time.monotonic() > deadline:
                         raise ProbeError(f"no sentinel came through from {list(waiting)}")
                     for end in waiting:
-                        waiting[end].append(self._sentinel(end))
+                        waiting[end].append(self.sentinel(end))
                     resend = time.monotonic() + 0.5
 
     def exchange(self, frames):
