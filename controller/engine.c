@@ -21,8 +21,9 @@ static void free_engine(struct sp_engine *);
 static void on_settled(void *aux, struct sp_switch *);
 static void on_describe(void *aux, struct sp_switch *, const struct sp_unit_name *, const struct sp_flow *, char *out,
                         size_t size);
+static bool owns_zone(void *aux, struct sp_switch *, uint16_t zone);
 
-static const struct sp_switch_events switch_events = { on_settled, on_describe };
+static const struct sp_switch_events switch_events = { on_settled, on_describe, owns_zone };
 
 static bool
 match_dpid(const struct sp_index_node *node, const void *key)
@@ -338,4 +339,11 @@ on_describe(void *aux, struct sp_switch *sw, const struct sp_unit_name *unit, co
 {
     struct sp_datapath *dp = aux;
     sp_engine_describe(dp->engine, dp, unit, flow, out, size);
+}
+
+static bool
+owns_zone(void *aux, struct sp_switch *sw, uint16_t zone)
+{
+    const struct sp_datapath *dp = aux;
+    return sp_model_zone_is_used(dp->engine->model, dp->dpid, zone);
 }

@@ -456,7 +456,6 @@ bind_port(struct sp_datapath *dp, struct sp_ofport *ofport, const struct owner *
     }
     free(names);
     mark_members(dp, binding);
-    sp_switch_keep_zone(dp->sw, port->zone);
 }
 
 static void

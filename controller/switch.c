@@ -205,7 +205,11 @@ sp_switch_each_unit(const struct sp_switch *sw, sp_visit_unit *visit, void *aux)
 void
 sp_switch_flush_zone(struct sp_switch *sw, uint16_t zone)
 {
-    sp_switch_keep_zone(sw, zone);
+    for (size_t i = 0; i < sw->n_zones; i++) {
+        if (sw->zones[i] == zone) {
+            return;
+        }
+    }
     if (!sw->link) {
         return;
     }
@@ -216,17 +220,6 @@ sp_switch_flush_zone(struct sp_switch *sw, uint16_t zone)
     }
     sw->zones = zones;
     sw->zones[sw->n_zones++] = zone;
-}
-
-void
-sp_switch_keep_zone(struct sp_switch *sw, uint16_t zone)
-{
-    for (size_t i = 0; i < sw->n_zones; i++) {
-        if (sw->zones[i] == zone) {
-            sw->zones[i] = sw->zones[--sw->n_zones];
-            return;
-        }
-    }
 }
 
 void

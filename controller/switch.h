@@ -66,6 +66,8 @@ struct sp_switch_events {
     /* Fills 'out' with what 'unit' (NULL: none of ours) and 'flow' (NULL: the whole unit) stand for: "rule ... of group web". */
     void (*describe)(void *aux, struct sp_switch *, const struct sp_unit_name *unit, const struct sp_flow *flow, char *out,
                      size_t size);
+    /* Whether conntrack zone 'zone' is that of a port which is on this bridge, or may come back to it. */
+    bool (*owns_zone)(void *aux, struct sp_switch *, uint16_t zone);
 };
 
 /* Counters that all switches of an engine share. */
@@ -107,9 +109,8 @@ void sp_switch_fail_unit(struct sp_switch *, const struct sp_unit_name *name, co
 /* Every unit, in no particular order, until 'visit' returns nonzero; returns that.  'visit' changes no unit. */
 typedef int sp_visit_unit(void *aux, const struct sp_unit_name *, const struct sp_flow_set *desired);
 int sp_switch_each_unit(const struct sp_switch *, sp_visit_unit *, void *aux);
-/* The entries of conntrack zone 'zone' shall go once the changes made so far are in force; or no longer. */
+/* The entries of conntrack zone 'zone' shall go once the changes made so far are in force. */
 void sp_switch_flush_zone(struct sp_switch *, uint16_t zone);
-void sp_switch_keep_zone(struct sp_switch *, uint16_t zone);
 
 /* From now on the bridge is ours: dump, compare, change.  All units have been given. */
 void sp_switch_enforce(struct sp_switch *, int64_t now_ms);

@@ -21,6 +21,7 @@ struct left {
 
 static int list_slots(const struct sp_flow_list *, struct slot **ret, size_t *ret_n);
 static struct sp_unit *find_set(const struct sp_switch *, const struct sp_flow *, const struct slot *, size_t n_slots);
+static void forget_connections(struct sp_switch *, const struct sp_flow *);
 static int give(struct sp_switch *, struct sp_unit *, const struct left *, size_t n);
 
 static int
@@ -50,6 +51,7 @@ sp_switch_place_left(struct sp_switch *sw, const struct sp_flow_list *flows)
         if (unit) {
             left[n++] = (struct left) { .unit = unit, .flow = flows->flows[i] };
         } else {
+            forget_connections(sw, flows->flows[i]);
             error = sp_flow_list_take(&sw->orphans, sp_flow_ref(flows->flows[i]));
         }
     }
@@ -123,6 +125,18 @@ find_set(const struct sp_switch *sw, const struct sp_flow *flow, const struct sl
     name.kind = SP_UNIT_RULE_SET;
     memcpy(name.key, &number, sizeof number);
     return sp_switch_find_unit(sw, &name);
+}
+
+/* A port whose flow 'flow' is may be gone for good, with nobody to see to what it left in conntrack: the bridge or the
+ * controller was away then. */
+static void
+forget_connections(struct sp_switch *sw, const struct sp_flow *flow)
+{
+    uint64_t zone = SP_COOKIE_NUMBER(flow->cookie);
+    if (SP_COOKIE_KIND(flow->cookie) == SP_COOKIE_PORT && zone && zone <= UINT16_MAX
+        && !sw->events->owns_zone(sw->aux, sw, (uint16_t) zone)) {
+        sp_switch_flush_zone(sw, (uint16_t) zone);
+    }
 }
 
 /* Adds 'n' flows to what is confirmed of 'unit', which does not want them. */

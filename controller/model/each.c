@@ -162,6 +162,17 @@ int sp_model_each_bridge_port(const struct sp_model *model, uint64_t dpid, sp_vi
     return each_port(sp_model_find(model, SP_INDEX_BRIDGE_PORTS, &dpid), visit, aux);
 }
 
+static int match_zone(void *aux, const struct sp_port *port, const struct sp_server *server)
+{
+    return port->zone == *(const uint16_t *) aux;
+}
+
+bool sp_model_zone_is_used(const struct sp_model *model, uint64_t dpid, uint16_t zone)
+{
+    const struct sp_zone_users *users = &model->zones[zone];
+    return users->by_iface || (users->all && sp_model_each_bridge_port(model, dpid, match_zone, &zone) == 1);
+}
+
 int sp_model_each_named_port(const struct sp_model *model, uint64_t dpid, const char *name, sp_visit_port *visit, void *aux)
 {
     return each_port(sp_model_find(model, SP_INDEX_NAMED_PORTS, &(struct sp_name_key) { dpid, name }), visit, aux);

@@ -57,6 +57,9 @@ int sp_model_each_referrer(const struct sp_model *, const struct sp_uuid *group,
 int sp_model_each_bridge_port(const struct sp_model *, uint64_t dpid, sp_visit_port *, void *aux);
 int sp_model_each_named_port(const struct sp_model *, uint64_t dpid, const char *name, sp_visit_port *, void *aux);
 int sp_model_each_iface_port(const struct sp_model *, const char *iface_id, sp_visit_port *, void *aux);
+/* Whether conntrack zone 'zone' is that of a port which names bridge 'dpid', or of one that is found by its interface and may
+ * be on any bridge. */
+bool sp_model_zone_is_used(const struct sp_model *, uint64_t dpid, uint16_t zone);
 /* Rule sets of which 'group' is a part. */
 int sp_model_each_set_of_group(const struct sp_model *, const struct sp_uuid *group, sp_visit_rule_set *, void *aux);
 /* All addresses of ports in 'region' whose class contains 'group', with their class: the number of the rule set of all groups

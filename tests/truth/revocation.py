@@ -284,7 +284,7 @@ class Conversations:
                 if tally.got[i]:
                     report.count["passed on"] += tally.got[i]
                     report.wrong.append(f"{when}: {tally.got[i]} of {tally.sent[i]} passed: {self.traffic.describe(i)}")
-        report.wrong += [f"{when}: arrived at {end}, or changed: {what}" for what, end in tally.strange]
+        report.wrong += [f"{when}: arrived at {end}, or changed: {self.traffic.describe(i)}" for i, end in tally.strange]
 
 
 def start(lab, rng, n):

@@ -22,6 +22,7 @@ import threading
 import time
 from collections import Counter
 
+import ovs
 import packets
 from packets import marker
 from probe import Prober, ProbeError
@@ -35,6 +36,7 @@ SO_TIMESTAMPNS = 35
 SOL_PACKET, PACKET_STATISTICS = 263, 6
 RESEND_S = 0.5
 PATIENCE_S = 60
+SILENT_S = 0.002  # Between two bursts of ends that cannot have a sentinel: drops() tells if it was too short.
 
 
 def error_about(packet_ends, packet_ips, protocol, segment, number):
@@ -65,7 +67,7 @@ class Tally:
 
     def __init__(self, size):
         self.sent, self.got, self.last_ns = [0] * size, [0] * size, [0] * size
-        self.strange = []  # (index, end) of what came to another end, or changed.
+        self.strange = []  # (index, end) of what came to another end or came changed, which counts as nothing got.
 
 
 class Traffic(Prober):
@@ -76,6 +78,7 @@ class Traffic(Prober):
         for sock in self._sockets.values():
             sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.lab, self.probes = lab, list(probes)
+        self.silent = set()  # Ends that belong to nobody now: not even their sentinels may pass.
         self._generation, self._tallies, self._frames = 0, {}, {}
         self._socket_drops = Counter()
         self._drops_before = self._count_drops()
@@ -101,17 +104,18 @@ class Traffic(Prober):
             self.arrivals[number].append((end, None))  # A sentinel.
             return
         index = number & (1 << GENERATION_SHIFT) - 1
+        if end is not self.target(index) or frame != self._frames[number >> GENERATION_SHIFT][index]:
+            tally.strange.append((index, end))
+            return
         tally.got[index] += 1
         seconds, nanoseconds = struct.unpack("@qq", ancillary[0][2])
         tally.last_ns[index] = seconds * 1000000000 + nanoseconds
-        if end is not self._target(index) or frame != self._frames[number >> GENERATION_SHIFT][index]:
-            tally.strange.append((self.describe(index), end))
 
     def _sender(self, index):
         probe = self.probes[index // N_KINDS]
         return probe.source if index % N_KINDS in (DATA, ANSWER_ERROR) else probe.target
 
-    def _target(self, index):
+    def target(self, index):
         probe = self.probes[index // N_KINDS]
         return probe.target if index % N_KINDS in (DATA, ANSWER_ERROR) else probe.source
 
@@ -120,6 +124,19 @@ class Traffic(Prober):
         kind = ("data", "answer", "error about data", "error about the answer")[index % N_KINDS]
         return (f"{kind}: {probe.source} {probe.source_ip} -> {probe.target} {probe.target_ip} protocol {probe.protocol} sport {probe.sport} "
                 f"dport {probe.dport} type {probe.icmp_type}")
+
+    def _neighbour(self, end):
+        return next(other for other in self.world.ends if other is not end and other.domain == end.domain and other not in self.silent)
+
+    def settle(self, ends):
+        super().settle([end for end in ends if end not in self.silent])
+        if self.silent & set(ends):
+            self._await_empty_sockets()
+
+    def _await_empty_sockets(self):
+        """What silent ends have sent has been taken out of the switch's sockets, and what came after it as well."""
+        ovs.wait_until(lambda: not any(map(int, re.findall(r"skmem:\(r(\d+)", self._switch_sockets()))), "the switch has taken all packets", 20)
+        super().settle([end for end in self.world.ends if end not in self.silent])
 
     def run(self, indices, stage="data", action=None, rest_s=0.0):
         """Sends the packets of `indices` round and round while `action` runs in a thread, and at least once each.  Returns a Tally
@@ -166,14 +183,17 @@ class Traffic(Prober):
                 self.send(end, frames[index])
                 tally.sent[index] += 1
             positions[end] = at + BURST
-        self._await_sentinels(active)
+        self._await_sentinels([end for end in active if end not in self.silent])
+        if self.silent & set(active):
+            time.sleep(SILENT_S)
 
     def _await_sentinels(self, ends):
         waiting = {end: [self._sentinel(end)] for end in ends}
         begin = resend = time.monotonic()
         while waiting:
             self.collect(0.05)
-            for end in [end for end, numbers in waiting.items() if any(number in self.arrivals for number in numbers)]:
+            for end in [end for end, numbers in waiting.items()
+                        if end in self.silent or any(number in self.arrivals for number in numbers)]:
                 del waiting[end]
             now = time.monotonic()
             if waiting and now > resend + RESEND_S:
@@ -199,12 +219,14 @@ class Traffic(Prober):
             self._socket_drops[end] += dropped
             found[end] = self._socket_drops[end]
         # The switch's packet sockets: "skmem:(r0,...,d17)", 17 of them dropped.
-        text = self.lab.switch.inside("ss", "-0amn")
-        found["sockets of the switch"] = sum(int(n) for n in re.findall(r"skmem:\([^)]*\bd(\d+)\)", text))
+        found["sockets of the switch"] = sum(map(int, re.findall(r"skmem:\([^)]*\bd(\d+)\)", self._switch_sockets())))
         # Counted by the datapath for other reasons than an action's: "datapath_drop_lock_error  0.0/sec ... total: 3".
         for name, total in re.findall(r"^(datapath_drop_\w+) .* total: (\d+)", self.lab.switch.appctl("coverage/show"), re.M):
             found[name] = int(total)
         return found
+
+    def _switch_sockets(self):
+        return self.lab.switch.inside("ss", "-0amn")
 
 
 class _Outcome:

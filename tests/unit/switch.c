@@ -400,6 +400,29 @@ test_zones(void **state)
     rig_check(rig);
 }
 
+/* So is that of a port that went while the switch or the controller was away, and not that of one that was unplugged then. */
+static void
+test_zones_of_the_time_away(void **state)
+{
+    struct rig *rig = *state;
+    struct sp_uuid server = rig_make_server(rig, 1, NULL);
+    rig_make_server(rig, 2, NULL);
+    struct rig_peer *peer = rig_peer(rig, RIG_DPID, 2);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    uint16_t zone = rig_port_of(rig, &server)->zone;
+    rig_peer_disconnect(peer);
+    RIG_UNTIL(rig, !rig_status(rig, RIG_DPID, NULL).connected);
+    rig_apply(rig, &(struct rig_request) { .operation = rig_delete_server, .server = server });
+    fake_switch_port_status(&peer->fs, 2, "p2", true);
+    rig_restart(rig);
+    rig_peer_connect(peer);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    assert_int_equal(fake_switch_count(&peer->fs, SP_COOKIE(SP_COOKIE_PORT, 0), UINT64_MAX << 40), 0);
+    assert_int_equal(peer->fs.n_flushed, 1);
+    assert_int_equal(peer->fs.flushed[0], zone);
+    rig_check(rig);
+}
+
 /* A port number that passes from one port to another in one change. */
 static void
 test_port_changes_hands(void **state)
@@ -445,6 +468,7 @@ main(void)
         TEST(test_drift),
         TEST(test_drift_told),
         TEST(test_zones),
+        TEST(test_zones_of_the_time_away),
         TEST(test_port_changes_hands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
