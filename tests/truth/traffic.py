@@ -25,7 +25,7 @@ from collections import Counter
 import ovs
 import packets
 from packets import marker
-from probe import Prober, ProbeError
+from probe import ETH_P_ALL, SENTINEL_BASE, Prober, ProbeError
 from verdict import ICMP, ICMPV6
 
 DATA, ANSWER, ERROR, ANSWER_ERROR = range(4)
@@ -33,7 +33,7 @@ N_KINDS = 4
 BURST = 24  # Frames of one end in flight, less the sentinel: the switch's packet socket holds some 250.
 GENERATION_SHIFT = 22
 SO_TIMESTAMPNS = 35
-SOL_PACKET, PACKET_STATISTICS = 263, 6
+SOL_PACKET, PACKET_STATISTICS, PACKET_IGNORE_OUTGOING = 263, 6, 23
 RESEND_S = 0.5
 PATIENCE_S = 60
 SILENT_S = 0.002  # Between two bursts of ends that cannot have a sentinel: drops() tells if it was too short.
@@ -79,9 +79,20 @@ class Traffic(Prober):
             sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.lab, self.probes = lab, list(probes)
         self.silent = set()  # Ends that belong to nobody now: not even their sentinels may pass.
+        self.foreign = []    # (number, end, when in ns) of marked frames that are not ours.
         self._generation, self._tallies, self._frames = 0, {}, {}
         self._socket_drops = Counter()
         self._drops_before = self._count_drops()
+
+    @staticmethod
+    def open_socket(netns, interface="eth0"):
+        """A socket that hears what comes to an interface that is no end of the world's."""
+        with ovs.inside(netns):
+            sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+            sock.bind((interface, ETH_P_ALL))
+        sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+        sock.setblocking(False)
+        return sock
 
     def collect(self, timeout=0.0):
         for fd, _ in self._epoll.poll(timeout):
@@ -100,16 +111,20 @@ class Traffic(Prober):
             self.unmarked.append((end, frame))
             return
         tally = self._tallies.get(number >> GENERATION_SHIFT)
+        seconds, nanoseconds = struct.unpack("@qq", ancillary[0][2])
+        when_ns = seconds * 1000000000 + nanoseconds
+        if number >= SENTINEL_BASE:
+            self.arrivals[number].append((end, None))
+            return
         if tally is None:
-            self.arrivals[number].append((end, None))  # A sentinel.
+            self.foreign.append((number, end, when_ns))
             return
         index = number & (1 << GENERATION_SHIFT) - 1
         if end is not self.target(index) or frame != self._frames[number >> GENERATION_SHIFT][index]:
             tally.strange.append((index, end))
             return
         tally.got[index] += 1
-        seconds, nanoseconds = struct.unpack("@qq", ancillary[0][2])
-        tally.last_ns[index] = seconds * 1000000000 + nanoseconds
+        tally.last_ns[index] = when_ns
 
     def _sender(self, index):
         probe = self.probes[index // N_KINDS]
