@@ -28,6 +28,9 @@ import ovs  # noqa: E402
 DAEMON = os.environ.get("SALLYPORTD", os.path.join(ROOT, "build", "bin", "sallyportd"))
 
 
+IDLE_MAX_S = 5  # The daemon closes a connection that is idle for longer than 15 s.
+
+
 class ApiError(Exception):
     pass
 
@@ -52,6 +55,7 @@ class Daemon:
         self.http = os.path.join(directory, name + ".http")
         self.openflow = os.path.join(directory, name + ".of")
         self._process = self._connection = None
+        self._used = 0.0
 
     def start(self):
         log = open(os.path.join(self.directory, self.name + ".log"), "ab")
@@ -99,6 +103,9 @@ class Daemon:
 
     def request(self, method, path, body=None):
         """Status, decoded body or text, headers."""
+        if time.monotonic() - self._used > IDLE_MAX_S:
+            self._drop()
+        self._used = time.monotonic()
         if self._connection is None:
             self._connection = _UnixConnection(self.http, 90)
         try:

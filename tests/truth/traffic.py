@@ -203,7 +203,7 @@ class Traffic(Prober):
             time.sleep(SILENT_S)
 
     def _await_sentinels(self, ends):
-        waiting = {end: [self._sentinel(end)] for end in ends}
+        waiting = {end: [self.sentinel(end)] for end in ends}
         begin = resend = time.monotonic()
         while waiting:
             self.collect(0.05)
@@ -215,7 +215,7 @@ class Traffic(Prober):
                 if now > begin + PATIENCE_S:
                     raise ProbeError(f"no sentinel came through from {list(waiting)}")
                 for end in waiting:
-                    waiting[end].append(self._sentinel(end))
+                    waiting[end].append(self.sentinel(end))
                 resend = now
         self.arrivals.clear()
 
