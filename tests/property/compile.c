@@ -14,188 +14,32 @@
 #include <string.h>
 
 #include "flows/admission.h"
-#include "flows/compile.h"
-#include "flows/explain.h"
 #include "flows/openflow/codec.h"
-#include "tests/support/random.h"
+#include "tests/support/random_policy.h"
 #include "tests/support/simulator.h"
 
 #define N_WORLDS 400
 #define N_CONNECTIONS 60
 #define N_HISTORIES 150
 #define N_EDITS 12
-#define RULES_MAX 12
-#define N_GROUPS 3
-#define N_CLASSES 5 /* 0: in no group. */
-#define N_ADDRESSES 14
 #define SET 77
+#define REGION 5
 #define SERVER_PORT 3
 #define UPLINK_PORT 9
 
 static struct sp_random rng;
 
-static const char *const addresses[N_ADDRESSES] = {
-    "10.1.0.0", "10.1.0.1", "10.1.0.127", "10.1.0.128", "10.1.1.0", "10.2.0.0", "192.0.2.1", "203.0.113.9",
-    "2001:db8::1", "2001:db8::ffff", "2001:db8::1:0", "2001:db9::1", "fe80::1", "2001:db8:0:1::1",
-};
-static const char *const prefixes[] = {
-    "0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.1.0.0/25", "10.1.0.128/25", "10.1.0.1/32", "203.0.113.8/31",
-    "::/0", "2001:db8::/32", "2001:db8::/112", "2001:db8::1/128", "fe80::/10",
-};
-static const int32_t edges[] = {0, 1, 2, 22, 79, 80, 81, 1023, 1024, 5198, 5210, 32767, 32768, 65534, 65535};
-static const int protocols[] = {SP_PROTOCOL_ANY, SP_PROTOCOL_TCP, SP_PROTOCOL_UDP, SP_PROTOCOL_SCTP,
-                                SP_PROTOCOL_ICMP, SP_PROTOCOL_ICMPV6, 47};
-
-#define PICK(ARRAY) ((ARRAY)[sp_random_below(&rng, sizeof(ARRAY) / sizeof *(ARRAY))])
-
-/* A port, its rule set, and who is in which group. */
-struct world {
-    struct sp_rule rules[RULES_MAX];
-    uint32_t slots[RULES_MAX], marks[RULES_MAX];
-    size_t n_rules;
-    uint32_t version, next_id, next_mark;
-    uint32_t class_of[N_ADDRESSES];
-    bool contains[N_GROUPS][N_CLASSES];
-};
-
-static struct sp_cidr cidr(const char *text)
-{
-    struct sp_cidr c = {0};
-
-    assert_int_equal(sp_cidr_parse(text, &c), 0);
-    return c;
-}
-
-static struct sp_uuid group_id(unsigned group)
-{
-    return (struct sp_uuid){.bytes = {(uint8_t) (group + 1)}};
-}
-
-static bool is_member(void *aux, const struct sp_uuid *group, const struct sp_cidr *address)
-{
-    const struct world *w = aux;
-
-    for (size_t i = 0; i < N_ADDRESSES; i++) {
-        struct sp_cidr a = cidr(addresses[i]);
-
-        if (sp_cidr_equal(&a, address)) {
-            return w->class_of[i] && w->contains[group->bytes[0] - 1][w->class_of[i]];
-        }
-    }
-    return false;
-}
-
-static bool has_ports(int protocol)
-{
-    return protocol == SP_PROTOCOL_TCP || protocol == SP_PROTOCOL_UDP || protocol == SP_PROTOCOL_SCTP;
-}
-
-static struct sp_meaning random_meaning(void)
-{
-    static const uint16_t priorities[] = {1, 99, 100, 100, 100, 101, 1000};
-    struct sp_meaning m = {
-        .direction = sp_random_chance(&rng, 50) ? SP_INBOUND : SP_OUTBOUND,
-        .action = sp_random_chance(&rng, 65) ? SP_ALLOW : SP_DENY,
-        .priority = PICK(priorities),
-        .protocol = (int16_t) PICK(protocols),
-        .port_min = -1,
-        .port_max = -1,
-        .icmp_type = -1,
-        .icmp_code = -1,
-    };
-    bool icmp = m.protocol == SP_PROTOCOL_ICMP || m.protocol == SP_PROTOCOL_ICMPV6;
-
-    m.remote = (enum sp_remote) sp_random_below(&rng, 3);
-    if (m.remote == SP_REMOTE_CIDR) {
-        m.remote_cidr = cidr(PICK(prefixes));
-        if (icmp && m.remote_cidr.family != (m.protocol == SP_PROTOCOL_ICMP ? 4 : 6)) {
-            m.remote = SP_REMOTE_ANY;
-        }
-    } else if (m.remote == SP_REMOTE_GROUP) {
-        m.remote_group = group_id(sp_random_below(&rng, N_GROUPS));
-    }
-    if (has_ports(m.protocol) && sp_random_chance(&rng, 80)) {
-        int32_t a = PICK(edges), b = PICK(edges);
-
-        m.port_min = a < b ? a : b;
-        m.port_max = a < b ? b : a;
-    } else if (icmp && sp_random_chance(&rng, 60)) {
-        m.icmp_type = (int16_t) (sp_random_chance(&rng, 70) ? (m.protocol == SP_PROTOCOL_ICMP ? 8 : 128) : 13);
-        m.icmp_code = (int16_t) (sp_random_chance(&rng, 50) ? (int) sp_random_below(&rng, 2) : -1);
-    }
-    return m;
-}
-
-static void add_rule(struct world *w, size_t at)
-{
-    struct sp_rule rule = {.refs = 1, .meaning = random_meaning()};
-
-    memcpy(rule.id.bytes, &(uint32_t){++w->next_id}, 4);
-    memmove(w->rules + at + 1, w->rules + at, (w->n_rules - at) * sizeof *w->rules);
-    memmove(w->slots + at + 1, w->slots + at, (w->n_rules - at) * sizeof *w->slots);
-    memmove(w->marks + at + 1, w->marks + at, (w->n_rules - at) * sizeof *w->marks);
-    w->rules[at] = rule;
-    w->slots[at] = w->next_id;
-    w->marks[at] = ++w->next_mark;
-    w->n_rules++;
-}
-
-static void remove_rule(struct world *w, size_t at)
-{
-    w->n_rules--;
-    memmove(w->rules + at, w->rules + at + 1, (w->n_rules - at) * sizeof *w->rules);
-    memmove(w->slots + at, w->slots + at + 1, (w->n_rules - at) * sizeof *w->slots);
-    memmove(w->marks + at, w->marks + at + 1, (w->n_rules - at) * sizeof *w->marks);
-}
-
-static void random_world(struct world *w)
-{
-    *w = (struct world){.version = 1};
-    for (size_t i = 0; i < N_ADDRESSES; i++) {
-        w->class_of[i] = sp_random_below(&rng, N_CLASSES);
-    }
-    for (unsigned g = 0; g < N_GROUPS; g++) {
-        for (unsigned c = 1; c < N_CLASSES; c++) {
-            w->contains[g][c] = sp_random_chance(&rng, 40);
-        }
-    }
-    for (size_t n = sp_random_below(&rng, RULES_MAX); n > 0; n--) {
-        add_rule(w, w->n_rules);
-    }
-}
-
-static void compile_rules(const struct world *w, struct sp_flow_list *flows)
-{
-    struct sp_rule_facts rules[RULES_MAX];
-    uint32_t classes[RULES_MAX][N_CLASSES];
-    struct sp_rule_set_facts set = {.number = SET, .version = w->version, .region = 5, .rules = rules, .n_rules = w->n_rules};
-
-    for (size_t i = 0; i < w->n_rules; i++) {
-        const struct sp_meaning *m = &w->rules[i].meaning;
-        size_t n = 0;
-
-        for (uint32_t c = 1; m->remote == SP_REMOTE_GROUP && c < N_CLASSES; c++) {
-            if (w->contains[m->remote_group.bytes[0] - 1][c]) {
-                classes[i][n++] = c;
-            }
-        }
-        rules[i] = (struct sp_rule_facts){.meaning = m, .slot = w->slots[i], .mark = m->action == SP_ALLOW ? w->marks[i] : 0,
-                                          .classes = classes[i], .n_classes = n};
-    }
-    assert_int_equal(sp_compile_rule_set(&set, flows), 0);
-}
-
 static struct sp_cidr server_ips[2];
 static const struct sp_mac server_mac = {{2, 0, 0, 0, 0, 1}};
 
-static void compile_world(const struct world *w, struct sp_flow_list *flows)
+static void compile_world(const struct sp_policy *w, struct sp_flow_list *flows)
 {
     static const uint16_t server = SERVER_PORT, uplink = UPLINK_PORT;
     struct sp_port port = {.mac = server_mac, .ips = server_ips, .n_ips = 2, .port_security = true, .zone = 4711};
     struct sp_port_facts facts = {.port = &port, .ofport = SERVER_PORT, .set = SET};
 
-    server_ips[0] = cidr("10.0.0.1");
-    server_ips[1] = cidr("2001:db8:5::1");
+    assert_int_equal(sp_cidr_parse("10.0.0.1", &server_ips[0]), 0);
+    assert_int_equal(sp_cidr_parse("2001:db8:5::1", &server_ips[1]), 0);
     assert_int_equal(sp_compile_static(flows), 0);
     assert_int_equal(sp_compile_uplinks(&uplink, 1, flows), 0);
     assert_int_equal(sp_compile_port(&facts, flows), 0);
@@ -205,17 +49,10 @@ static void compile_world(const struct world *w, struct sp_flow_list *flows)
     }
     assert_int_equal(sp_compile_flood_vlan(0, &(uint8_t){7}, 1, flows), 0);
     assert_int_equal(sp_compile_flood_chunk(0, 7, &server, 1, flows), 0);
-    for (size_t i = 0; i < N_ADDRESSES; i++) {
-        struct sp_cidr ip = cidr(addresses[i]);
-
-        if (w->class_of[i]) {
-            assert_int_equal(sp_compile_remote(5, &ip, w->class_of[i], flows), 0);
-        }
-    }
-    compile_rules(w, flows);
+    sp_policy_compile(w, SET, REGION, flows);
 }
 
-static void install(struct sim *sim, const struct world *w, bool with_codec)
+static void install(struct sim *sim, const struct sp_policy *w, bool with_codec)
 {
     struct sp_flow_list flows;
 
@@ -235,39 +72,6 @@ static void install(struct sim *sim, const struct world *w, bool with_codec)
     }
     sim_install(sim, &flows);
     sp_flow_list_clear(&flows);
-}
-
-static struct sp_connection random_connection(const struct world *w)
-{
-    struct sp_connection c = {.port = -1, .icmp_type = -1, .icmp_code = -1};
-
-    c.direction = sp_random_chance(&rng, 50) ? SP_INBOUND : SP_OUTBOUND;
-    c.remote = cidr(PICK(addresses));
-    do {
-        c.protocol = (uint8_t) PICK(protocols);
-    } while (c.protocol == 0xff || (c.protocol == SP_PROTOCOL_ICMP && c.remote.family == 6) ||
-             (c.protocol == SP_PROTOCOL_ICMPV6 && c.remote.family == 4));
-    if (has_ports(c.protocol)) {
-        int32_t near = PICK(edges) + (int32_t) sp_random_below(&rng, 3) - 1;
-
-        c.port = near < 0 ? 0 : near > 65535 ? 65535 : near;
-    } else if (c.protocol == SP_PROTOCOL_ICMP || c.protocol == SP_PROTOCOL_ICMPV6) {
-        c.icmp_type = (int16_t) (sp_random_chance(&rng, 70) ? (c.protocol == SP_PROTOCOL_ICMP ? 8 : 128) : 13);
-        c.icmp_code = (int16_t) sp_random_below(&rng, 3);
-    }
-    return c;
-}
-
-static bool expected_verdict(const struct world *w, const struct sp_connection *c)
-{
-    const struct sp_meaning *rules[RULES_MAX];
-    ptrdiff_t i;
-
-    for (size_t j = 0; j < w->n_rules; j++) {
-        rules[j] = &w->rules[j].meaning;
-    }
-    i = sp_explain(rules, w->n_rules, c, is_member, (void *) w);
-    return i >= 0 && rules[i]->action == SP_ALLOW;
 }
 
 static void set_ports(struct sim_packet *p, uint8_t protocol, uint16_t src, uint16_t dst)
@@ -323,8 +127,8 @@ static struct sim_packet error_about(const struct sp_connection *c, const struct
     return p;
 }
 
-static void expect(struct sim *sim, const struct world *w, const struct sp_connection *c, const struct sim_packet *p, bool passes,
-                   const char *what)
+static void expect(struct sim *sim, const struct sp_policy *w, const struct sp_connection *c, const struct sim_packet *p,
+                   bool passes, const char *what)
 {
     uint16_t to = sim_get(p, SP_F_IN_PORT) == UPLINK_PORT ? SERVER_PORT : UPLINK_PORT;
     char remote[SP_CIDR_TEXT_SIZE];
@@ -342,15 +146,15 @@ static void expect(struct sim *sim, const struct world *w, const struct sp_conne
 static void verdicts_as_explained(void **aux)
 {
     struct sim *sim = sim_new();
-    struct world w;
+    struct sp_policy w;
     size_t n_allowed = 0;
 
     for (unsigned i = 0; i < N_WORLDS; i++) {
-        random_world(&w);
+        sp_policy_draw(&rng, &w);
         install(sim, &w, i < 60);
         for (unsigned j = 0; j < N_CONNECTIONS; j++) {
-            struct sp_connection c = random_connection(&w);
-            bool allowed = expected_verdict(&w, &c);
+            struct sp_connection c = sp_policy_draw_connection(&rng);
+            bool allowed = sp_policy_allows(&w, &c);
             struct sim_packet question = packet_of(&c, 2000, false), answer = packet_of(&c, 2000, true);
             struct sim_packet broken = question, error = error_about(&c, &question);
 
@@ -377,29 +181,29 @@ static void verdicts_as_explained(void **aux)
 static void sctp_stands_for_itself(void **aux)
 {
     struct sim *sim = sim_new();
-    struct world w;
+    struct sp_policy w;
 
     for (unsigned i = 0; i < N_WORLDS; i++) {
-        struct sp_cidr remote = cidr(PICK(addresses));
+        struct sp_cidr remote = sp_policy_address(sp_random_below(&rng, SP_POLICY_ADDRESSES));
 
-        random_world(&w);
+        sp_policy_draw(&rng, &w);
         install(sim, &w, false);
         sim_forget_connections(sim);
         for (unsigned j = 0; j < N_CONNECTIONS; j++) {
-            struct sp_connection c = random_connection(&w);
+            struct sp_connection c = sp_policy_draw_connection(&rng);
             struct sim_packet question;
 
             c.protocol = SP_PROTOCOL_SCTP;
             c.remote = remote;
-            c.port = PICK(edges);
+            c.port = sp_policy_draw_edge(&rng);
             question = packet_of(&c, 40001, false);
-            if (!expected_verdict(&w, &c)) {
+            if (!sp_policy_allows(&w, &c)) {
                 /* It might be an answer to what the other side may ask of port 40001. */
                 struct sp_connection other = c;
 
                 other.direction = c.direction == SP_INBOUND ? SP_OUTBOUND : SP_INBOUND;
                 other.port = 40001;
-                if (!expected_verdict(&w, &other)) {
+                if (!sp_policy_allows(&w, &other)) {
                     expect(sim, &w, &c, &question, false, "sctp");
                 }
             } else {
@@ -419,31 +223,31 @@ struct living {
 };
 
 /* One edit: rules come, go or change, members join and leave; marks are kept or replaced as admission says. */
-static void edit(struct world *w)
+static void edit(struct sp_policy *w)
 {
-    static struct world before;
-    const struct sp_rule *old[RULES_MAX], *new[RULES_MAX];
-    struct sp_group_delta deltas[N_GROUPS];
+    static struct sp_policy before;
+    const struct sp_rule *old[SP_POLICY_RULES_MAX], *new[SP_POLICY_RULES_MAX];
+    struct sp_group_delta deltas[SP_POLICY_GROUPS];
     size_t n_deltas = 0;
-    bool keep[RULES_MAX];
+    bool keep[SP_POLICY_RULES_MAX];
     unsigned what = sp_random_below(&rng, 4);
 
     before = *w;
-    if (what == 0 && w->n_rules < RULES_MAX) {
-        add_rule(w, sp_random_below(&rng, (uint32_t) w->n_rules + 1));
+    if (what == 0 && w->n_rules < SP_POLICY_RULES_MAX) {
+        sp_policy_add(&rng, w, sp_random_below(&rng, (uint32_t) w->n_rules + 1));
     } else if (what == 1 && w->n_rules) {
-        remove_rule(w, sp_random_below(&rng, (uint32_t) w->n_rules));
+        sp_policy_remove(w, sp_random_below(&rng, (uint32_t) w->n_rules));
     } else if (what == 2 && w->n_rules) {
-        w->rules[sp_random_below(&rng, (uint32_t) w->n_rules)].meaning = random_meaning();
+        w->rules[sp_random_below(&rng, (uint32_t) w->n_rules)].meaning = sp_policy_draw_meaning(&rng);
     } else if (what == 3) {
-        w->class_of[sp_random_below(&rng, N_ADDRESSES)] = sp_random_below(&rng, N_CLASSES);
+        w->class_of[sp_random_below(&rng, SP_POLICY_ADDRESSES)] = sp_random_below(&rng, SP_POLICY_CLASSES);
     }
-    for (unsigned g = 0; g < N_GROUPS; g++) {
-        struct sp_group_delta delta = {.group = group_id(g)};
+    for (unsigned g = 0; g < SP_POLICY_GROUPS; g++) {
+        struct sp_group_delta delta = {.group = sp_policy_group(g)};
 
-        for (size_t i = 0; i < N_ADDRESSES; i++) {
-            struct sp_cidr address = cidr(addresses[i]);
-            bool was = is_member(&before, &delta.group, &address), is = is_member(w, &delta.group, &address);
+        for (size_t i = 0; i < SP_POLICY_ADDRESSES; i++) {
+            struct sp_cidr address = sp_policy_address(i);
+            bool was = sp_policy_is_member(&before, &delta.group, &address), is = sp_policy_is_member(w, &delta.group, &address);
 
             delta.gained = delta.gained || (is && !was);
             delta.lost = delta.lost || (was && !is);
@@ -468,21 +272,21 @@ static void edit(struct world *w)
 static void living_connections_follow_the_rules(void **aux)
 {
     struct sim *sim = sim_new();
-    struct world w;
+    struct sp_policy w;
 
     for (unsigned i = 0; i < N_HISTORIES; i++) {
         struct living living[N_CONNECTIONS];
         size_t n = 0;
 
-        random_world(&w);
+        sp_policy_draw(&rng, &w);
         sim_forget_connections(sim);
         install(sim, &w, false);
         for (unsigned j = 0; j < N_CONNECTIONS; j++) {
-            struct living l = {random_connection(&w), (uint16_t) (3000 + j)};
+            struct living l = {sp_policy_draw_connection(&rng), (uint16_t) (3000 + j)};
             struct sim_packet question = packet_of(&l.connection, l.id, false);
 
             if ((l.connection.protocol == SP_PROTOCOL_TCP || l.connection.protocol == SP_PROTOCOL_UDP) &&
-                expected_verdict(&w, &l.connection)) {
+                sp_policy_allows(&w, &l.connection)) {
                 expect(sim, &w, &l.connection, &question, true, "opening");
                 living[n++] = l;
             }
@@ -493,7 +297,7 @@ static void living_connections_follow_the_rules(void **aux)
             for (size_t j = 0; j < n; j++) {
                 const struct sp_connection *c = &living[j].connection;
                 struct sim_packet question = packet_of(c, living[j].id, false), answer = packet_of(c, living[j].id, true);
-                bool allowed = expected_verdict(&w, c);
+                bool allowed = sp_policy_allows(&w, c);
 
                 expect(sim, &w, c, &answer, allowed, "answer after a change");
                 expect(sim, &w, c, &question, allowed, "packet after a change");
