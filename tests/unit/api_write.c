@@ -77,6 +77,29 @@ sp_http_respond(struct sp_http_request *request, unsigned status, const char *co
     }
 }
 
+/* Nothing here asks for a stream, or whose the connection is. */
+struct sp_http_stream *
+sp_http_respond_stream(struct sp_http_request *request, const char *content_type, const struct sp_http_field *fields,
+                       size_t n_fields, const struct sp_http_stream_options *options)
+{
+    fail_msg("a stream for %s", request->path);
+    return NULL;
+}
+
+int
+sp_http_stream_write(struct sp_http_stream *stream, const char *data, size_t size)
+{
+    fail_msg("a stream of nobody");
+    return -EINVAL;
+}
+
+bool
+sp_http_client(const struct sp_http_request *request, char *out, size_t size)
+{
+    fail_msg("whose is %s?", request->path);
+    return false;
+}
+
 struct world {
     struct rig rig;
     struct sp_api *api;
