@@ -154,7 +154,7 @@ static void mutations(void **aux)
     struct sp_random random;
     struct sp_flow_mod *mods = session_pair_mods(4);
     uint8_t *bytes;
-    unsigned step = 0;
+    unsigned step = 0, n_told = 0;
     size_t n_closed = 0;
 
     sp_random_init(&random);
@@ -164,9 +164,15 @@ static void mutations(void **aux)
     p.record = malloc(1);
     fake_switch_add_flow(&p.fs, "table=21,priority=9,cookie=0x5350050000000007,tcp,tp_dst=5,"
                                 "actions=ct(commit,zone=1),learn(table=1)");
+    p.fs.tell_changes = true;
     do {
         own(&p, mods, 4, &step);
+        if (p.fs.monitored && n_told < 8) { /* What others change, in between. */
+            n_told++;
+            fake_switch_add_flow(&p.fs, "table=22,priority=9,cookie=0x5350050000000008,tcp,tp_dst=6/0xfffe,reg2=1,actions=drop");
+        }
     } while (session_pair_exchange_once(&p));
+    assert_int_equal(n_told, 8);
     assert_int_equal(step, 4);
     assert_int_equal(session_pair_count(&p, SP_EVENT_CLOSED), 0);
     assert_false(replay(&random, p.record, p.record, p.record_size, mods));
