@@ -47,6 +47,8 @@ static const struct sp_route routes[] = {
     {"GET", "/metrics", nothing, .read = sp_read_metrics},
     {"GET", "/healthz", nothing, .read = sp_read_health, .is_open = true},
     {"GET", "/readyz", nothing, .read = sp_read_ready, .is_open = true},
+    {"GET", "/", nothing, .read = sp_read_console, .is_open = true},
+    {"GET", "/console/{file}", nothing, .read = sp_read_console, .is_open = true},
 };
 #define N_ROUTES (sizeof routes / sizeof *routes)
 
@@ -91,6 +93,9 @@ take_segment(struct sp_call *call, const char *name, size_t name_len, const char
     if (!strncmp(name, "{region}", name_len)) {
         call->region = text;
         return sp_decode_is_region_name(text) ? 0 : refuse_name(call, "name", "must be 1 to 64 of A-Z a-z 0-9 . _ -");
+    }
+    if (!strncmp(name, "{file}", name_len)) {
+        return 0;
     }
     if (!strncmp(name, "{dpid}", name_len)) {
         return sp_decode_dpid(text, &call->dpid) ? refuse_name(call, "dpid", "must be 16 hexadecimal digits") : 0;

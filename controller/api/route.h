@@ -34,6 +34,7 @@ void sp_read_metrics(struct sp_call *);
 void sp_read_explain(struct sp_call *);
 void sp_read_events(struct sp_call *);
 void sp_read_client(struct sp_call *);
+void sp_read_console(struct sp_call *);
 
 /* Changes. */
 extern const struct sp_operation sp_region_put, sp_region_delete;

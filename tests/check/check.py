@@ -28,6 +28,7 @@ LAYERS = {
     "controller/obs/": ["sallyport/", "controller/obs/"],
     "controller/ovsdb/": ["sallyport/", "controller/ovsdb/", "controller/io/", "controller/json/", "controller/obs/"],
     "controller/api/": ["sallyport/", "flows/", "controller/"],
+    "controller/console/": ["sallyport/", "controller/console/"],
     "controller/cli/": ["sallyport/", "controller/cli/", "controller/json/"],
 }
 # flows/ proper does not know OpenFlow.

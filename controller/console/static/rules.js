@@ -1,0 +1,75 @@
+// One security group: its rules, and who uses it.
+
+import {badge, button, count, fill, h, table} from "./dom.js";
+import {editGroup} from "./groups.js";
+import {createRule, deleteRule, editRule} from "./rule_form.js";
+import {isDefault, membersOf, state} from "./state.js";
+import {inOrder, portsOf, protocolName, remoteOf, sentence, serviceOf} from "./words.js";
+
+const SHOWN = 30; // Servers, before "and N more".
+
+function remote(rule) {
+  if (!rule.remote_group) return remoteOf(rule).replace("anywhere", "Anywhere");
+  return ["Group ", h("a", {href: `#/r/${encodeURIComponent(state.region)}/groups/${rule.remote_group}`},
+                      state.groups?.get(rule.remote_group)?.name ?? rule.remote_group)];
+}
+
+function rulesTable(group, direction) {
+  const rules = inOrder(group.rules.filter((rule) => rule.direction === direction));
+  const name = direction === "inbound" ? "Inbound" : "Outbound";
+  if (!rules.length) {
+    return h("p", {class: "empty small"}, direction === "inbound" ? "No inbound rule: nothing may be opened to the servers."
+                                                                  : "No outbound rule: the servers may open nothing.");
+  }
+  return table(`${name} rules`,
+    [{title: "Protocol"}, {title: "Ports"}, {title: direction === "inbound" ? "From" : "To"}, {title: "Action"},
+     {title: "Priority", class: "number"}, {title: "Description"}, {title: "Operation", class: "operation"}],
+    rules.map((rule) => {
+      const words = sentence(rule, state.groups);
+      return [
+        protocolName(rule.protocol),
+        [portsOf(rule) || h("span", {class: "muted"}, "–"), " ", h("span", {class: "muted"}, serviceOf(rule))],
+        remote(rule),
+        rule.action === "allow" ? badge("Allow", "good") : badge("Deny", "bad"),
+        String(rule.priority),
+        [rule.description, rule.origin === "default" && [" ", h("span", {class: "muted"}, rule.description ? "(template)" : "from the template")]],
+        h("div", {class: "buttons"},
+          button("Edit", () => editRule(group, rule), {id: `edit-${rule.id}`, name: `Edit rule ${words}`}),
+          button("Delete", () => deleteRule(group, rule), {id: `delete-${rule.id}`, kind: "danger", name: `Delete rule ${words}`})),
+      ];
+    }), "rules");
+}
+
+function users(group) {
+  const members = membersOf(group.id);
+  if (!members.length) return h("p", {class: "empty small"}, "No server uses this group. Give it to one on the server's page, under VPS.");
+  return h("ul", {class: "tags"}, members.slice(0, SHOWN).map((server) => h("li", null,
+    h("a", {href: `#/r/${encodeURIComponent(server.region)}/servers/${server.id}`, id: `server-${server.id}`}, server.name))),
+    members.length > SHOWN && h("li", {class: "muted"}, `and ${members.length - SHOWN} more`));
+}
+
+export function rulesPage(id) {
+  const heading = h("h1", {tabindex: "-1"}), about = h("p", {class: "lead"}), body = h("div");
+  const page = {title: "Security Group Rules", crumb: null};
+  page.element = h("div", null, h("div", {class: "heading"}, heading,
+    h("div", {class: "buttons"}, button("Edit group", () => page.group && editGroup(page.group), {id: "edit-group"}),
+      button("Add", () => page.group && createRule(page.group), {id: "add-rule", kind: "primary", name: "Add a rule"}))), about, body);
+  page.update = () => {
+    page.group = state.groups?.get(id);
+    const {group} = page;
+    page.crumb = group?.name ?? "…";
+    fill(heading, "Security Group Rules");
+    if (!group) {
+      fill(about);
+      return fill(body, h("p", {class: "empty"}, state.groups ? "There is no such security group (any more)." : "Loading…"));
+    }
+    fill(about, h("b", null, group.name), " ", isDefault(id) && badge("Default", "accent"), " ", group.description);
+    return fill(body,
+      h("h2", null, "Inbound ", h("span", {class: "muted"}, "to the servers")), rulesTable(group, "inbound"),
+      h("h2", null, "Outbound ", h("span", {class: "muted"}, "from the servers")), rulesTable(group, "outbound"),
+      h("p", {class: "hint"}, "The lowest priority number that matches decides; among equals Deny wins; what no rule matches is denied. " +
+                              "Answers to an allowed connection always pass."),
+      h("h2", null, "Servers ", h("span", {class: "muted"}, count(membersOf(id).length, "server"))), users(group));
+  };
+  return page;
+}
