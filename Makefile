@@ -35,6 +35,7 @@ help:
 	@echo 'make check-api     the HTTP API    make check-system    real Open vSwitch'
 	@echo 'make check-style   layers, sizes, names'
 	@echo 'make check-metrics promtool on /metrics and the alert rules'
+	@echo 'make check-console the web console in Chromium; screenshots in build/screenshots'
 	@echo 'make check-asan    unit and property tests under ASan and UBSan'
 	@echo 'make bench         speed and scale beside the switch itself, ovs-ofctl and OVN; ARGS="changes --ports 100"'
 	@echo 'make demo          the story of the README on a Mininet net; ARGS=--stay keeps it up'

@@ -12,7 +12,21 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_SUPPORT) $(CONTROLLER_LIB) $(OPE
 
 $(BUILD)/obj/tests/%.o: | deps-test
 
-.PHONY: check check-unit check-property check-style check-api check-system check-truth check-truth-short check-asan check-clang
+# The console in a real browser; ARGS are node's: ARGS='--test-name-pattern=preset'.  The packages for it come only with this target.
+CONSOLE_MODULES = tests/console/node_modules/.installed
+$(CONSOLE_MODULES): tests/console/package-lock.json
+	@command -v npm >/dev/null || $(MAKE) deps-node
+	cd tests/console && npm ci --no-audit --no-fund
+	@touch $@
+.PHONY: deps-node deps-console
+deps-node: # Unless there is a node of another origin.
+	$(call packages,nodejs npm)
+deps-console:
+	$(call packages,chromium)
+check-console: deps-test deps-console all $(CONSOLE_MODULES)
+	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/console/run.py $(ARGS)
+
+.PHONY: check-console check check-unit check-property check-style check-api check-system check-truth check-truth-short check-asan check-clang
 check: check-style check-unit check-property check-api check-system check-truth-short
 	@echo 'make check: all suites passed'
 
