@@ -157,7 +157,7 @@ sp_engine_make_datapath(struct sp_engine *engine, uint64_t dpid)
         return dp;
     }
     dp = calloc(1, sizeof *dp);
-    struct sp_switch *sw = dp ? sp_switch_new(dpid, &switch_events, dp, &engine->switches) : NULL;
+    struct sp_switch *sw = dp ? sp_switch_new(dpid, engine->seed, &switch_events, dp, &engine->switches) : NULL;
     if (!sw) {
         free(dp);
         return NULL;

@@ -75,7 +75,7 @@ check_datapath(struct sp_datapath *dp, char *why, size_t why_size)
 {
     struct sp_switch_counters counters;
     struct sp_datapath whole = { .engine = dp->engine, .dpid = dp->dpid };
-    whole.sw = sp_switch_new(dp->dpid, &no_events, &whole, &counters);
+    whole.sw = sp_switch_new(dp->dpid, 0, &no_events, &whole, &counters);
     if (!whole.sw) {
         return -ENOMEM;
     }

@@ -82,13 +82,15 @@ sp_flow_set_equal(const struct sp_flow_set *a, const struct sp_flow_set *b)
 }
 
 struct sp_switch *
-sp_switch_new(uint64_t dpid, const struct sp_switch_events *events, void *aux, struct sp_switch_counters *counters)
+sp_switch_new(uint64_t dpid, uint64_t seed, const struct sp_switch_events *events, void *aux,
+              struct sp_switch_counters *counters)
 {
     struct sp_switch *sw = calloc(1, sizeof *sw);
     if (!sw) {
         return NULL;
     }
     sw->dpid = dpid;
+    sw->seed = seed;
     sw->events = events;
     sw->aux = aux;
     sw->counters = counters;
@@ -108,6 +110,7 @@ sp_switch_free(struct sp_switch *sw)
 {
     if (sw) {
         forget(sw);
+        sp_known_free(sw->known);
         sp_index_clear(&sw->units);
         free(sw->zones);
         free(sw);
@@ -230,7 +233,8 @@ sp_switch_enforce(struct sp_switch *sw, int64_t now_ms)
     sw->units_limit = SIZE_MAX;
     sw->installed = sp_flow_table_new();
     sw->dump = sp_flow_table_new();
-    if (!sw->installed || !sw->dump) {
+    sw->known = sw->known ? sw->known : sp_known_new(sw->seed);
+    if (!sw->installed || !sw->dump || !sw->known) {
         sp_switch_give_up(sw);
         return;
     }
@@ -566,7 +570,7 @@ dump(struct sp_switch *sw, enum sp_switch_phase phase)
 {
     sw->phase = phase;
     sw->asked = true;
-    sp_link_dump(sw->link);
+    sp_link_dump(sw->link, sw->known);
 }
 
 static void
@@ -583,6 +587,7 @@ end_dump(struct sp_switch *sw, int64_t now_ms)
         sw->check_again_ms = now_ms + SUSPECT_MS + SUSPECT_SHARE * (now_ms - sw->check_begun_ms);
     }
     sw->phase = SP_SWITCH_IDLE;
+    sp_known_adopt(sw->known, sw->installed);
     sp_flow_table_free(sw->dump);
     sw->dump = sp_flow_table_new();
     if (!sw->dump) {

@@ -79,8 +79,9 @@ struct sp_switch_counters {
     uint64_t drift_repaired;
 };
 
-/* 'events', 'aux' and 'counters' must live as long.  NULL: no memory. */
-struct sp_switch *sp_switch_new(uint64_t dpid, const struct sp_switch_events *, void *aux, struct sp_switch_counters *counters);
+/* 'events', 'aux' and 'counters' must live as long.  'seed' is a number that no switch knows.  NULL: no memory. */
+struct sp_switch *sp_switch_new(uint64_t dpid, uint64_t seed, const struct sp_switch_events *, void *aux,
+                                struct sp_switch_counters *counters);
 /* Forgets everything.  A link is the caller's to close, after sp_switch_detach(). */
 void sp_switch_free(struct sp_switch *);
 

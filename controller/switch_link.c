@@ -93,9 +93,9 @@ sp_link_idle(const struct sp_link *link)
 }
 
 void
-sp_link_dump(struct sp_link *link)
+sp_link_dump(struct sp_link *link, struct sp_known *known)
 {
-    sp_session_dump(link->session, now_ms(link));
+    sp_session_dump(link->session, known, now_ms(link));
     arm(link);
     sp_stream_wake(link->stream);
 }

@@ -31,7 +31,7 @@ const char *sp_link_peer(const struct sp_link *);
 
 /* As the functions of the session (flows/openflow/session.h). */
 bool sp_link_idle(const struct sp_link *);
-void sp_link_dump(struct sp_link *);
+void sp_link_dump(struct sp_link *, struct sp_known *);
 void sp_link_apply(struct sp_link *, const struct sp_flow_mod *mods, size_t n, const uint16_t *flush_zones, size_t n_zones);
 
 #endif

@@ -62,6 +62,7 @@ struct sp_switch_batch {
 
 struct sp_switch {
     uint64_t dpid;
+    uint64_t seed;                 /* Of 'known'; the switch must not know it. */
     const struct sp_switch_events *events;
     void *aux;
     struct sp_switch_counters *counters;
@@ -78,6 +79,7 @@ struct sp_switch {
     size_t n_desired;              /* Flows of all units. */
     struct sp_flow_table *installed;
     struct sp_flow_table *dump;
+    struct sp_known *known;        /* Flows of the last dump; outlives the connection. */
     struct sp_flow_list orphans;   /* Installed, under our cookie, of no unit: to be deleted. */
     struct sp_flow_list stuck;     /* Orphans that the switch would not delete; tried again with the poisoned units. */
     char stuck_error[300];

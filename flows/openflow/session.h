@@ -17,6 +17,7 @@
 #define SALLYPORT_FLOWS_OPENFLOW_SESSION_H 1
 
 #include "flows/openflow/codec.h"
+#include "flows/openflow/known.h"
 
 #define SP_SESSION_OUTPUT_MAX (1u << 20)
 #define SP_SESSION_PORTS_MAX 65280u
@@ -65,11 +66,13 @@ struct sp_session_refused {
 
 struct sp_event {
     enum sp_event_kind kind;
-    struct sp_session_ready ready;
-    struct sp_session_port port;
-    struct sp_session_refused refused;
-    struct sp_flow *flow;
-    char text[160];
+    struct sp_flow *flow; /* NULL but for SP_EVENT_DUMP_FLOW and SP_EVENT_CHANGED. */
+    union { /* As 'kind' says. */
+        struct sp_session_ready ready;
+        struct sp_session_port port;
+        struct sp_session_refused refused;
+        char text[160];
+    };
 };
 
 /* A new session whose handshake begins at 'now_ms' (monotonic, as all times here).  NULL: no memory. */
@@ -92,9 +95,10 @@ bool sp_session_next(struct sp_session *, struct sp_event *ret);
 /* Ready for sp_session_dump() or sp_session_apply(): the handshake is done and neither is under way. */
 bool sp_session_idle(const struct sp_session *);
 
-/* Asks for all flows of ours but the learned ones.  Only when idle.  The first time it also asks the switch to tell what others
- * change from then on (SP_EVENT_CHANGED), which a switch may decline (SP_EVENT_ERROR). */
-void sp_session_dump(struct sp_session *, int64_t now_ms);
+/* Asks for all flows of ours but the learned ones.  Only when idle.  With 'known' (borrowed until SP_EVENT_DUMP_DONE or the
+ * session's end; may be NULL) what was decoded before is not decoded again.  The first time it also asks the switch to tell what
+ * others change from then on (SP_EVENT_CHANGED), which a switch may decline (SP_EVENT_ERROR). */
+void sp_session_dump(struct sp_session *, struct sp_known *known, int64_t now_ms);
 
 /* Applies 'mods' ('n' at least 1) as one atomic, ordered bundle.  Only when idle.  'mods' is borrowed, with its flows,
  * until SP_EVENT_APPLIED, SP_EVENT_DISCARDED or the session's end.  With 'flush_zones' ('n_zones', borrowed likewise) the

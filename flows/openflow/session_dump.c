@@ -13,7 +13,7 @@
 #include "flows/openflow/session_state.h"
 #include "sallyport/pipeline.h"
 
-void sp_session_dump(struct sp_session *s, int64_t now_ms)
+void sp_session_dump(struct sp_session *s, struct sp_known *known, int64_t now_ms)
 {
     struct ofputil_flow_stats_request request = {
         .cookie = htobe64(SP_COOKIE_OWNER),
@@ -30,25 +30,66 @@ void sp_session_dump(struct sp_session *s, int64_t now_ms)
     sp_monitor_begin(s); /* Before the dump, so that nothing falls between the two. */
     sp_session_enter(s, STATE_DUMP);
     s->n_counted = 0;
+    s->known = known;
+    if (known) {
+        sp_known_begin(known);
+    }
     s->wait_xid = sp_session_take_xids(s, 1);
     sp_session_send(s, ofputil_encode_flow_stats_request(&request, protocol), s->wait_xid);
 }
 
-/* Reports one flow of the dump.  Others' flows and learned ones are none of our business. */
-static void take_flow(struct sp_session *s, const struct ofputil_flow_stats *stats)
+static bool count(struct sp_session *s)
+{
+    if (++s->n_counted > SP_SESSION_FLOWS_MAX) {
+        sp_session_fail(s, "more than %u flows", SP_SESSION_FLOWS_MAX);
+        return false;
+    }
+    return true;
+}
+
+/* Reports one flow of the dump, which is known by 'digest' from now on.  Others' flows and learned ones are none of our
+ * business.  A flow with something unknown in it is looked at anew each time. */
+static void take_flow(struct sp_session *s, const struct ofputil_flow_stats *stats, bool has_digest, uint64_t digest)
 {
     struct sp_event event = {.kind = SP_EVENT_DUMP_FLOW};
     uint64_t cookie = be64toh(stats->cookie);
 
-    if (++s->n_counted > SP_SESSION_FLOWS_MAX) {
-        sp_session_fail(s, "more than %u flows", SP_SESSION_FLOWS_MAX);
-    } else if ((cookie & SP_COOKIE_OWNER_MASK) == SP_COOKIE_OWNER && SP_COOKIE_KIND(cookie) != SP_COOKIE_LEARNED) {
-        if (sp_codec_flow_from_stats(stats, &event.flow)) {
-            sp_session_fail_memory(s);
-        } else {
-            sp_session_push(s, &event);
-        }
+    if (!count(s) || (cookie & SP_COOKIE_OWNER_MASK) != SP_COOKIE_OWNER || SP_COOKIE_KIND(cookie) == SP_COOKIE_LEARNED) {
+        return;
     }
+    if (sp_codec_flow_from_stats(stats, &event.flow)) {
+        sp_session_fail_memory(s);
+        return;
+    }
+    if (has_digest && !event.flow->alien) {
+        sp_known_put(s->known, digest, event.flow);
+    }
+    sp_session_push(s, &event);
+}
+
+/* Takes the next entry of the reply 'b', whose header has been pulled.  Returns 0, EOF at the end, or an error of
+ * OpenFlow. */
+static int take_entry(struct sp_session *s, struct ofpbuf *b, struct ofpbuf *ofpacts)
+{
+    struct ofputil_flow_stats stats;
+    struct sp_flow *flow;
+    uint64_t digest = 0;
+    size_t size;
+    bool has_digest = s->known && sp_known_digest(s->known, s->version, b->data, b->size, &size, &digest);
+    int r;
+
+    if (has_digest && (flow = sp_known_find(s->known, digest))) {
+        ofpbuf_pull(b, size);
+        if (count(s)) {
+            sp_session_push(s, &(struct sp_event){.kind = SP_EVENT_DUMP_FLOW, .flow = sp_flow_ref(flow)});
+        }
+        return 0;
+    }
+    r = ofputil_decode_flow_stats_reply(&stats, b, false, ofpacts);
+    if (!r) {
+        take_flow(s, &stats, has_digest, digest);
+    }
+    return r;
 }
 
 void sp_dump_part(struct sp_session *s, const struct ofp_header *oh)
@@ -56,21 +97,21 @@ void sp_dump_part(struct sp_session *s, const struct ofp_header *oh)
     struct ofpbuf b = ofpbuf_const_initializer(oh, ntohs(oh->length));
     uint64_t stub[1024 / 8];
     struct ofpbuf ofpacts = OFPBUF_STUB_INITIALIZER(stub);
-    struct ofputil_flow_stats stats;
-    int r = 0;
+    enum ofpraw raw;
+    int r = (int) ofpraw_pull(&raw, &b);
 
     s->progress_ms = s->now_ms;
     while (!r && s->state == STATE_DUMP) {
-        r = ofputil_decode_flow_stats_reply(&stats, &b, false, &ofpacts);
-        if (!r) {
-            take_flow(s, &stats);
-        }
+        r = take_entry(s, &b, &ofpacts);
     }
     if (r && r != EOF) {
         sp_session_fail(s, "malformed flow statistics: %s", ofperr_get_name((enum ofperr) r));
     }
     ofpbuf_uninit(&ofpacts);
     if (s->state == STATE_DUMP && !ofpmp_more(oh)) {
+        if (s->known) {
+            sp_known_end(s->known);
+        }
         sp_session_push(s, &(struct sp_event){.kind = SP_EVENT_DUMP_DONE});
         sp_session_enter(s, STATE_IDLE);
     }

@@ -92,6 +92,7 @@ struct sp_session {
     uint32_t next_bundle_id;
     struct sp_session_ready ready;
     size_t n_counted; /* Port events of the handshake, or flows of the dump. */
+    struct sp_known *known; /* Of the dump; borrowed; may be NULL. */
     struct session_batch batch;
 };
 

@@ -1,10 +1,10 @@
 /* HTTP clients that ask one request after the other, each over a kept connection.
  *
- *     http_load ADDRESS CLIENTS SECONDS [BODIES] <REQUESTS
+ *     http_load ADDRESS CLIENTS SECONDS [IDS] <REQUESTS
  *
  * ADDRESS is unix:PATH or HOST:PORT (HOST numeric).  Each line of REQUESTS is "METHOD PATH [BODY]"; each client takes the next
  * line as soon as it has its answer.  SECONDS 0: each line once; else the lines go round until so much time has passed.
- * BODIES, a file, gets the bodies of the answers, a line each, in the order of the requests (SECONDS 0 only).
+ * IDS, a file, gets the ids of the objects in the answers, a line each, in the order of the requests (SECONDS 0 only).
  *
  * Prints one JSON object: how many answers, by status and how many were confirmed by the switches (Sallyport-Applied: true),
  * the time that all took, and percentiles of the time from a request's first byte to its answer's last.  Exit status: 0 done,
@@ -31,7 +31,7 @@
 struct request {
     char *text; /* As it goes over the wire. */
     size_t size;
-    char *body; /* Of its answer. */
+    char id[37]; /* Of its answer; "": it has none. */
 };
 
 struct client {
@@ -49,7 +49,7 @@ struct load {
     size_t n_asked;
     size_t n_answered;
     double deadline_s; /* 0: each request once. */
-    bool keeps_bodies;
+    bool keeps_ids;
     int epoll;
     float *seconds;    /* Of each answer. */
     size_t capacity;
@@ -103,7 +103,7 @@ static void take_line(struct load *load, char *line)
         die("memory");
     }
     request->size = (size_t) n;
-    request->body = NULL;
+    request->id[0] = '\0';
 }
 
 static void read_requests(struct load *load)
@@ -198,6 +198,7 @@ static size_t answer_size(const struct client *client, const char **ret_body)
 
 static void take_answer(struct load *load, struct client *client, const char *body)
 {
+    static const char begin[] = "{\"id\":\"";
     unsigned long status = strtoul(client->in + 9, NULL, 10);
 
     if (load->n_answered == load->capacity) {
@@ -207,8 +208,8 @@ static void take_answer(struct load *load, struct client *client, const char *bo
     load->seconds[load->n_answered++] = (float) (now_s() - client->begin_s);
     load->n_statuses[status < STATUSES ? status : 0]++;
     load->n_applied += strstr(client->in, "Sallyport-Applied: true") != NULL;
-    if (load->keeps_bodies) {
-        load->requests[client->request].body = strdup(body);
+    if (load->keeps_ids && !strncmp(body, begin, sizeof begin - 1)) {
+        snprintf(load->requests[client->request].id, sizeof load->requests->id, "%s", body + sizeof begin - 1);
     }
 }
 
@@ -272,7 +273,7 @@ static void print(struct load *load, double seconds)
     printf("}}\n");
 }
 
-static void write_bodies(const struct load *load, const char *path)
+static void write_ids(const struct load *load, const char *path)
 {
     FILE *file = fopen(path, "w");
 
@@ -280,7 +281,7 @@ static void write_bodies(const struct load *load, const char *path)
         die(path);
     }
     for (size_t i = 0; i < load->n_requests; i++) {
-        fprintf(file, "%s\n", load->requests[i].body ? load->requests[i].body : "");
+        fprintf(file, "%s\n", load->requests[i].id);
     }
     if (fclose(file)) {
         die(path);
@@ -316,13 +317,13 @@ static void run(struct load *load, struct client *clients, size_t n)
 
 int main(int argc, char **argv)
 {
-    struct load load = {.epoll = epoll_create1(EPOLL_CLOEXEC), .keeps_bodies = argc > 4};
+    struct load load = {.epoll = epoll_create1(EPOLL_CLOEXEC), .keeps_ids = argc > 4};
     size_t n = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
     struct client *clients = calloc(n + 1, sizeof *clients);
     double begin_s;
 
     if (argc < 4 || !n || !clients || load.epoll < 0) {
-        fprintf(stderr, "usage: %s ADDRESS CLIENTS SECONDS [BODIES] <REQUESTS\n", argv[0]);
+        fprintf(stderr, "usage: %s ADDRESS CLIENTS SECONDS [IDS] <REQUESTS\n", argv[0]);
         return 2;
     }
     read_requests(&load);
@@ -336,11 +337,11 @@ int main(int argc, char **argv)
     }
     begin_s = now_s();
     load.deadline_s = strtod(argv[3], NULL) > 0 ? begin_s + strtod(argv[3], NULL) : 0;
-    load.keeps_bodies = load.keeps_bodies && load.deadline_s == 0;
+    load.keeps_ids = load.keeps_ids && load.deadline_s == 0;
     run(&load, clients, n);
     print(&load, now_s() - begin_s);
-    if (load.keeps_bodies) {
-        write_bodies(&load, argv[4]);
+    if (load.keeps_ids) {
+        write_ids(&load, argv[4]);
     }
     return 0;
 }

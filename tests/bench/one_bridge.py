@@ -264,12 +264,12 @@ def changes(report, settings):
         report.add(item, f"{what}, flow-mods", mine["mods"], "", f"with {settings.ports // 10} ports", few[verb]["mods"], times, "1")
 
 
-def counted(bridge, requests, into, bodies=False):
+def counted(bridge, requests, into, ids=False):
     """load() by one client, which has to find everything confirmed.  Adds the percentiles, the flow-mods and the processor time to
     `into`, and the limit: of the switch for a bundle of so many modifications, and of the disk."""
     before = bridge.ours.metrics()["sallyport_flow_mods_sent_total"]
     cpu = bridge.ours.process.cpu_s()
-    result = bridge.ours.load(requests, bodies=bodies)
+    result = bridge.ours.load(requests, ids=ids)
     cpu = bridge.ours.process.cpu_s() - cpu
     if result["applied"] != result["answers"]:
         raise SystemExit(f"{result['answers'] - result['applied']} of {result['answers']} changes were not confirmed in time")
@@ -280,7 +280,7 @@ def counted(bridge, requests, into, bodies=False):
                         ("limit", bundle + commit)):
         into.setdefault(name, []).append(value)
     into["cpu"] = into.get("cpu", 0) + cpu / result["answers"] / bridge.rounds
-    return result.get("bodies")
+    return result.get("ids")
 
 
 def single_changes(settings, n, rules):
@@ -292,8 +292,8 @@ def single_changes(settings, n, rules):
         bridge.fill()
         bridge.connect_and_wait()
         for turn in range(settings.rounds):
-            made = counted(bridge, [bridge.add_rule(i) for i in range(each)], result["add"], bodies=True)
-            paths = [f"/v1/security-groups/{bridge.groups[0]}/rules/{body['id']}?wait=60" for body in made]
+            made = counted(bridge, [bridge.add_rule(i) for i in range(each)], result["add"], ids=True)
+            paths = [f"/v1/security-groups/{bridge.groups[0]}/rules/{rule}?wait=60" for rule in made]
             counted(bridge, [("PATCH", path, {"remote_ip": f"10.{201 + i // 256}.{i % 256}.0/24"}) for i, path in enumerate(paths)],
                     result["change"])
             counted(bridge, [("DELETE", path) for path in paths], result["remove"])

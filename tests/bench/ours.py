@@ -25,15 +25,17 @@ PROGRAM = os.path.join(measure.BUILD, "bin/sallyportd")
 
 
 class Sallyport:
-    """`with Sallyport() as ours:`; bridges connect to `ours.listen`."""
+    """`with Sallyport() as ours:`; bridges connect to `ours.listen`.  `folder`: where the database is; in memory (/dev/shm) where a million
+    objects are made for something else to be measured."""
 
-    def __init__(self, log_level="warning"):
+    def __init__(self, log_level="warning", folder=None):
         self._log_level = log_level
+        self._folder = folder
         self._child = None
         self.directory = None
 
     def __enter__(self):
-        self.directory = tempfile.mkdtemp(prefix="sallyport-bench-")
+        self.directory = tempfile.mkdtemp(prefix="sallyport-bench-", dir=self._folder)
         self.http = f"unix:{self.directory}/http.sock"
         self.listen = f"punix:{self.directory}/openflow.sock"
         self.dial = f"unix:{self.directory}/openflow.sock"
@@ -100,17 +102,17 @@ class Sallyport:
                 values[name] = values.get(name, 0) + float(value)
         return values
 
-    def load(self, requests, clients=1, seconds=0, bodies=False):
-        """measure.http_load() here, with the answers' bodies as values under "bodies" if asked for.  No answer may be a refusal."""
+    def load(self, requests, clients=1, seconds=0, ids=False):
+        """measure.http_load() here, with the ids of what was answered under "ids" if asked for.  No answer may be a refusal."""
         requests = list(requests)
-        path = os.path.join(self.directory, "bodies") if bodies else None
+        path = os.path.join(self.directory, "ids") if ids else None
         result = measure.http_load(self.http, requests, clients, seconds, path)
         refused = {status: n for status, n in result["statuses"].items() if not status.startswith("2")}
         if refused:
-            raise SystemExit(f"refused: {refused}, of {requests[0]} and others")
-        if bodies:
+            raise SystemExit(f"refused: {refused}, of {str(requests[0])[:200]} and others")
+        if ids:
             with open(path, encoding="utf-8") as file:
-                result["bodies"] = [json.loads(line) if line.strip() else None for line in file]
+                result["ids"] = file.read().split("\n")[:-1]
         return result
 
     # Objects.

@@ -75,7 +75,7 @@ def writes(report, settings, bridge):
             each = settings.changes // settings.rounds * (1 if clients == 1 else 5)
             before = bridge.ours.metrics()["sallyport_store_commits_total"]
             requests = [("POST", path + "?wait=60", one_bridge.extra_rule(n + i).sallyport()) for i in range(each)]
-            result = bridge.ours.load(requests, clients, bodies=True)
+            result = bridge.ours.load(requests, clients, ids=True)
             if result["applied"] != result["answers"]:
                 raise SystemExit("not all changes were confirmed in time")
             n += each
@@ -83,6 +83,6 @@ def writes(report, settings, bridge):
             p99.append(result["p99"])
             commits.append(result["answers"] / (bridge.ours.metrics()["sallyport_store_commits_total"] - before))
             raw.append(clients / median(measure.raw_commit_s(bridge.ours.directory, 60, clients)))
-            bridge.ours.load([("DELETE", f"{path}/{body['id']}?wait=60") for body in result["bodies"]], clients)
+            bridge.ours.load([("DELETE", f"{path}/{rule}?wait=60") for rule in result["ids"]], clients)
         report.add("11", f"rule added, confirmed, {clients} clients", ours, "/s", f"SQLite alone, {clients} rows a commit", raw, less, better=max,
                    note=f"p99 {median(p99) * 1e3:.1f} ms; {median(commits):.1f} changes a commit")

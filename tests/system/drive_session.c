@@ -219,7 +219,7 @@ static void dump(struct drive *d)
 {
     d->n_dumped = d->n_different = 0;
     sp_flow_list_clear(&d->unknown);
-    sp_session_dump(d->session, now_ms());
+    sp_session_dump(d->session, NULL, now_ms());
     run(d, 0);
 }
 

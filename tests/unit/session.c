@@ -176,7 +176,7 @@ static void dump(void **aux)
     fake_switch_add_flow(&p->fs, "table=21,priority=100,cookie=0x7,reg0=6,actions=output:3");
     fake_switch_add_flow(&p->fs, "table=35,priority=100,cookie=0x5350080000000000,reg0=6,idle_timeout=9,actions=output:3");
     fake_switch_add_flow(&p->fs, "table=21,priority=100,cookie=0x5350050000000007,reg0=7,actions=group:3");
-    sp_session_dump(p->s, p->now);
+    sp_session_dump(p->s, NULL, p->now);
     assert_false(sp_session_idle(p->s));
     session_pair_exchange(p);
     assert_true(sp_session_idle(p->s));
@@ -197,7 +197,7 @@ static void long_dump(void **aux)
     session_pair_apply(p, mods, 2000);
     session_pair_forget(p);
     p->chunk = 1000;
-    sp_session_dump(p->s, p->now);
+    sp_session_dump(p->s, NULL, p->now);
     session_pair_exchange(p);
     assert_int_equal(session_pair_count(p, SP_EVENT_DUMP_FLOW), 2000);
     for (size_t i = 0; i < 2000; i++) {
@@ -205,6 +205,71 @@ static void long_dump(void **aux)
     }
     session_pair_free_mods(mods, 2000);
     session_pair_clear(p);
+}
+
+/* Dumps into the log with 'known'. */
+static void dump_known(struct session_pair *p, struct sp_known *known)
+{
+    session_pair_forget(p);
+    sp_session_dump(p->s, known, p->now);
+    session_pair_exchange(p);
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_DUMP_DONE);
+}
+
+/* 'was' is what the flow of the last dump was; now it is another one, and is told as what it is. */
+static void check_changed(struct session_pair *p, struct sp_known *known, const char *flow, bool alien)
+{
+    struct sp_flow *was;
+
+    dump_known(p, known);
+    assert_int_equal(p->n, 2);
+    was = sp_flow_ref(p->log[0].flow);
+    fake_switch_forget(&p->fs, 0, 0);
+    fake_switch_add_flow(&p->fs, flow);
+    dump_known(p, known);
+    assert_int_equal(p->n, 2);
+    assert_ptr_not_equal(p->log[0].flow, was);
+    assert_false(sp_flow_equal(p->log[0].flow, was));
+    assert_int_equal(p->log[0].flow->alien, alien);
+    assert_int_equal(sp_known_count(known), !alien);
+    sp_flow_unref(was);
+}
+
+/* What a dump has told before is not decoded again, but whatever is not quite the same is. */
+static void known_dump(void **aux)
+{
+    for (unsigned version = 5; version <= 6; version++) {
+        static struct session_pair p;
+        struct sp_known *known = sp_known_new(99);
+        struct sp_flow *first;
+
+        assert_non_null(known);
+        session_pair_init(&p);
+        p.fs.versions = 1u << version;
+        fake_switch_reconnect(&p.fs);
+        session_pair_exchange(&p);
+        assert_int_equal(p.fs.version, version);
+        fake_switch_add_flow(&p.fs, "table=21,priority=100,cookie=0x5350050000000007,reg0=5,actions=output:3");
+        fake_switch_add_flow(&p.fs, "table=21,priority=100,cookie=0x7,reg0=6,actions=output:3");
+        dump_known(&p, known);
+        assert_int_equal(p.n, 2);
+        assert_int_equal(sp_known_count(known), 1);
+        first = sp_flow_ref(p.log[0].flow);
+        dump_known(&p, known);
+        assert_int_equal(p.n, 2);
+        assert_ptr_equal(p.log[0].flow, first);
+        sp_flow_unref(first);
+        check_changed(&p, known, "table=21,priority=100,cookie=0x5350050000000007,reg0=5,actions=output:4", false);
+        check_changed(&p, known, "table=21,priority=100,cookie=0x5350050000000008,reg0=5,actions=output:4", false);
+        check_changed(&p, known, "table=21,priority=101,cookie=0x5350050000000008,reg0=5,actions=output:4", false);
+        check_changed(&p, known, "table=22,priority=101,cookie=0x5350050000000008,reg0=5,actions=output:4", false);
+        check_changed(&p, known, "table=22,priority=101,cookie=0x5350050000000008,reg0=6,actions=output:4", false);
+        check_changed(&p, known, "table=22,priority=101,cookie=0x5350050000000008,reg0=6/7,actions=output:4", false);
+        check_changed(&p, known, "table=22,priority=101,cookie=0x5350050000000008,reg0=6/7,actions=group:4", true);
+        check_changed(&p, known, "table=22,priority=101,cookie=0x5350050000000008,reg0=6/7,actions=drop", false);
+        session_pair_clear(&p);
+        sp_known_free(known);
+    }
 }
 
 static void keepalive(void **aux)
@@ -265,7 +330,7 @@ static void check_lost_reply(int mute_type, bool batch, const char *why)
     if (batch) {
         sp_session_apply(p->s, mods, 2, NULL, 0, p->now);
     } else {
-        sp_session_dump(p->s, p->now);
+        sp_session_dump(p->s, NULL, p->now);
     }
     session_pair_exchange(p);
     while (p->now < start + SP_SESSION_REPLY_MS) {
@@ -327,7 +392,7 @@ int main(void)
         cmocka_unit_test(port_changes),
         cmocka_unit_test(too_many_ports),
         cmocka_unit_test(dump),
-        cmocka_unit_test(long_dump),
+        cmocka_unit_test(long_dump), cmocka_unit_test(known_dump),
         cmocka_unit_test(keepalive),
         cmocka_unit_test(handshake_in_time),
         cmocka_unit_test(lost_replies),

@@ -79,7 +79,7 @@ static void echo_flood(void **aux)
 }
 
 /* What an owner does: lists the flows, then changes some, then flushes, for ever. */
-static void own(struct session_pair *p, const struct sp_flow_mod *mods, size_t n, unsigned *step)
+static void own(struct session_pair *p, struct sp_known *known, const struct sp_flow_mod *mods, size_t n, unsigned *step)
 {
     static const uint16_t zones[] = {1};
 
@@ -91,7 +91,7 @@ static void own(struct session_pair *p, const struct sp_flow_mod *mods, size_t n
         if ((*step)++ % 2) {
             sp_session_apply(p->s, mods, n, zones, 1, p->now);
         } else {
-            sp_session_dump(p->s, p->now);
+            sp_session_dump(p->s, known, p->now);
         }
     }
 }
@@ -121,6 +121,7 @@ static bool replay(struct sp_random *random, const uint8_t *bytes, const uint8_t
                    const struct sp_flow_mod *mods)
 {
     static struct session_pair p;
+    struct sp_known *known = sp_known_new(3);
     uint8_t buffer[4096];
     unsigned step = 0;
     bool closed = false;
@@ -138,12 +139,13 @@ static bool replay(struct sp_random *random, const uint8_t *bytes, const uint8_t
         }
         session_pair_take_events(&p);
         closed = closed || session_pair_count(&p, SP_EVENT_CLOSED);
-        own(&p, mods, 4, &step);
+        own(&p, known, mods, 4, &step);
         while (sp_session_output(p.s, buffer, sizeof buffer, p.now)) {
         }
         sp_session_tick(p.s, p.now += 10);
     }
     session_pair_clear(&p);
+    sp_known_free(known);
     return closed;
 }
 
@@ -151,6 +153,7 @@ static void mutations(void **aux)
 {
     enum { RUNS = 20000 };
     static struct session_pair p;
+    struct sp_known *known = sp_known_new(3);
     struct sp_random random;
     struct sp_flow_mod *mods = session_pair_mods(4);
     uint8_t *bytes;
@@ -166,7 +169,7 @@ static void mutations(void **aux)
                                 "actions=ct(commit,zone=1),learn(table=1)");
     p.fs.tell_changes = true;
     do {
-        own(&p, mods, 4, &step);
+        own(&p, known, mods, 4, &step);
         if (p.fs.monitored && n_told < 8) { /* What others change, in between. */
             n_told++;
             fake_switch_add_flow(&p.fs, "table=22,priority=9,cookie=0x5350050000000008,tcp,tp_dst=6/0xfffe,reg2=1,actions=drop");
@@ -186,6 +189,7 @@ static void mutations(void **aux)
     print_message("%zu of %d closed\n", n_closed, RUNS);
     assert_true(n_closed > RUNS / 20 && n_closed < RUNS);
     free(bytes);
+    sp_known_free(known);
     session_pair_free_mods(mods, 4);
     session_pair_clear(&p);
 }

@@ -23,7 +23,7 @@ static struct session_pair *monitored(void)
     struct session_pair *p = session_pair_ready();
 
     p->fs.tell_changes = true;
-    sp_session_dump(p->s, p->now);
+    sp_session_dump(p->s, NULL, p->now);
     session_pair_exchange(p);
     assert_true(p->fs.monitored);
     session_pair_forget(p);
@@ -67,7 +67,7 @@ static void at_any_time(void **aux)
     struct session_pair *p = monitored();
     struct sp_flow_mod *mods = session_pair_mods(2);
 
-    sp_session_dump(p->s, p->now);
+    sp_session_dump(p->s, NULL, p->now);
     fake_switch_add_flow(&p->fs, OURS); /* Comes before the dump's answer. */
     session_pair_exchange(p);
     assert_int_equal(session_pair_count(p, SP_EVENT_CHANGED), 1);
@@ -88,7 +88,7 @@ static void declined(void **aux)
     struct session_pair *p = session_pair_ready();
 
     p->fs.refuse_monitor = true;
-    sp_session_dump(p->s, p->now);
+    sp_session_dump(p->s, NULL, p->now);
     session_pair_exchange(p);
     assert_int_equal(p->n, 2);
     assert_int_equal(p->log[0].kind, SP_EVENT_ERROR);

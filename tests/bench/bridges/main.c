@@ -16,6 +16,7 @@
  * The end of the input ends the program. */
 
 #include <assert.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -247,6 +248,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s ADDRESS N PORTS\n", argv[0]);
         return 2;
     }
+    signal(SIGPIPE, SIG_IGN);
     loop->data = sim;
     sim->loop = loop;
     sim->address = argv[1];
