@@ -17,6 +17,7 @@ import encoding  # noqa: E402
 import many  # noqa: E402
 import measure  # noqa: E402
 import one_bridge  # noqa: E402
+import path  # noqa: E402
 import serve  # noqa: E402
 
 PARTS = {
@@ -28,6 +29,8 @@ PARTS = {
     "fleet": many.fleet,
     "growth": many.growth,
     "serve": serve.serve,
+    "path": path.path,
+    "masks": path.masks,
 }
 
 

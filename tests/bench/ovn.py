@@ -127,9 +127,13 @@ class Ovn:
         words += ["--", "pg-add", GROUP, *names]
         for rule in rules:
             words += ["--", *self.rule_words(rule)]
-        words += ["--", "acl-add", GROUP, "to-lport", "1001", f"outport == @{GROUP} && ip", "drop"]
-        words += ["--", "acl-add", GROUP, "from-lport", "1001", f"inport == @{GROUP} && ip", "allow-related"]
-        return words
+        return words + self.closing_words()
+
+    @staticmethod
+    def closing_words():
+        """What no rule allows drops inbound and passes outbound."""
+        return ["--", "acl-add", GROUP, "to-lport", "1001", f"outport == @{GROUP} && ip", "drop",
+                "--", "acl-add", GROUP, "from-lport", "1001", f"inport == @{GROUP} && ip", "allow-related"]
 
     def count_flows(self, bridge="br-int"):
         text = self.ovs.ofctl("dump-aggregate", bridge)
