@@ -1,7 +1,7 @@
 /* Traffic between two hosts.
  *
  *     traffic udp-sink PORT                          counts datagrams until its input ends
- *     traffic udp-source ADDRESS PORT SECONDS        sends datagrams of 18 bytes, 60 on the wire, as fast as it can, from one socket
+ *     traffic udp-source ADDRESS PORT SECONDS        sends datagrams of 18 bytes, 60 on the wire, as fast as it can
  *     traffic tcp-sink PORT                          accepts and closes until its input ends
  *     traffic tcp-source ADDRESS PORT SECONDS N      opens connections and waits for their end, N at a time
  *
