@@ -55,9 +55,9 @@ define packages
 endef
 
 BUILD_PACKAGES = gcc make libc6-dev pkg-config python3 openvswitch-source libuv1-dev libyajl-dev libsqlite3-dev libmicrohttpd-dev \
-	libcurl4-openssl-dev
+	libssl-dev libcurl4-openssl-dev
 TEST_PACKAGES = libcmocka-dev openvswitch-switch python3-pytest python3-scapy python3-jsonschema iproute2 ethtool tcpdump iputils-ping \
-	procps sqlite3 curl jq universal-ctags
+	procps sqlite3 curl jq universal-ctags openssl
 DEMO_PACKAGES = openvswitch-switch mininet iproute2 ethtool iputils-ping procps python3
 
 # What the goals will need is named, or installed, all at once.

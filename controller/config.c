@@ -17,21 +17,29 @@ static const char help_text[] =
     "\n"
     "      --db URL           where everything is stored: sqlite:PATH\n"
     "                         (default sqlite:/var/lib/sallyport/sallyport.db)\n"
-    "      --openflow METHOD  how bridges connect: ptcp:PORT[:HOST] or punix:PATH to listen, tcp:HOST:PORT or\n"
-    "                         unix:PATH to dial; may be repeated (default ptcp:6653:127.0.0.1)\n"
+    "      --openflow METHOD  how bridges connect: ptcp:PORT[:HOST], pssl:PORT[:HOST] or punix:PATH to listen,\n"
+    "                         tcp:HOST:PORT, ssl:HOST:PORT or unix:PATH to dial; may be repeated\n"
+    "                         (default ptcp:6653:127.0.0.1)\n"
     "      --ovsdb METHOD     where to read Interface.external_ids:iface-id and whether bridges are set up right, from\n"
     "                         Open_vSwitch databases: the same methods; may be repeated (default none)\n"
     "      --http ADDR        where the HTTP interface listens: HOST:PORT or unix:PATH; may be repeated\n"
     "                         (default 127.0.0.1:8080); an address other than loopback needs --token-file\n"
+    "      --http-private-key FILE, --http-certificate FILE\n"
+    "                         in PEM: every HOST:PORT of --http then speaks HTTPS only; unix sockets stay as they are\n"
     "      --token-file FILE  who may call: bearer tokens, one a line (default: no token is asked for)\n"
+    "      --private-key FILE, --certificate FILE, --ca-cert FILE\n"
+    "                         for pssl and ssl, in PEM: what sallyportd shows, and whose certificates it believes\n"
+    "      --peer-file FILE   for pssl and ssl: which certificate may be which datapath, lines of \"NAME DPID...\"\n"
+    "                         (default: one whose common name is a datapath id may be that one)\n"
     "      --log-level LEVEL  error, warning, info or debug (default info)\n"
     "  -c, --config FILE      reads options from FILE too: lines of \"key = value\", a key being an option's long name;\n"
     "                         '#' begins a comment line; the command line goes before the file\n"
     "  -V, --version          prints the version and exits\n"
     "  -h, --help             prints this and exits\n"
     "\n"
-    "Listeners for OpenFlow authenticate nobody: on an address other than loopback, let only the hosts of your bridges reach\n"
-    "them.  SIGTERM and SIGINT end sallyportd; the flows stay in the switches.  Exit status: 0 stopped, 2 could not start.\n";
+    "Listeners for OpenFlow without TLS authenticate nobody: on an address other than loopback, let only the hosts of your\n"
+    "bridges reach them.  SIGHUP reads the files of TLS again, and no connection ends but of those who may no longer be.\n"
+    "SIGTERM and SIGINT end sallyportd; the flows stay in the switches.  Exit status: 0 stopped, 2 could not start.\n";
 
 /* What was given for one option: on the command line, or in the file. */
 struct given {
@@ -44,7 +52,9 @@ typedef int check(const char *value, char *why, size_t why_size);
 
 static check check_db, check_path, check_level;
 
-enum option_index { OPTION_DB, OPTION_OPENFLOW, OPTION_OVSDB, OPTION_HTTP, OPTION_TOKEN_FILE, OPTION_LOG_LEVEL, N_OPTIONS };
+enum option_index { OPTION_DB, OPTION_OPENFLOW, OPTION_OVSDB, OPTION_HTTP, OPTION_TOKEN_FILE, OPTION_PRIVATE_KEY,
+                    OPTION_CERTIFICATE, OPTION_CA_CERT, OPTION_PEER_FILE, OPTION_HTTP_PRIVATE_KEY, OPTION_HTTP_CERTIFICATE,
+                    OPTION_LOG_LEVEL, N_OPTIONS };
 
 static const struct {
     const char *name;
@@ -57,6 +67,12 @@ static const struct {
     [OPTION_OVSDB] = {"ovsdb", true, sp_method_check, NULL},
     [OPTION_HTTP] = {"http", true, sp_http_address_check, "127.0.0.1:8080"},
     [OPTION_TOKEN_FILE] = {"token-file", false, check_path, NULL},
+    [OPTION_PRIVATE_KEY] = {"private-key", false, check_path, NULL},
+    [OPTION_CERTIFICATE] = {"certificate", false, check_path, NULL},
+    [OPTION_CA_CERT] = {"ca-cert", false, check_path, NULL},
+    [OPTION_PEER_FILE] = {"peer-file", false, check_path, NULL},
+    [OPTION_HTTP_PRIVATE_KEY] = {"http-private-key", false, check_path, NULL},
+    [OPTION_HTTP_CERTIFICATE] = {"http-certificate", false, check_path, NULL},
     [OPTION_LOG_LEVEL] = {"log-level", false, check_level, "info"},
 };
 
@@ -265,6 +281,37 @@ take_value(struct given *given)
     return value;
 }
 
+/* TLS has all of its files where it is asked for, and never only some. */
+static int
+check_tls(const struct given given[N_OPTIONS], char *why, size_t why_size)
+{
+    static const size_t files[] = {OPTION_PRIVATE_KEY, OPTION_CERTIFICATE, OPTION_CA_CERT};
+    static const size_t methods[] = {OPTION_OPENFLOW, OPTION_OVSDB};
+    const char *asking = NULL, *missing = NULL;
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        for (size_t j = 0; j < given[methods[i]].n; j++) {
+            const char *method = given[methods[i]].values[j];
+            asking = sp_method_is_tls(method) ? method : asking;
+        }
+    }
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        asking = given[files[i]].n && !asking ? options[files[i]].name : asking;
+        missing = given[files[i]].n ? missing : options[files[i]].name;
+    }
+    if (given[OPTION_PEER_FILE].n && !asking) {
+        asking = options[OPTION_PEER_FILE].name;
+    }
+    if (asking && missing) {
+        snprintf(why, why_size, "%s: needs --%s too", asking, missing);
+        return SP_E_INVALID;
+    }
+    if (!given[OPTION_HTTP_PRIVATE_KEY].n != !given[OPTION_HTTP_CERTIFICATE].n) {
+        snprintf(why, why_size, "--http-private-key and --http-certificate: one needs the other");
+        return SP_E_INVALID;
+    }
+    return 0;
+}
+
 static int
 finish(struct given given[N_OPTIONS], struct sp_config *ret, char *why, size_t why_size)
 {
@@ -274,6 +321,9 @@ finish(struct given given[N_OPTIONS], struct sp_config *ret, char *why, size_t w
                      given[OPTION_HTTP].values[i]);
             return SP_E_INVALID;
         }
+    }
+    if (check_tls(given, why, why_size)) {
+        return SP_E_INVALID;
     }
     enum sp_level level;
     if (sp_log_level_parse(given[OPTION_LOG_LEVEL].values[0], &level)) {
@@ -287,6 +337,12 @@ finish(struct given given[N_OPTIONS], struct sp_config *ret, char *why, size_t w
         .ovsdb = take_list(&given[OPTION_OVSDB]),
         .http = take_list(&given[OPTION_HTTP]),
         .token_file = take_value(&given[OPTION_TOKEN_FILE]),
+        .private_key = take_value(&given[OPTION_PRIVATE_KEY]),
+        .certificate = take_value(&given[OPTION_CERTIFICATE]),
+        .ca_cert = take_value(&given[OPTION_CA_CERT]),
+        .peer_file = take_value(&given[OPTION_PEER_FILE]),
+        .http_private_key = take_value(&given[OPTION_HTTP_PRIVATE_KEY]),
+        .http_certificate = take_value(&given[OPTION_HTTP_CERTIFICATE]),
         .log_level = level,
     };
     return 0;
@@ -333,6 +389,12 @@ sp_config_clear(struct sp_config *config)
 {
     free(config->db_path);
     free(config->token_file);
+    free(config->private_key);
+    free(config->certificate);
+    free(config->ca_cert);
+    free(config->peer_file);
+    free(config->http_private_key);
+    free(config->http_certificate);
     clear_list(&config->openflow);
     clear_list(&config->ovsdb);
     clear_list(&config->http);

@@ -99,7 +99,7 @@ sp_engine_model(const struct sp_engine *engine)
 }
 
 int
-sp_engine_open(struct sp_engine *engine, const char *method, char *why, size_t why_size)
+sp_engine_open(struct sp_engine *engine, const char *method, struct sp_tls *tls, char *why, size_t why_size)
 {
     struct sp_method **methods = realloc(engine->methods, (engine->n_methods + 1) * sizeof(struct sp_method *));
     if (!methods) {
@@ -107,7 +107,7 @@ sp_engine_open(struct sp_engine *engine, const char *method, char *why, size_t w
         return -ENOMEM;
     }
     engine->methods = methods;
-    int error = sp_method_open(engine->loop, method, &sp_engine_transport_events, engine, &methods[engine->n_methods], why,
+    int error = sp_method_open(engine->loop, method, tls, &sp_engine_transport_events, engine, &methods[engine->n_methods], why,
                                why_size);
     engine->n_methods += !error;
     return error;

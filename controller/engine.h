@@ -18,6 +18,7 @@
 #include "controller/obs/histogram.h"
 
 struct uv_loop_s;
+struct sp_tls;
 struct sp_engine;
 
 #define SP_ENGINE_WRITES_MAX 1024 /* Queued writes; one more is SP_E_FULL. */
@@ -30,7 +31,9 @@ void sp_engine_stop(struct sp_engine *, void (*stopped)(void *aux), void *aux);
 const struct sp_model *sp_engine_model(const struct sp_engine *);
 
 /* Begins to listen or dial for switches.  As sp_method_open(). */
-int sp_engine_open(struct sp_engine *, const char *method, char *why, size_t why_size) SP_MUST_USE;
+int sp_engine_open(struct sp_engine *, const char *method, struct sp_tls *tls, char *why, size_t why_size) SP_MUST_USE;
+/* Closes the connections of bridges whose certificates may not be them any more. */
+void sp_engine_check_peers(struct sp_engine *);
 
 /* The port that the 'index'th opened method has bound (for port 0); 0: none. */
 uint16_t sp_engine_port(const struct sp_engine *, size_t index);

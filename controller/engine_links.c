@@ -17,6 +17,7 @@ static void on_event(void *aux, struct sp_link *, struct sp_event *);
 static void on_closed(void *aux, struct sp_link *, const char *why);
 static void forget_newcomer(struct sp_newcomer *);
 static void refuse(struct sp_datapath *, struct sp_link *);
+static void refuse_identity(struct sp_link *, uint64_t dpid);
 static void ports_done(struct sp_datapath *);
 static void complain(struct sp_engine *, const char *peer, const char *why);
 
@@ -36,6 +37,19 @@ sp_engine_close_links(struct sp_engine *engine)
         struct sp_link *link = sp_switch_link(((struct sp_datapath *) node->owner)->sw);
         if (link) {
             sp_link_close(link, "the controller is stopping");
+        }
+    }
+}
+
+void
+sp_engine_check_peers(struct sp_engine *engine)
+{
+    size_t cursor = 0;
+    for (struct sp_index_node *node = NULL; (node = sp_index_next_head(&engine->datapaths, node, &cursor));) {
+        struct sp_datapath *dp = node->owner;
+        struct sp_link *link = sp_switch_link(dp->sw);
+        if (link && !sp_link_may_be(link, dp->dpid)) {
+            refuse_identity(link, dp->dpid);
         }
     }
 }
@@ -100,6 +114,10 @@ on_newcomer_event(void *aux, struct sp_link *link, struct sp_event *event)
     struct sp_engine *engine = newcomer->engine;
     sp_flow_unref(event->flow);
     if (event->kind != SP_EVENT_READY) {
+        return;
+    }
+    if (!sp_link_may_be(link, event->ready.dpid)) {
+        refuse_identity(link, event->ready.dpid);
         return;
     }
     struct sp_datapath *dp = sp_engine_make_datapath(engine, event->ready.dpid);
@@ -200,6 +218,17 @@ refuse(struct sp_datapath *dp, struct sp_link *link)
     sp_switch_complain(dp->sw, text);
     sp_datapath_notice(dp);
     sp_link_close(link, "another connection has this datapath id");
+}
+
+/* Only the holder of the right certificate is a bridge, be there another connection or not. */
+static void
+refuse_identity(struct sp_link *link, uint64_t dpid)
+{
+    const struct sp_stream *stream = sp_link_stream(link);
+    char why[SP_LINK_WHY_SIZE];
+    snprintf(why, sizeof why, "its certificate may not be datapath %016" PRIx64 ": \"%s\", %s", dpid, sp_stream_name(stream),
+             sp_stream_fingerprint(stream));
+    sp_link_close(link, why);
 }
 
 static void

@@ -19,7 +19,9 @@
 #include "controller/api/api.h"
 #include "controller/config.h"
 #include "controller/engine.h"
+#include "controller/http/credentials.h"
 #include "controller/http/http.h"
+#include "controller/io/tls.h"
 #include "controller/io/transport.h"
 #include "controller/ovsdb/ovsdb.h"
 #include "controller/store/sqlite.h"
@@ -29,13 +31,15 @@
 
 struct daemon {
     uv_loop_t loop;
-    uv_signal_t signals[2]; /* SIGTERM, SIGINT. */
+    uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP. */
     size_t n_signals;
+    struct sp_tls *tls;       /* NULL: not asked for. */
     struct sp_tokens *tokens; /* Until the interface has them. */
     struct sp_engine *engine;
     struct sp_api *api;
     struct sp_http_server **https;
     size_t n_https;
+    bool exposes_key;         /* Everybody may read the private key of HTTPS. */
     struct sp_ovsdb **ovsdbs;
     size_t n_ovsdbs;
     bool is_stopping;
@@ -113,16 +117,44 @@ on_signal(uv_signal_t *handle, int number)
     stop(handle->data);
 }
 
+/* Reads the files again that may be read again.  What is wrong with them is logged, and they count as they were. */
+static void
+reload(struct daemon *daemon)
+{
+    char why[WHY_SIZE] = "";
+    notify("RELOADING=1");
+    if (daemon->tls && sp_tls_reload(daemon->tls, why, sizeof why)) {
+        sp_log(SP_LOG_ERROR, "main", "not reloaded: %s", why);
+    } else {
+        sp_log(SP_LOG_INFO, "main", "reloaded");
+        if (daemon->tls) {
+            sp_tls_warn(daemon->tls);
+        }
+        sp_engine_check_peers(daemon->engine);
+        for (size_t i = 0; i < daemon->n_ovsdbs; i++) {
+            sp_ovsdb_check_peers(daemon->ovsdbs[i]);
+        }
+    }
+    notify("READY=1");
+}
+
+static void
+on_hangup(uv_signal_t *handle, int number)
+{
+    reload(handle->data);
+}
+
 static int
 catch_signals(struct daemon *daemon, char *why, size_t why_size)
 {
-    static const int numbers[] = {SIGTERM, SIGINT};
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+    static const uv_signal_cb callbacks[] = {on_signal, on_signal, on_hangup};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         int r = uv_signal_init(&daemon->loop, &daemon->signals[i]);
         if (!r) {
             daemon->signals[i].data = daemon;
             daemon->n_signals++;
-            r = uv_signal_start(&daemon->signals[i], on_signal, numbers[i]);
+            r = uv_signal_start(&daemon->signals[i], callbacks[i], numbers[i]);
         }
         if (r) {
             snprintf(why, why_size, "cannot catch signals: %s", uv_strerror(r));
@@ -180,7 +212,8 @@ load(struct daemon *daemon, const char *path, char *why, size_t why_size)
 }
 
 static int
-open_http(struct daemon *daemon, const struct sp_config_list *addresses, char *why, size_t why_size)
+open_http(struct daemon *daemon, const struct sp_config_list *addresses, const struct sp_http_credentials *credentials, char *why,
+          size_t why_size)
 {
     daemon->https = calloc(addresses->n, sizeof *daemon->https);
     if (!daemon->https) {
@@ -189,8 +222,8 @@ open_http(struct daemon *daemon, const struct sp_config_list *addresses, char *w
     }
     for (size_t i = 0; i < addresses->n; i++) {
         char problem[WHY_SIZE];
-        int r = sp_http_open(&daemon->loop, addresses->items[i], sp_api_handle, daemon->api, &daemon->https[i], problem,
-                             sizeof problem);
+        int r = sp_http_open(&daemon->loop, addresses->items[i], credentials, sp_api_handle, daemon->api, &daemon->https[i],
+                             problem, sizeof problem);
         if (r) {
             snprintf(why, why_size, "--http: %.120s: %.360s", addresses->items[i], problem);
             return r;
@@ -200,12 +233,29 @@ open_http(struct daemon *daemon, const struct sp_config_list *addresses, char *w
     return 0;
 }
 
+/* Opens the listeners for HTTP, or HTTPS. */
+static int
+serve(struct daemon *daemon, const struct sp_config *config, char *why, size_t why_size)
+{
+    struct sp_http_credentials credentials;
+    if (!config->http_private_key) {
+        return open_http(daemon, &config->http, NULL, why, why_size);
+    }
+    int r = sp_http_credentials_load(config->http_private_key, config->http_certificate, &credentials, why, why_size);
+    if (!r) {
+        r = open_http(daemon, &config->http, &credentials, why, why_size);
+        daemon->exposes_key = credentials.is_exposed;
+        sp_http_credentials_clear(&credentials);
+    }
+    return r;
+}
+
 static int
 open_openflow(struct daemon *daemon, const struct sp_config_list *methods, char *why, size_t why_size)
 {
     for (size_t i = 0; i < methods->n; i++) {
         char problem[WHY_SIZE];
-        int r = sp_engine_open(daemon->engine, methods->items[i], problem, sizeof problem);
+        int r = sp_engine_open(daemon->engine, methods->items[i], daemon->tls, problem, sizeof problem);
         if (r) {
             snprintf(why, why_size, "--openflow: %.120s: %.360s", methods->items[i], problem);
             return r;
@@ -242,7 +292,8 @@ open_ovsdb(struct daemon *daemon, const struct sp_config_list *methods, char *wh
     }
     for (size_t i = 0; i < methods->n; i++) {
         char problem[WHY_SIZE];
-        int r = sp_ovsdb_open(&daemon->loop, methods->items[i], &events, daemon, &daemon->ovsdbs[i], problem, sizeof problem);
+        int r = sp_ovsdb_open(&daemon->loop, methods->items[i], daemon->tls, &events, daemon, &daemon->ovsdbs[i], problem,
+                              sizeof problem);
         if (r) {
             snprintf(why, why_size, "--ovsdb: %.120s: %.360s", methods->items[i], problem);
             return r;
@@ -259,15 +310,25 @@ announce(const struct daemon *daemon, const struct sp_config *config, bool expos
     if (exposes_tokens) {
         sp_log(SP_LOG_WARNING, "main", "token file %s can be read by everybody: chmod o-r is advised", config->token_file);
     }
+    if (daemon->exposes_key) {
+        sp_log(SP_LOG_WARNING, "main", "private key %s can be read by everybody: chmod o-r is advised", config->http_private_key);
+    }
+    if (daemon->tls) {
+        sp_tls_warn(daemon->tls);
+    }
     for (size_t i = 0; i < daemon->n_https; i++) {
         uint16_t port = sp_http_port(daemon->https[i]);
-        sp_log(SP_LOG_INFO, "main", port ? "http on %s (port %u)" : "http on %s", config->http.items[i], port);
+        const char *address = config->http.items[i], *scheme = config->http_certificate && port ? "https" : "http";
+        sp_log(SP_LOG_INFO, "main", port ? "%s on %s (port %u)" : "%s on %s", scheme, address, port);
+        if (!config->http_certificate && sp_http_address_is_exposed(address)) {
+            sp_log(SP_LOG_WARNING, "main", "%s: without --http-certificate whoever is on the way can read the tokens", address);
+        }
     }
     for (size_t i = 0; i < config->openflow.n; i++) {
         const char *method = config->openflow.items[i];
-        if (sp_method_is_exposed(method)) {
-            sp_log(SP_LOG_WARNING, "main", "%s: OpenFlow authenticates nobody: let only the hosts of your bridges reach it",
-                   method);
+        if (sp_method_is_exposed(method) && !sp_method_is_tls(method)) {
+            sp_log(SP_LOG_WARNING, "main",
+                   "%s: OpenFlow without TLS authenticates nobody: let only the hosts of your bridges reach it", method);
         }
         sp_log(SP_LOG_INFO, "main", "openflow by %s", method);
     }
@@ -277,9 +338,20 @@ announce(const struct daemon *daemon, const struct sp_config *config, bool expos
 }
 
 static int
+load_files(struct daemon *daemon, const struct sp_config *config, char *why, size_t why_size)
+{
+    const struct sp_tls_files files = {config->private_key, config->certificate, config->ca_cert, config->peer_file};
+    int r = config->token_file ? sp_tokens_load(config->token_file, &daemon->tokens, why, why_size) : 0;
+    if (!r && files.private_key) {
+        r = sp_tls_new(&files, SP_TLS_HANDSHAKE_MS, &daemon->tls, why, why_size);
+    }
+    return r;
+}
+
+static int
 start(struct daemon *daemon, const struct sp_config *config, char *why, size_t why_size)
 {
-    int r = config->token_file ? sp_tokens_load(config->token_file, &daemon->tokens, why, why_size) : 0;
+    int r = load_files(daemon, config, why, why_size);
     bool exposes_tokens = daemon->tokens && sp_tokens_are_exposed(daemon->tokens);
     r = r ? r : load(daemon, config->db_path, why, why_size);
     if (r) {
@@ -292,7 +364,7 @@ start(struct daemon *daemon, const struct sp_config *config, char *why, size_t w
     }
     daemon->tokens = NULL;
     r = catch_signals(daemon, why, why_size);
-    r = r ? r : open_http(daemon, &config->http, why, why_size);
+    r = r ? r : serve(daemon, config, why, why_size);
     r = r ? r : open_openflow(daemon, &config->openflow, why, why_size);
     r = r ? r : open_ovsdb(daemon, &config->ovsdb, why, why_size);
     if (!r) {
@@ -324,6 +396,7 @@ run(const struct sp_config *config)
     uv_run(&daemon.loop, UV_RUN_DEFAULT);
     sp_api_free(daemon.api);
     sp_tokens_free(daemon.tokens);
+    sp_tls_unref(daemon.tls);
     free(daemon.https);
     free(daemon.ovsdbs);
     if (uv_loop_close(&daemon.loop)) {

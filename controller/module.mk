@@ -21,7 +21,7 @@ $(CONSOLE_OBJECT): $(CONSOLE_SOURCE)
 	$(Q)$(CC) $(SP_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 SP_LIBS = -Wl,--start-group $(CONTROLLER_LIB) $(OPENFLOW_LIB) $(FLOWS_LIB) -Wl,--end-group
-SP_SYSTEM_LIBS = $(OVS_LIBS) -luv -lyajl -lsqlite3 -lmicrohttpd -lpthread
+SP_SYSTEM_LIBS = $(OVS_LIBS) -luv -lyajl -lsqlite3 -lmicrohttpd -lssl -lcrypto -lpthread
 
 $(BUILD)/bin/sallyportd: $(BUILD)/obj/controller/main.o $(CONTROLLER_LIB) $(OPENFLOW_LIB) $(FLOWS_LIB)
 	@mkdir -p $(@D)

@@ -18,7 +18,7 @@ struct sp_link {
     bool closing;
     int64_t armed_ms; /* When the timer fires. */
     char peer[128];
-    char why[160];
+    char why[SP_LINK_WHY_SIZE];
 };
 
 static void on_receive(void *aux, const void *data, size_t size);
@@ -84,6 +84,18 @@ const char *
 sp_link_peer(const struct sp_link *link)
 {
     return link->peer;
+}
+
+const struct sp_stream *
+sp_link_stream(const struct sp_link *link)
+{
+    return link->stream;
+}
+
+bool
+sp_link_may_be(const struct sp_link *link, uint64_t dpid)
+{
+    return sp_stream_may_be(link->stream, dpid);
 }
 
 bool

@@ -14,6 +14,8 @@ struct uv_loop_s;
 struct sp_stream;
 struct sp_link;
 
+#define SP_LINK_WHY_SIZE 320 /* A reason for the end is cut to this. */
+
 struct sp_link_events {
     /* Any event but SP_EVENT_CLOSED; a flow's reference goes to the receiver. */
     void (*event)(void *aux, struct sp_link *, struct sp_event *);
@@ -28,6 +30,8 @@ void sp_link_set_events(struct sp_link *, const struct sp_link_events *, void *a
 void sp_link_close(struct sp_link *, const char *why);
 
 const char *sp_link_peer(const struct sp_link *);
+const struct sp_stream *sp_link_stream(const struct sp_link *); /* For readings only. */
+bool sp_link_may_be(const struct sp_link *, uint64_t dpid);     /* As sp_stream_may_be(). */
 
 /* As the functions of the session (flows/openflow/session.h). */
 bool sp_link_idle(const struct sp_link *);

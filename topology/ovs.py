@@ -179,7 +179,10 @@ class Ovs:
     def _start_database(self):
         database, socket = self.path("conf.db"), self.path("db.sock")
         run("ovsdb-tool", "create", database, SCHEMA, env=self.env)
-        self._spawn("ovsdb-server", database, f"--remote=punix:{socket}", f"--unixctl={self.path('ovsdb-server.ctl')}")
+        # As ovs-ctl starts it: what ovs-vsctl's set-manager and set-ssl say counts here too.
+        self._spawn("ovsdb-server", database, f"--remote=punix:{socket}", "--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
+                    "--private-key=db:Open_vSwitch,SSL,private_key", "--certificate=db:Open_vSwitch,SSL,certificate",
+                    "--bootstrap-ca-cert=db:Open_vSwitch,SSL,ca_cert", f"--unixctl={self.path('ovsdb-server.ctl')}")
         self._await("ovsdb-server", lambda: os.path.exists(socket))
         self.vsctl("--no-wait", "init")
 

@@ -24,6 +24,7 @@ enum sp_exit {
 enum sp_option {
     SP_OPTION_URL,
     SP_OPTION_TOKEN_FILE,
+    SP_OPTION_CA_CERT,
     SP_OPTION_JSON,
     SP_OPTION_HELP,
     SP_OPTION_VERSION,

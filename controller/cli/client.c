@@ -13,6 +13,7 @@ struct sp_client {
     char *url;          /* As the user wrote it. */
     char *base;         /* What the path is put behind. */
     const char *socket; /* Path of the unix socket, inside of 'url'; NULL = none. */
+    char *ca_cert;      /* NULL = the system's. */
     char *token_field;  /* "Authorization: Bearer ..."; NULL = no token. */
 };
 
@@ -24,7 +25,7 @@ static size_t take_body(char *data, size_t size, size_t n, void *aux);
 static size_t take_field(char *data, size_t size, size_t n, void *aux);
 
 int
-sp_client_new(const char *url, const char *token_file, struct sp_client **ret, char *why, size_t why_size)
+sp_client_new(const char *url, const char *token_file, const char *ca_cert, struct sp_client **ret, char *why, size_t why_size)
 {
     if (!url) {
         url = SP_CLIENT_URL_DEFAULT;
@@ -41,7 +42,8 @@ sp_client_new(const char *url, const char *token_file, struct sp_client **ret, c
     client->url = strdup(url);
     client->base = strdup(is_unix ? "http://localhost" : url);
     client->curl = curl_global_init(CURL_GLOBAL_DEFAULT) ? NULL : curl_easy_init();
-    if (!client->url || !client->base || !client->curl) {
+    client->ca_cert = ca_cert ? strdup(ca_cert) : NULL;
+    if (!client->url || !client->base || !client->curl || (ca_cert && !client->ca_cert)) {
         sp_client_free(client);
         return -ENOMEM;
     }
@@ -65,7 +67,11 @@ sp_client_free(struct sp_client *client)
         curl_easy_cleanup(client->curl);
         free(client->url);
         free(client->base);
+        if (client->token_field) {
+            explicit_bzero(client->token_field, strlen(client->token_field));
+        }
         free(client->token_field);
+        free(client->ca_cert);
         free(client);
     }
 }
@@ -185,6 +191,11 @@ set_request(struct sp_client *client, const char *method, const char *url, const
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, client->socket);
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2); /* Or later. */
+    if (client->ca_cert) {
+        curl_easy_setopt(curl, CURLOPT_CAINFO, client->ca_cert);
+        curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
+    }
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L); /* "bridge show .." must not ask for another resource. */
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);

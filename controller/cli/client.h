@@ -29,9 +29,11 @@ struct sp_reply {
 void sp_reply_clear(struct sp_reply *);
 
 /* 'url' is "http://HOST:PORT", "https://...", or "unix:PATH"; NULL means SP_CLIENT_URL_DEFAULT.  'token_file' NULL: no
- * token. Returns 0, SP_E_SYNTAX (the URL is none of these) or SP_E_INVALID (the token cannot be read or sent) with one line
- * in 'why', or -ENOMEM. */
-int sp_client_new(const char *url, const char *token_file, struct sp_client **ret, char *why, size_t why_size) SP_MUST_USE;
+ * token.  'ca_cert' is a file with the certificates of the CAs that https believes; NULL: those of the system.  Returns 0,
+ * SP_E_SYNTAX (the URL is none of these) or SP_E_INVALID (the token cannot be read or sent) with one line in 'why', or
+ * -ENOMEM. */
+int sp_client_new(const char *url, const char *token_file, const char *ca_cert, struct sp_client **ret, char *why,
+                  size_t why_size) SP_MUST_USE;
 void sp_client_free(struct sp_client *);             /* NULL is fine. */
 const char *sp_client_url(const struct sp_client *); /* Borrowed. */
 

@@ -2,9 +2,11 @@
 
 const struct sp_option_info sp_options[SP_N_OPTIONS] = {
     [SP_OPTION_URL] = {"url", "URL", false,
-                       "the controller: http://HOST:PORT or unix:PATH (else $SALLYPORT_URL, http://127.0.0.1:8080)"},
+                       "the controller: http[s]://HOST:PORT or unix:PATH (else $SALLYPORT_URL, http://127.0.0.1:8080)"},
     [SP_OPTION_TOKEN_FILE] = {"token-file", "FILE", false,
                               "file whose first line is the access token (else $SALLYPORT_TOKEN_FILE)"},
+    [SP_OPTION_CA_CERT] = {"ca-cert", "FILE", false,
+                           "whose certificates to believe with https (else $SALLYPORT_CA_CERT, the system's)"},
     [SP_OPTION_JSON] = {"json", NULL, false, "print the controller's answer as JSON"},
     [SP_OPTION_HELP] = {"help", NULL, false, "print help on everything, a noun or a command"},
     [SP_OPTION_VERSION] = {"version", NULL, false, "print the version"},
@@ -43,7 +45,7 @@ const struct sp_option_info sp_options[SP_N_OPTIONS] = {
 
 #define O(NAME) SP_OPTION_BIT(SP_OPTION_##NAME)
 
-const uint64_t sp_options_global = O(URL) | O(TOKEN_FILE) | O(JSON) | O(HELP) | O(VERSION);
+const uint64_t sp_options_global = O(URL) | O(TOKEN_FILE) | O(CA_CERT) | O(JSON) | O(HELP) | O(VERSION);
 
 #define RULE_DETAILS                                                                                                 \
     "PORTS of tcp, udp and sctp: 22, 80-8080 or all (default).  Of icmp and icmpv6: TYPE[/CODE] or all (default).\n" \

@@ -62,7 +62,8 @@ sp_cli_help(const char *noun, const struct sp_command *command)
     if (noun) {
         printf("usage: sallyport %s VERB [ARGUMENT]... [--OPTION VALUE]...\n\n", noun);
     } else {
-        printf("usage: sallyport [--url URL] [--token-file FILE] [--json] NOUN VERB [ARGUMENT]... [--OPTION VALUE]...\n\n"
+        printf("usage: sallyport [--url URL] [--token-file FILE] [--ca-cert FILE] [--json]\n"
+               "                 NOUN VERB [ARGUMENT]... [--OPTION VALUE]...\n\n"
                "Security groups for Open vSwitch: the command line of the controller sallyportd.\n\n");
     }
     for (size_t i = 0; i < sp_n_commands; i++) {

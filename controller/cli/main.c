@@ -34,7 +34,8 @@ run(struct sp_cli *cli)
 {
     char why[512];
     int error = sp_client_new(setting(cli, SP_OPTION_URL, "SALLYPORT_URL"),
-                              setting(cli, SP_OPTION_TOKEN_FILE, "SALLYPORT_TOKEN_FILE"), &cli->client, why, sizeof why);
+                              setting(cli, SP_OPTION_TOKEN_FILE, "SALLYPORT_TOKEN_FILE"),
+                              setting(cli, SP_OPTION_CA_CERT, "SALLYPORT_CA_CERT"), &cli->client, why, sizeof why);
     if (error < 0) {
         return sp_call_no_memory();
     }

@@ -25,6 +25,7 @@
 #define SP_HTTP_IDLE_MS 15000
 
 struct uv_loop_s;
+struct sp_http_credentials;
 struct sp_http_server;
 struct sp_http_request;
 
@@ -34,9 +35,10 @@ bool sp_http_address_is_exposed(const char *address); /* Neither loopback nor a 
 
 typedef void sp_http_handle(void *aux, struct sp_http_request *);
 
-/* Returns 0, or a negative errno with one line in 'why'. */
-int sp_http_open(struct uv_loop_s *, const char *address, sp_http_handle *, void *aux, struct sp_http_server **ret, char *why,
-                 size_t why_size) SP_MUST_USE;
+/* With 'credentials' (borrowed for the call) a TCP listener speaks HTTPS, TLS 1.2 and 1.3, and nothing else; without (NULL) plain
+ * HTTP, as a unix socket always does.  Returns 0, or a negative errno with one line in 'why'. */
+int sp_http_open(struct uv_loop_s *, const char *address, const struct sp_http_credentials *credentials, sp_http_handle *,
+                 void *aux, struct sp_http_server **ret, char *why, size_t why_size) SP_MUST_USE;
 /* Stops accepting, answers what is still open with 503, and calls 'closed' when all is freed. */
 void sp_http_close(struct sp_http_server *, void (*closed)(void *aux), void *aux);
 uint16_t sp_http_port(const struct sp_http_server *); /* Bound port, 0 for a unix socket. */

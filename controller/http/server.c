@@ -21,15 +21,18 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "controller/http/credentials.h"
 #include "controller/http/linger.h"
 #include "controller/http/listen.h"
 #include "controller/http/request.h"
 #include "controller/http/stream.h"
+#include "controller/http/turn.h"
 #include "controller/obs/log.h"
 
 #define HEAD_MAX (32u << 10) /* libmicrohttpd's memory for a connection: the heads of the request and of the answer. */
 #define SPARE_CONNECTIONS 64 /* Accepted beyond the limit, to be told 503. */
 #define PER_ADDRESS_MAX 256  /* Connections of one address, where the listener is not for this machine alone. */
+#define PRIORITIES "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA" /* Of GnuTLS; without -RSA keys would not be ephemeral. */
 #define TICK_MS 500          /* How exact deadlines are. */
 #define CLOSE_MS 2000        /* How long answers may take to leave when the server closes. */
 #define STREAM_PART 16384    /* What libmicrohttpd takes of a stream at once. */
@@ -73,7 +76,7 @@ struct sp_http_server {
     size_t n_connections;
     struct sp_http_request *handed; /* Those that the handler has and that want an answer. */
     uv_poll_t poll;
-    uv_timer_t run_timer;  /* When libmicrohttpd wants to run again. */
+    struct sp_http_turn turn; /* When libmicrohttpd runs again. */
     uv_timer_t tick_timer; /* Deadlines. */
     int n_handles;
     bool is_closing;
@@ -82,13 +85,11 @@ struct sp_http_server {
     void *closed_aux;
 };
 
-static int start_daemon(struct sp_http_server *, bool is_exposed);
+static int start_daemon(struct sp_http_server *, const struct sp_http_credentials *, bool is_exposed);
 static int start_handles(struct sp_http_server *);
 static void close_handles(struct sp_http_server *);
-static void run(struct sp_http_server *);
-static void run_soon(struct sp_http_server *, uint64_t in_ms);
+static void run(void *server);
 static void on_poll(uv_poll_t *, int status, int events);
-static void on_run_timer(uv_timer_t *);
 static void on_tick(uv_timer_t *);
 static void on_handle_closed(uv_handle_t *);
 static void cut(struct connection *);
@@ -116,8 +117,8 @@ static struct sp_http_request *take_request(struct sp_http_exchange *);
 static void enter(struct connection *, enum state);
 
 int
-sp_http_open(struct uv_loop_s *loop, const char *address, sp_http_handle *handle, void *aux, struct sp_http_server **ret,
-             char *why, size_t why_size)
+sp_http_open(struct uv_loop_s *loop, const char *address, const struct sp_http_credentials *credentials, sp_http_handle *handle,
+             void *aux, struct sp_http_server **ret, char *why, size_t why_size)
 {
     struct sp_http_server *s = calloc(1, sizeof *s);
 
@@ -136,7 +137,8 @@ sp_http_open(struct uv_loop_s *loop, const char *address, sp_http_handle *handle
         return r;
     }
     s->linger = sp_http_linger_new(loop);
-    r = s->linger ? start_daemon(s, sp_http_address_is_exposed(address)) : -ENOMEM;
+    credentials = s->listener.path ? NULL : credentials;
+    r = s->linger ? start_daemon(s, credentials, sp_http_address_is_exposed(address)) : -ENOMEM;
     if (r) {
         close(s->listener.fd);
     } else {
@@ -146,7 +148,8 @@ sp_http_open(struct uv_loop_s *loop, const char *address, sp_http_handle *handle
         *ret = s;
         return 0;
     }
-    snprintf(why, why_size, "cannot serve HTTP on %s: %s", address, strerror(-r));
+    snprintf(why, why_size, r == -EKEYREJECTED ? "cannot serve HTTPS on %s: the private key and the certificate cannot be used"
+                                               : "cannot serve HTTP on %s: %s", address, strerror(-r));
     if (s->daemon) {
         MHD_stop_daemon(s->daemon);
     }
@@ -185,7 +188,7 @@ sp_http_close(struct sp_http_server *s, void (*closed)(void *aux), void *aux)
             wake(c->stream);
         }
     }
-    run_soon(s, 0);
+    sp_http_turn_again(&s->turn, 0);
 }
 
 uint16_t
@@ -255,8 +258,9 @@ sp_http_stream_write(struct sp_http_stream *stream, const char *data, size_t siz
 }
 
 static int
-start_daemon(struct sp_http_server *s, bool is_exposed)
+start_daemon(struct sp_http_server *s, const struct sp_http_credentials *credentials, bool is_exposed)
 {
+    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
     struct MHD_OptionItem options[] = {
         {MHD_OPTION_LISTEN_SOCKET, s->listener.fd, NULL},
         {MHD_OPTION_CONNECTION_LIMIT, SP_HTTP_CONNECTIONS_MAX + SPARE_CONNECTIONS, NULL},
@@ -269,12 +273,22 @@ start_daemon(struct sp_http_server *s, bool is_exposed)
         {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t) keep_escapes, NULL},
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t) on_completed, s},
         {MHD_OPTION_END, 0, NULL},
+        {MHD_OPTION_END, 0, NULL},
+        {MHD_OPTION_END, 0, NULL},
+        {MHD_OPTION_END, 0, NULL},
     };
 
+    if (credentials) {
+        struct MHD_OptionItem *more = &options[sizeof options / sizeof options[0] - 4];
+
+        flags |= MHD_USE_TLS;
+        more[0] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, (char *) PRIORITIES};
+        more[1] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, credentials->private_key};
+        more[2] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, credentials->certificate};
+    }
     errno = 0;
-    s->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, s, MHD_OPTION_ARRAY,
-                                 options, MHD_OPTION_END);
-    return s->daemon ? 0 : errno ? -errno : -ENOMEM;
+    s->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, s, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+    return s->daemon ? 0 : errno ? -errno : credentials ? -EKEYREJECTED : -ENOMEM;
 }
 
 static int
@@ -283,14 +297,14 @@ start_handles(struct sp_http_server *s)
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     int r;
 
-    s->poll.data = s->run_timer.data = s->tick_timer.data = s;
+    s->poll.data = s->tick_timer.data = s;
     r = info ? uv_poll_init(s->loop, &s->poll, info->epoll_fd) : -EINVAL;
     if (r) {
         return r;
     }
-    uv_timer_init(s->loop, &s->run_timer);
+    sp_http_turn_init(&s->turn, s->loop, run, s);
     uv_timer_init(s->loop, &s->tick_timer);
-    s->n_handles = 3;
+    s->n_handles = 2 + SP_HTTP_TURN_HANDLES;
     return uv_poll_start(&s->poll, UV_READABLE, on_poll);
 }
 
@@ -302,7 +316,7 @@ close_handles(struct sp_http_server *s)
         return;
     }
     uv_close((uv_handle_t *) &s->poll, on_handle_closed);
-    uv_close((uv_handle_t *) &s->run_timer, on_handle_closed);
+    sp_http_turn_close(&s->turn, on_handle_closed);
     uv_close((uv_handle_t *) &s->tick_timer, on_handle_closed);
 }
 
@@ -323,10 +337,12 @@ on_handle_closed(uv_handle_t *handle)
 }
 
 static void
-run(struct sp_http_server *s)
+run(void *server)
 {
+    struct sp_http_server *s = server;
     MHD_UNSIGNED_LONG_LONG timeout_ms;
 
+    sp_http_turn_begin(&s->turn);
     MHD_run(s->daemon);
     if (s->is_closing && (!s->n_connections || uv_now(s->loop) >= s->close_until_ms)) {
         uv_poll_stop(&s->poll); /* Before its descriptor goes. */
@@ -338,7 +354,7 @@ run(struct sp_http_server *s)
         return;
     }
     if (MHD_get_timeout(s->daemon, &timeout_ms) == MHD_YES) {
-        run_soon(s, timeout_ms);
+        sp_http_turn_again(&s->turn, timeout_ms);
     }
     if (!uv_is_active((uv_handle_t *) &s->tick_timer)) {
         uv_timer_start(&s->tick_timer, on_tick, TICK_MS, 0);
@@ -346,21 +362,12 @@ run(struct sp_http_server *s)
 }
 
 static void
-run_soon(struct sp_http_server *s, uint64_t in_ms)
-{
-    uv_timer_start(&s->run_timer, on_run_timer, in_ms, 0);
-}
-
-static void
 on_poll(uv_poll_t *poll, int status, int events)
 {
-    run(poll->data);
-}
+    struct sp_http_server *s = poll->data;
 
-static void
-on_run_timer(uv_timer_t *timer)
-{
-    run(timer->data);
+    sp_http_turn_useful(&s->turn);
+    run(s);
 }
 
 /* Looks for deadlines.  Ticks while there is a connection, or one lingers. */
@@ -432,7 +439,7 @@ wake(struct sp_http_stream *stream)
         stream->is_suspended = false;
         c->since_ms = uv_now(c->server->loop);
         MHD_resume_connection(stream->mhd);
-        run_soon(c->server, 0);
+        sp_http_turn_again(&c->server->turn, 0);
     }
 }
 
@@ -465,6 +472,7 @@ enter(struct connection *c, enum state state)
 {
     c->state = state;
     c->since_ms = uv_now(c->server->loop);
+    sp_http_turn_useful(&c->server->turn);
 }
 
 static struct connection *
@@ -566,6 +574,7 @@ on_request(void *aux, struct MHD_Connection *mhd, const char *url, const char *m
     if (!x) {
         return MHD_NO;
     }
+    sp_http_turn_useful(&x->connection->server->turn);
     if (x->is_answered) {
         return answer_now(x);
     }
@@ -749,7 +758,7 @@ give_response(struct sp_http_exchange *x, unsigned status, const char *content_t
     if (x->is_suspended) {
         x->is_suspended = false;
         MHD_resume_connection(x->mhd);
-        run_soon(x->connection->server, 0);
+        sp_http_turn_again(&x->connection->server->turn, 0);
     }
     return ok;
 }

@@ -10,19 +10,19 @@
 static int parse_unix(const char *path, struct sp_method_spec *, char *why, size_t why_size);
 static int parse_tcp(const char *rest, struct sp_method_spec *, char *why, size_t why_size);
 static int parse_ptcp(const char *rest, struct sp_method_spec *, char *why, size_t why_size);
-static int parse_tls(const char *rest, struct sp_method_spec *, char *why, size_t why_size);
 
 static const struct {
     const char *prefix;
     bool listens;
+    bool tls;
     int (*parse)(const char *rest, struct sp_method_spec *, char *why, size_t why_size);
 } methods[] = {
-    { "ptcp:", true, parse_ptcp },
-    { "punix:", true, parse_unix },
-    { "tcp:", false, parse_tcp },
-    { "unix:", false, parse_unix },
-    { "pssl:", true, parse_tls },
-    { "ssl:", false, parse_tls },
+    { "ptcp:", true, false, parse_ptcp },
+    { "punix:", true, false, parse_unix },
+    { "tcp:", false, false, parse_tcp },
+    { "unix:", false, false, parse_unix },
+    { "pssl:", true, true, parse_ptcp },
+    { "ssl:", false, true, parse_tcp },
 };
 
 int
@@ -36,13 +36,15 @@ sp_method_parse(const char *method, struct sp_method_spec *ret, char *why, size_
         struct sp_method_spec spec;
         memset(&spec, 0, sizeof spec);
         spec.listens = methods[i].listens;
+        spec.tls = methods[i].tls;
         int error = methods[i].parse(method + len, &spec, why, why_size);
         if (!error) {
             *ret = spec;
         }
         return error;
     }
-    snprintf(why, why_size, "\"%.64s\" is none of ptcp:PORT[:HOST], punix:PATH, tcp:HOST:PORT, unix:PATH", method);
+    snprintf(why, why_size, "\"%.64s\" is none of ptcp:PORT[:HOST], pssl:PORT[:HOST], punix:PATH, tcp:HOST:PORT, ssl:HOST:PORT, "
+             "unix:PATH", method);
     return SP_E_SYNTAX;
 }
 
@@ -51,6 +53,14 @@ sp_method_check(const char *method, char *why, size_t why_size)
 {
     struct sp_method_spec spec;
     return sp_method_parse(method, &spec, why, why_size);
+}
+
+bool
+sp_method_is_tls(const char *method)
+{
+    struct sp_method_spec spec;
+    char why[128];
+    return !sp_method_parse(method, &spec, why, sizeof why) && spec.tls;
 }
 
 bool
@@ -70,19 +80,20 @@ sp_method_is_exposed(const char *method)
 }
 
 const char *
-sp_method_format_peer(const struct sockaddr_storage *address, char *out)
+sp_method_format_peer(const struct sockaddr_storage *address, bool tls, char *out)
 {
+    const char *prefix = tls ? "ssl" : "tcp";
     char text[INET6_ADDRSTRLEN] = "?";
     if (address->ss_family == AF_UNIX) {
         snprintf(out, SP_PEER_SIZE, "unix:%.107s", ((const struct sockaddr_un *) address)->sun_path);
     } else if (address->ss_family == AF_INET6) {
         const struct sockaddr_in6 *sin6 = (const struct sockaddr_in6 *) address;
         inet_ntop(AF_INET6, &sin6->sin6_addr, text, sizeof text);
-        snprintf(out, SP_PEER_SIZE, "tcp:[%s]:%u", text, ntohs(sin6->sin6_port));
+        snprintf(out, SP_PEER_SIZE, "%s:[%s]:%u", prefix, text, ntohs(sin6->sin6_port));
     } else {
         const struct sockaddr_in *sin = (const struct sockaddr_in *) address;
         inet_ntop(AF_INET, &sin->sin_addr, text, sizeof text);
-        snprintf(out, SP_PEER_SIZE, "tcp:%s:%u", text, ntohs(sin->sin_port));
+        snprintf(out, SP_PEER_SIZE, "%s:%s:%u", prefix, text, ntohs(sin->sin_port));
     }
     return out;
 }
@@ -154,7 +165,7 @@ parse_tcp(const char *rest, struct sp_method_spec *spec, char *why, size_t why_s
 {
     const char *colon = strrchr(rest, ':');
     if (!colon) {
-        snprintf(why, why_size, "tcp: wants HOST:PORT");
+        snprintf(why, why_size, "%s: wants HOST:PORT", spec->tls ? "ssl" : "tcp");
         return SP_E_SYNTAX;
     }
     uint16_t port;
@@ -174,11 +185,4 @@ parse_ptcp(const char *rest, struct sp_method_spec *spec, char *why, size_t why_
     /* Without a host OVS listens on every IPv4 address, and so does this. */
     const char *host = rest[len] ? rest + len + 1 : "0.0.0.0";
     return parse_host(host, strlen(host), port, spec, why, why_size);
-}
-
-static int
-parse_tls(const char *rest, struct sp_method_spec *spec, char *why, size_t why_size)
-{
-    snprintf(why, why_size, "ssl: and pssl: (TLS) are not built in");
-    return SP_E_MISSING;
 }

@@ -1,3 +1,7 @@
+/* With TLS the bytes of the network pass through a channel: what is read is fed to it and what it decrypts is received; what is
+ * sent is encrypted at once, and what the channel has for the network is written after each call.  So the bound on what is
+ * queued holds for the encrypted bytes; a peer that makes the channel talk (key updates) without reading is closed there too. */
+
 #include "controller/io/stream.h"
 
 #include <errno.h>
@@ -6,7 +10,13 @@
 #include <string.h>
 #include <uv.h>
 
+#include "controller/io/method.h"
+#include "controller/io/tls.h"
+
 #define LOW_MARK (64u << 10)
+#define QUEUE_MAX (SP_STREAM_CHUNK + LOW_MARK)
+#define TLS_SEND_MAX (QUEUE_MAX + LOW_MARK / 2) /* What encryption adds. */
+#define TLS_QUEUE_MAX (QUEUE_MAX + LOW_MARK)    /* What the channel itself has to say. */
 
 struct sp_stream {
     union {
@@ -15,8 +25,10 @@ struct sp_stream {
         uv_tcp_t tcp;
         uv_pipe_t pipe;
     } u;
-    uv_timer_t wake;
+    uv_timer_t wake;    /* Before 'begun' it is the end of the handshake's time. */
     unsigned n_handles; /* Not closed yet. */
+    struct sp_tls_channel *tls; /* NULL: plain. */
+    bool secured;       /* The handshake is complete. */
     bool begun;
     bool paused;
     bool closing;
@@ -24,9 +36,10 @@ struct sp_stream {
     uint8_t *buffer;
     const struct sp_stream_events *events; /* NULL: not started. */
     void *events_aux;
-    void (*released)(void *aux, struct sp_stream *);
-    void *released_aux;
-    char why[128];
+    const struct sp_stream_maker *maker; /* NULL: nobody hears of it any more. */
+    void *maker_aux;
+    char peer[SP_PEER_SIZE];
+    char why[160];
 };
 
 struct write {
@@ -40,20 +53,25 @@ static void on_alloc(uv_handle_t *, size_t, uv_buf_t *);
 static void on_read(uv_stream_t *, ssize_t, const uv_buf_t *);
 static void on_written(uv_write_t *, int status);
 static void on_wake(uv_timer_t *);
+static void on_handshake_late(uv_timer_t *);
 static void on_handle_closed(uv_handle_t *);
 static void offer_output(struct sp_stream *);
+static void advance(struct sp_stream *);
+static int flush(struct sp_stream *);
+static int submit(struct sp_stream *, struct write *);
 
 int
-sp_stream_open(uv_loop_t *loop, int fd, bool local, uint8_t *buffer, void (*released)(void *aux, struct sp_stream *), void *aux,
-               struct sp_stream **ret)
+sp_stream_open(uv_loop_t *loop, int fd, bool local, struct sp_tls_channel *tls, const char *peer, uint8_t *buffer,
+               const struct sp_stream_maker *maker, void *aux, struct sp_stream **ret)
 {
     struct sp_stream *s = calloc(1, sizeof *s);
     if (!s) {
         return -ENOMEM;
     }
     s->buffer = buffer;
-    s->released = released;
-    s->released_aux = aux;
+    s->maker = maker;
+    s->maker_aux = aux;
+    snprintf(s->peer, sizeof s->peer, "%s", peer);
     int error = local ? uv_pipe_init(loop, &s->u.pipe, 0) : uv_tcp_init(loop, &s->u.tcp);
     if (error) {
         free(s);
@@ -66,7 +84,7 @@ sp_stream_open(uv_loop_t *loop, int fd, bool local, uint8_t *buffer, void (*rele
     error = local ? uv_pipe_open(&s->u.pipe, fd) : uv_tcp_open(&s->u.tcp, fd);
     if (error) {
         /* The handles must pass through the loop; nobody hears of this stream. */
-        s->released = NULL;
+        s->maker = NULL;
         sp_stream_close(s, "");
         return error;
     }
@@ -75,8 +93,21 @@ sp_stream_open(uv_loop_t *loop, int fd, bool local, uint8_t *buffer, void (*rele
         (void) uv_tcp_nodelay(&s->u.tcp, 1);
         (void) uv_tcp_keepalive(&s->u.tcp, 1, 60);
     }
+    s->tls = tls;
     *ret = s;
     return 0;
+}
+
+void
+sp_stream_shake(struct sp_stream *s, unsigned timeout_ms)
+{
+    uv_timer_start(&s->wake, on_handshake_late, timeout_ms, 0);
+    int error = uv_read_start(&s->u.stream, on_alloc, on_read);
+    if (error) {
+        sp_stream_close(s, uv_strerror(error));
+        return;
+    }
+    advance(s); /* The dialling end speaks first. */
 }
 
 void
@@ -89,6 +120,30 @@ sp_stream_begin(struct sp_stream *s)
     }
     sp_stream_pause(s, s->paused);
     sp_stream_wake(s);
+}
+
+const char *
+sp_stream_peer(const struct sp_stream *s)
+{
+    return s->peer;
+}
+
+bool
+sp_stream_may_be(const struct sp_stream *s, uint64_t dpid)
+{
+    return !s->tls || sp_tls_channel_may_be(s->tls, dpid);
+}
+
+const char *
+sp_stream_name(const struct sp_stream *s)
+{
+    return s->tls ? sp_tls_channel_identity(s->tls)->name : "";
+}
+
+const char *
+sp_stream_fingerprint(const struct sp_stream *s)
+{
+    return s->tls ? sp_tls_channel_identity(s->tls)->fingerprint : "";
 }
 
 void
@@ -104,24 +159,20 @@ sp_stream_send(struct sp_stream *s, const void *data, size_t size)
     if (s->closing) {
         return SP_E_CLOSED;
     }
-    if (size > SP_STREAM_CHUNK + LOW_MARK || s->queued > SP_STREAM_CHUNK + LOW_MARK - size) {
+    size_t max = s->tls ? TLS_SEND_MAX : QUEUE_MAX;
+    if (size > QUEUE_MAX || s->queued > max - size) {
         return SP_E_FULL;
+    }
+    if (s->tls) {
+        return !size ? 0 : sp_tls_channel_write(s->tls, data, size) ? SP_E_CLOSED : flush(s);
     }
     struct write *w = malloc(sizeof *w + size);
     if (!w) {
         return -ENOMEM;
     }
-    w->stream = s;
     w->size = size;
     memcpy(w->data, data, size);
-    uv_buf_t buf = uv_buf_init((char *) w->data, (unsigned) size);
-    int error = uv_write(&w->request, &s->u.stream, &buf, 1, on_written);
-    if (error) {
-        free(w);
-        return error;
-    }
-    s->queued += size;
-    return 0;
+    return submit(s, w);
 }
 
 void
@@ -147,6 +198,7 @@ sp_stream_pause(struct sp_stream *s, bool paused)
     if (error && error != UV_EALREADY) {
         sp_stream_close(s, uv_strerror(error));
     }
+    sp_stream_wake(s); /* The channel may have more than the network. */
 }
 
 void
@@ -156,6 +208,10 @@ sp_stream_close(struct sp_stream *s, const char *why)
         return;
     }
     s->closing = true;
+    if (s->secured && !s->queued) {
+        sp_tls_channel_end(s->tls);
+        (void) flush(s); /* If it can be said at once. */
+    }
     snprintf(s->why, sizeof s->why, "%s", why);
     uv_close(&s->u.handle, on_handle_closed);
     uv_close((uv_handle_t *) &s->wake, on_handle_closed);
@@ -180,7 +236,82 @@ on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         sp_stream_close(s, n == UV_EOF ? "the peer closed the connection" : uv_strerror((int) n));
         return;
     }
-    s->events->receive(s->events_aux, buf->base, (size_t) n);
+    if (!s->tls) {
+        s->events->receive(s->events_aux, buf->base, (size_t) n);
+    } else if (sp_tls_channel_feed(s->tls, buf->base, (size_t) n)) {
+        sp_stream_close(s, uv_strerror(UV_ENOMEM));
+    } else {
+        advance(s);
+    }
+}
+
+/* TLS: goes on with what the network has brought: the handshake, then what is inside.  From the loop only. */
+static void
+advance(struct sp_stream *s)
+{
+    char why[sizeof s->why] = "";
+    int r = 0;
+    if (!s->secured) {
+        r = sp_tls_channel_shake(s->tls, why, sizeof why);
+        int error = flush(s);
+        if (error || (r && r != SP_E_STALE)) {
+            sp_stream_close(s, r && r != SP_E_STALE ? why : "cannot send"); /* An alert has gone out before. */
+        }
+        if (r || s->closing) {
+            return;
+        }
+        s->secured = true;
+        uv_timer_stop(&s->wake);
+        s->maker->secured(s->maker_aux, s);
+    }
+    uint8_t plain[SP_TLS_RECORD_MAX];
+    size_t n = 1;
+    while (n && !r && !s->closing && !s->paused) {
+        r = sp_tls_channel_read(s->tls, plain, sizeof plain, &n, why, sizeof why);
+        if (n) {
+            s->events->receive(s->events_aux, plain, n);
+        }
+    }
+    if (!s->closing && flush(s)) {
+        sp_stream_close(s, "the peer does not read");
+    }
+    if (r) {
+        sp_stream_close(s, why);
+    }
+}
+
+/* TLS: writes what the channel has for the network.  Returns 0, SP_E_FULL or a negative errno. */
+static int
+flush(struct sp_stream *s)
+{
+    size_t size = sp_tls_channel_pending(s->tls);
+    if (!size) {
+        return 0;
+    }
+    if (size > TLS_QUEUE_MAX || s->queued > TLS_QUEUE_MAX - size) {
+        return SP_E_FULL;
+    }
+    struct write *w = malloc(sizeof *w + size);
+    if (!w) {
+        return -ENOMEM;
+    }
+    w->size = sp_tls_channel_take(s->tls, w->data, size);
+    return submit(s, w);
+}
+
+/* Takes over 'w'. */
+static int
+submit(struct sp_stream *s, struct write *w)
+{
+    uv_buf_t buf = uv_buf_init((char *) w->data, (unsigned) w->size);
+    w->stream = s;
+    int error = uv_write(&w->request, &s->u.stream, &buf, 1, on_written);
+    if (error) {
+        free(w);
+        return error;
+    }
+    s->queued += w->size;
+    return 0;
 }
 
 static void
@@ -203,13 +334,23 @@ on_written(uv_write_t *request, int status)
 static void
 on_wake(uv_timer_t *timer)
 {
-    offer_output(timer->data);
+    struct sp_stream *s = timer->data;
+    if (s->tls) {
+        advance(s);
+    }
+    offer_output(s);
+}
+
+static void
+on_handshake_late(uv_timer_t *timer)
+{
+    sp_stream_close(timer->data, "TLS: the handshake took too long");
 }
 
 static void
 offer_output(struct sp_stream *s)
 {
-    if (!s->closing && s->queued < LOW_MARK) {
+    if (!s->closing && s->begun && s->queued < LOW_MARK) {
         s->events->writable(s->events_aux);
     }
 }
@@ -224,8 +365,9 @@ on_handle_closed(uv_handle_t *handle)
     if (s->events) {
         s->events->closed(s->events_aux, s->why);
     }
-    if (s->released) {
-        s->released(s->released_aux, s);
+    if (s->maker) {
+        s->maker->released(s->maker_aux, s, s->why);
     }
+    sp_tls_channel_free(s->tls);
     free(s);
 }

@@ -11,6 +11,7 @@
 
 #include "controller/io/method.h"
 #include "controller/io/stream.h"
+#include "controller/io/tls.h"
 #include "controller/obs/log.h"
 
 #define BACKLOG 1024
@@ -18,6 +19,8 @@
 #define REST_MS 1000
 #define BACKOFF_MIN_MS 1000
 #define BACKOFF_MAX_MS 8000
+#define FAILURES_MS 10000 /* In this time ... */
+#define FAILURES_MAX 5    /* ... so many lines about handshakes that failed. */
 
 /* A socket that is watched: the listener's, or that of a connect() under way.  An allocation of its own, as a dialer needs a
  * new handle before the last one is closed. */
@@ -36,8 +39,13 @@ struct sp_method {
     struct watch *watch;  /* NULL: nothing is watched. */
     uv_timer_t timer;     /* A listener's rest, a dialer's backoff. */
     uint64_t backoff_ms;
-    uint64_t connected_ms;
+    uint64_t connected_ms; /* When the last stream was announced; 0: the last one came to nothing. */
     size_t n_streams;
+    struct sp_tls *tls;    /* NULL: plain. */
+    struct sp_stream *handshakes[SP_METHOD_HANDSHAKES_MAX]; /* Under way, the oldest first. */
+    size_t n_handshakes;
+    uint64_t failures_ms;  /* The window in which failed handshakes are counted. */
+    unsigned n_failures;
     bool bound_path;      /* The socket's file is ours to remove. */
     uint16_t port;
     char complaint[160];  /* The last one that was logged. */
@@ -56,18 +64,29 @@ static int watch_start(struct sp_method *, int fd, int events, uv_poll_cb);
 static int watch_stop(struct sp_method *);
 static void on_timer(uv_timer_t *);
 static int adopt(struct sp_method *, int fd, const struct sockaddr_storage *peer);
-static void on_stream_released(void *aux, struct sp_stream *);
+static void shake(struct sp_method *, struct sp_stream *);
+static bool forget_handshake(struct sp_method *, const struct sp_stream *);
+static void announce(struct sp_method *, struct sp_stream *);
+static void on_stream_secured(void *aux, struct sp_stream *);
+static void on_stream_released(void *aux, struct sp_stream *, const char *why);
+static void complain_of_handshake(struct sp_method *, const struct sp_stream *, const char *why);
 static void complain(struct sp_method *, const char *what);
 static void unref(struct sp_method *);
 
+static const struct sp_stream_maker stream_maker = { on_stream_secured, on_stream_released };
+
 int
-sp_method_open(uv_loop_t *loop, const char *method, const struct sp_transport_events *events, void *aux, struct sp_method **ret,
-               char *why, size_t why_size)
+sp_method_open(uv_loop_t *loop, const char *method, struct sp_tls *tls, const struct sp_transport_events *events, void *aux,
+               struct sp_method **ret, char *why, size_t why_size)
 {
     struct sp_method_spec spec;
     int error = sp_method_parse(method, &spec, why, why_size);
     if (error) {
         return error;
+    }
+    if (spec.tls && !tls) {
+        snprintf(why, why_size, "%s: TLS needs a private key, a certificate and the certificate of a CA", method);
+        return SP_E_MISSING;
     }
     struct sp_method *m = calloc(1, sizeof *m);
     char *text = strdup(method);
@@ -80,6 +99,7 @@ sp_method_open(uv_loop_t *loop, const char *method, const struct sp_transport_ev
     m->refs = 2; /* The caller's and the timer's. */
     m->text = text;
     m->spec = spec;
+    m->tls = spec.tls ? sp_tls_ref(tls) : NULL;
     m->loop = loop;
     m->backoff_ms = BACKOFF_MIN_MS;
     m->events = events;
@@ -110,6 +130,11 @@ void
 sp_method_close(struct sp_method *m)
 {
     m->closed = true;
+    while (m->n_handshakes) { /* Nobody has heard of these. */
+        struct sp_stream *stream = m->handshakes[0];
+        forget_handshake(m, stream);
+        sp_stream_close(stream, "stopping");
+    }
     if (m->watch) {
         close(watch_stop(m));
     }
@@ -213,8 +238,6 @@ on_acceptable(uv_poll_t *poll, int status, int events)
         if (fd >= 0) {
             if (adopt(m, fd, m->spec.local ? &m->spec.address : &peer)) {
                 close(fd);
-            } else {
-                m->complaint[0] = '\0';
             }
             continue;
         }
@@ -235,6 +258,7 @@ on_acceptable(uv_poll_t *poll, int status, int events)
 static void
 dial(struct sp_method *m)
 {
+    m->connected_ms = 0;
     int fd = socket(m->spec.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         dial_later(m, uv_strerror(-errno));
@@ -275,9 +299,6 @@ on_dialled(uv_poll_t *poll, int status, int events)
     if (failed) {
         close(fd);
         dial_later(m, uv_strerror(failed));
-    } else {
-        m->connected_ms = uv_now(m->loop);
-        m->complaint[0] = '\0';
     }
 }
 
@@ -343,33 +364,111 @@ adopt(struct sp_method *m, int fd, const struct sockaddr_storage *peer)
         complain(m, "too many connections");
         return -EMFILE;
     }
+    struct sp_tls_channel *channel = m->tls ? sp_tls_channel_new(m->tls, m->spec.listens) : NULL;
     struct sp_stream *stream;
-    int error = sp_stream_open(m->loop, fd, m->spec.local, m->buffer, on_stream_released, m, &stream);
+    char text[SP_PEER_SIZE];
+    sp_method_format_peer(peer, m->spec.tls, text);
+    int error = m->spec.tls && !channel ? -ENOMEM : 0;
+    if (!error) {
+        error = sp_stream_open(m->loop, fd, m->spec.local, channel, text, m->buffer, &stream_maker, m, &stream);
+    }
     if (error) {
+        sp_tls_channel_free(channel);
         complain(m, uv_strerror(error));
         return error;
     }
     m->refs++;
     m->n_streams++;
-    char text[SP_PEER_SIZE];
-    m->events->connected(m->aux, stream, sp_method_format_peer(peer, text));
-    sp_stream_begin(stream);
+    if (m->spec.tls) {
+        shake(m, stream);
+    } else {
+        announce(m, stream);
+    }
     return 0;
 }
 
 static void
-on_stream_released(void *aux, struct sp_stream *stream)
+shake(struct sp_method *m, struct sp_stream *stream)
+{
+    if (m->n_handshakes == SP_METHOD_HANDSHAKES_MAX) {
+        struct sp_stream *oldest = m->handshakes[0];
+        forget_handshake(m, oldest);
+        complain_of_handshake(m, oldest, "too many handshakes at a time");
+        sp_stream_close(oldest, "too many handshakes at a time");
+    }
+    m->handshakes[m->n_handshakes++] = stream;
+    sp_stream_shake(stream, sp_tls_handshake_ms(m->tls));
+}
+
+/* Returns whether 'stream' was shaking hands. */
+static bool
+forget_handshake(struct sp_method *m, const struct sp_stream *stream)
+{
+    for (size_t i = 0; i < m->n_handshakes; i++) {
+        if (m->handshakes[i] == stream) {
+            m->n_handshakes--;
+            memmove(&m->handshakes[i], &m->handshakes[i + 1], (m->n_handshakes - i) * sizeof m->handshakes[0]);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+announce(struct sp_method *m, struct sp_stream *stream)
+{
+    m->connected_ms = uv_now(m->loop);
+    m->complaint[0] = '\0';
+    m->events->connected(m->aux, stream, sp_stream_peer(stream));
+    sp_stream_begin(stream);
+}
+
+static void
+on_stream_secured(void *aux, struct sp_stream *stream)
+{
+    struct sp_method *m = aux;
+    forget_handshake(m, stream);
+    sp_log(SP_LOG_DEBUG, "tls", "%s is %s, %s", sp_stream_peer(stream), sp_stream_name(stream), sp_stream_fingerprint(stream));
+    announce(m, stream);
+}
+
+static void
+on_stream_released(void *aux, struct sp_stream *stream, const char *why)
 {
     struct sp_method *m = aux;
     m->n_streams--;
+    if (forget_handshake(m, stream)) {
+        complain_of_handshake(m, stream, why);
+    }
     if (!m->closed && !m->spec.listens) {
         /* A connection that lasted says that the next one may be tried soon. */
-        if (uv_now(m->loop) - m->connected_ms >= BACKOFF_MAX_MS) {
+        if (m->connected_ms && uv_now(m->loop) - m->connected_ms >= BACKOFF_MAX_MS) {
             m->backoff_ms = BACKOFF_MIN_MS;
         }
         dial_later(m, NULL);
     }
     unref(m);
+}
+
+/* Logs that the handshake of 'stream' failed: for a listener the first few in a while, for a dialer when the reason changes. */
+static void
+complain_of_handshake(struct sp_method *m, const struct sp_stream *stream, const char *why)
+{
+    if (!m->spec.listens) {
+        complain(m, why);
+        return;
+    }
+    uint64_t now = uv_now(m->loop);
+    if (now - m->failures_ms >= FAILURES_MS) {
+        if (m->n_failures > FAILURES_MAX) {
+            sp_log(SP_LOG_WARNING, "transport", "%s: %u more handshakes failed", m->text, m->n_failures - FAILURES_MAX);
+        }
+        m->failures_ms = now;
+        m->n_failures = 0;
+    }
+    if (m->n_failures++ < FAILURES_MAX) {
+        sp_log(SP_LOG_WARNING, "transport", "%s: %s: %s", m->text, sp_stream_peer(stream), why);
+    }
 }
 
 /* Logs 'what' unless it was the last thing that was logged here. */
@@ -386,6 +485,7 @@ static void
 unref(struct sp_method *m)
 {
     if (!--m->refs) {
+        sp_tls_unref(m->tls);
         free(m->text);
         free(m);
     }

@@ -1,10 +1,13 @@
-/* Connections to switches over libuv: listeners and dialers for OVS's connection methods, and the streams they give.
+/* Connections to switches over libuv: listeners and dialers for OVS's connection methods, and the streams they give.  A
+ * stream of pssl and ssl has been through a TLS handshake before anybody hears of it, and carries what is inside.
  *
  * The happy path: a method is opened; each accepted or dialled stream is announced once through 'connected'; bytes come
  * in through its 'receive', room for output is asked with 'writable'; the owner closes it and its 'closed' is the last
  * call.  What goes wrong: dialling fails (tried again, for ever, after 1 s doubling to 8 s; each change of the reason is logged
- * once); the peer closes or resets ('closed' with a reason); accept fails for want of descriptors (the listener rests for 1 s);
- * more than SP_METHOD_STREAMS_MAX streams (the newest is closed at once).
+ * once); the TLS handshake fails or takes longer than it may (logged with who and why); the peer closes or resets ('closed'
+ * with a reason); accept fails for want of descriptors (the listener rests for 1 s);
+ * more than SP_METHOD_STREAMS_MAX streams (the newest is closed at once), more than SP_METHOD_HANDSHAKES_MAX handshakes
+ * (the oldest is closed: who means it is through in no time).
  * No call into the owner happens inside a call from the owner. */
 
 #ifndef SALLYPORT_CONTROLLER_IO_TRANSPORT_H
@@ -13,10 +16,12 @@
 #include "sallyport/value.h"
 
 struct uv_loop_s;
+struct sp_tls;
 struct sp_method; /* One listener or dialer. */
 struct sp_stream; /* One connection. */
 
-#define SP_METHOD_STREAMS_MAX 4096 /* Streams of one listener at a time. */
+#define SP_METHOD_STREAMS_MAX 4096   /* Streams of one listener at a time. */
+#define SP_METHOD_HANDSHAKES_MAX 512 /* Those among them that have not shaken hands yet. */
 
 struct sp_stream_events {
     void (*receive)(void *aux, const void *data, size_t size);
@@ -27,31 +32,41 @@ struct sp_stream_events {
 };
 
 struct sp_transport_events {
-    /* A new stream; 'peer' (borrowed) is "tcp:192.0.2.1:40000", "unix:/path" as OVS writes them.  The owner takes it with
-     * sp_stream_start(); a stream that is not taken is closed. */
+    /* A new stream; 'peer' (borrowed) is "tcp:192.0.2.1:40000", "ssl:...", "unix:/path" as OVS writes them.  The owner takes it
+     * with sp_stream_start(); a stream that is not taken is closed. */
     void (*connected)(void *aux, struct sp_stream *, const char *peer);
 };
 
-/* Checks 'method' without opening anything: ptcp:PORT[:HOST], punix:PATH, tcp:HOST:PORT, unix:PATH; HOST an address, IPv6 in
- * brackets.  Returns 0, SP_E_SYNTAX, or SP_E_MISSING for pssl and ssl, which are not built in; with one line in 'why'. */
+/* Checks 'method' without opening anything: ptcp:PORT[:HOST], pssl:PORT[:HOST], punix:PATH, tcp:HOST:PORT, ssl:HOST:PORT,
+ * unix:PATH; HOST an address, IPv6 in brackets.  Returns 0, or SP_E_SYNTAX with one line in 'why'. */
 int sp_method_check(const char *method, char *why, size_t why_size) SP_MUST_USE;
+/* True if 'method' is pssl or ssl. */
+bool sp_method_is_tls(const char *method);
 /* True if 'method' listens on an address other than loopback. */
 bool sp_method_is_exposed(const char *method);
 
-/* Opens 'method' on 'loop'; 'events' must live as long as the method and its streams.  Returns 0, as sp_method_check(), or a
- * negative errno (a port in use, say), with one line in 'why'.  A stale socket file of punix that nobody listens on is
- * replaced. */
-int sp_method_open(struct uv_loop_s *loop, const char *method, const struct sp_transport_events *, void *aux,
+/* Opens 'method' on 'loop'; 'events' must live as long as the method and its streams.  'tls' has the credentials of pssl and
+ * ssl, of which a reference is taken; NULL: there are none.  Returns 0, as sp_method_check(), SP_E_MISSING (TLS without
+ * credentials), or a negative errno (a port in use, say), with one line in 'why'.  A stale socket file of punix that nobody
+ * listens on is replaced. */
+int sp_method_open(struct uv_loop_s *loop, const char *method, struct sp_tls *tls, const struct sp_transport_events *, void *aux,
                    struct sp_method **ret, char *why, size_t why_size) SP_MUST_USE;
 /* Ends it; its streams go on.  Nothing is called afterwards; the memory goes when libuv has closed the handles. */
 void sp_method_close(struct sp_method *);
 /* The bound port of a listener (for port 0), else 0. */
 uint16_t sp_method_port(const struct sp_method *);
 
+/* Whether the peer may be datapath 'dpid': with TLS what tls_peers.h says of its certificate at this moment, else true. */
+bool sp_stream_may_be(const struct sp_stream *, uint64_t dpid);
+/* The name in the peer's certificate and its fingerprint; "" without TLS, or without a name. */
+const char *sp_stream_name(const struct sp_stream *);
+const char *sp_stream_fingerprint(const struct sp_stream *);
+
 /* Sets whom the stream tells; 'events' must live as long as it. */
 void sp_stream_start(struct sp_stream *, const struct sp_stream_events *, void *aux);
 /* Queues a copy of 'size' bytes; the owner sends only from 'writable' and stays within SP_STREAM_CHUNK bytes a call.  Returns 0,
- * SP_E_FULL (a chunk beyond the low mark is queued), SP_E_CLOSED or a negative errno; nothing is queued then. */
+ * SP_E_FULL (a chunk beyond the low mark is queued), SP_E_CLOSED or a negative errno; nothing is queued
+ * then, or, with TLS and anything but SP_E_FULL, the stream is good for nothing but to be closed. */
 #define SP_STREAM_CHUNK (256u << 10)
 int sp_stream_send(struct sp_stream *, const void *data, size_t size) SP_MUST_USE;
 void sp_stream_wake(struct sp_stream *); /* There is something to send: 'writable' will be called. */

@@ -1,6 +1,7 @@
 #include "controller/ovsdb/ovsdb.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct link {
     struct sp_follow follow;
     struct database *database; /* NULL: not known yet. */
     unsigned silent_probes;
+    bool has_overreached;      /* Told of a bridge that its certificate may not be. */
     char peer[128];
 };
 
@@ -29,6 +31,7 @@ struct link {
 struct database {
     struct database *next;
     struct sp_uuid root;
+    char *name;                /* In the certificate that it came with; "": none. */
     struct sp_bindings bindings;
     struct sp_flaws flaws;
     struct sp_replica replica; /* The last one, while it is away. */
@@ -59,6 +62,7 @@ static void unref(struct sp_ovsdb *ovsdb)
         sp_bindings_clear(&database->bindings);
         sp_flaws_clear(&database->flaws);
         sp_replica_clear(&database->replica);
+        free(database->name);
         free(database);
     }
     free(ovsdb);
@@ -108,18 +112,24 @@ static void tell_flaws(struct sp_ovsdb *ovsdb, struct database *database, struct
     sp_flaws_clear(&old);
 }
 
-/* The entry of the database whose root row is 'root', made if need be.  NULL: no memory, or too many. */
-static struct database *know(struct sp_ovsdb *ovsdb, const struct sp_uuid *root)
+/* The entry of the database whose root row is 'root' and whose certificate has 'name', made if need be.  NULL: no memory, or too
+ * many. */
+static struct database *know(struct sp_ovsdb *ovsdb, const struct sp_uuid *root, const char *name)
 {
     struct database *database = ovsdb->databases;
 
-    while (database && !sp_uuid_equal(&database->root, root)) {
+    while (database && !(sp_uuid_equal(&database->root, root) && !strcmp(database->name, name))) {
         database = database->next;
     }
     if (!database && ovsdb->n_databases < DATABASES_MAX) {
-        database = calloc(1, sizeof *database);
-        if (database) {
+        char *copy = strdup(name);
+
+        database = copy ? calloc(1, sizeof *database) : NULL;
+        if (!database) {
+            free(copy);
+        } else {
             database->root = *root;
+            database->name = copy;
             sp_replica_init(&database->replica);
             database->next = ovsdb->databases;
             ovsdb->databases = database;
@@ -140,7 +150,44 @@ static void leave(struct link *link)
     }
 }
 
-/* The replica of 'link' has changed. */
+/* Leaves only what the peer of 'link' may tell in 'flaws'. */
+static void restrict_flaws(const struct link *link, struct sp_flaws *flaws)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < flaws->n; i++) {
+        if (sp_stream_may_be(link->stream, flaws->items[i].dpid)) {
+            flaws->items[n++] = flaws->items[i];
+        }
+    }
+    flaws->n = n;
+}
+
+/* The same of 'bindings'. */
+static void restrict_bindings(struct link *link, struct sp_bindings *bindings)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < bindings->n; i++) {
+        struct sp_binding *binding = &bindings->items[i];
+
+        if (sp_stream_may_be(link->stream, binding->dpid)) {
+            bindings->items[n++] = *binding;
+            continue;
+        }
+        if (!link->has_overreached) {
+            link->has_overreached = true;
+            sp_log(SP_LOG_WARNING, "ovsdb",
+                   "%s: not believed about datapath %016" PRIx64 ": its certificate may not be it: \"%s\", %s", link->peer,
+                   binding->dpid, sp_stream_name(link->stream), sp_stream_fingerprint(link->stream));
+        }
+        free(binding->iface_id);
+        free(binding->name);
+    }
+    bindings->n = n;
+}
+
+/* The replica of 'link', or what it may tell, has changed. */
 static void update(struct link *link)
 {
     struct sp_ovsdb *ovsdb = link->ovsdb;
@@ -151,7 +198,7 @@ static void update(struct link *link)
         return; /* Nobody has written to this database yet. */
     }
     if (!link->database) {
-        struct database *database = know(ovsdb, &link->follow.replica.root);
+        struct database *database = know(ovsdb, &link->follow.replica.root, sp_stream_name(link->stream));
 
         if (!database) {
             sp_stream_close(link->stream, "no room for one more database");
@@ -171,11 +218,13 @@ static void update(struct link *link)
         sp_stream_close(link->stream, "no memory");
         return;
     }
+    restrict_bindings(link, &bindings);
     tell(ovsdb, link->database, &bindings);
     if (sp_replica_flaws(&link->follow.replica, &flaws)) {
         sp_stream_close(link->stream, "no memory");
         return;
     }
+    restrict_flaws(link, &flaws);
     tell_flaws(ovsdb, link->database, &flaws);
 }
 
@@ -272,8 +321,8 @@ static void on_timer_closed(uv_handle_t *handle)
     unref(handle->data);
 }
 
-int sp_ovsdb_open(uv_loop_t *loop, const char *method, const struct sp_ovsdb_events *events, void *aux, struct sp_ovsdb **ret,
-                  char *why, size_t why_size)
+int sp_ovsdb_open(uv_loop_t *loop, const char *method, struct sp_tls *tls, const struct sp_ovsdb_events *events, void *aux,
+                  struct sp_ovsdb **ret, char *why, size_t why_size)
 {
     static const struct sp_transport_events transport_events = {.connected = on_connected};
     struct sp_ovsdb *ovsdb = calloc(1, sizeof *ovsdb);
@@ -285,7 +334,7 @@ int sp_ovsdb_open(uv_loop_t *loop, const char *method, const struct sp_ovsdb_eve
     }
     ovsdb->events = events;
     ovsdb->aux = aux;
-    r = sp_method_open(loop, method, &transport_events, ovsdb, &ovsdb->method, why, why_size);
+    r = sp_method_open(loop, method, tls, &transport_events, ovsdb, &ovsdb->method, why, why_size);
     if (r) {
         free(ovsdb);
         return r;
@@ -310,6 +359,16 @@ void sp_ovsdb_close(struct sp_ovsdb *ovsdb)
     }
     uv_close((uv_handle_t *) &ovsdb->timer, on_timer_closed);
     unref(ovsdb);
+}
+
+void sp_ovsdb_check_peers(struct sp_ovsdb *ovsdb)
+{
+    for (struct link *link = ovsdb->links; link; link = link->next) {
+        link->has_overreached = false;
+        if (link->database) {
+            update(link);
+        }
+    }
 }
 
 uint16_t sp_ovsdb_port(const struct sp_ovsdb *ovsdb)

@@ -15,6 +15,9 @@
  * sends what is not OVSDB, too long a message or too many rows (closed with a reason in the log); the same database calls in
  * twice (the newer connection is kept).
  *
+ * Over TLS a database is believed only about the bridges that its certificate may be; what it tells of others is
+ * left out, and said once in the log.  A database is the same only if it comes with the same certificate's name.
+ *
  * Sources: RFC 7047; ovsdb-server(7), "Monitor_cond" and "Update2 Notification"; ovs-vswitchd.conf.db(5). */
 
 #ifndef SALLYPORT_CONTROLLER_OVSDB_OVSDB_H
@@ -23,6 +26,7 @@
 #include "sallyport/value.h"
 
 struct uv_loop_s;
+struct sp_tls;
 struct sp_ovsdb;
 
 /* 'iface_id' and 'name' (of the Interface row, not cut) are borrowed for the call.  Ends are told before beginnings. */
@@ -38,8 +42,10 @@ struct sp_ovsdb_events {
 
 /* Opens 'method' (as sp_method_open()) and follows what it connects to.  'events' (borrowed for good) are called only from the
  * loop.  Returns 0, or what sp_method_open() does with one line in 'why'. */
-int sp_ovsdb_open(struct uv_loop_s *loop, const char *method, const struct sp_ovsdb_events *events, void *aux,
+int sp_ovsdb_open(struct uv_loop_s *loop, const char *method, struct sp_tls *tls, const struct sp_ovsdb_events *events, void *aux,
                   struct sp_ovsdb **ret, char *why, size_t why_size) SP_MUST_USE;
+/* Who may be which bridge has changed: looks at everything again. */
+void sp_ovsdb_check_peers(struct sp_ovsdb *);
 /* Ends it without a word to 'events', now or later; NULL is fine.  The memory goes when libuv has closed the handles. */
 void sp_ovsdb_close(struct sp_ovsdb *);
 /* The bound port of a listener, else 0. */

@@ -90,7 +90,7 @@ def test_warns_of_what_is_exposed(directory, make_daemon):
         file.write("abc\n")
     one = make_daemon("--token-file", token, "--openflow", "ptcp:0:0.0.0.0").start()
     assert f"token file {token} can be read by everybody" in one.text()
-    assert "ptcp:0:0.0.0.0: OpenFlow authenticates nobody" in one.text()
+    assert "ptcp:0:0.0.0.0: OpenFlow without TLS authenticates nobody" in one.text()
 
 
 @pytest.mark.parametrize("name", [":memory:", "file:x?mode=memory", "of here.db"])

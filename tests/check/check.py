@@ -42,6 +42,7 @@ HOMES = {
     "sqlite3.h": ["controller/store/"],
     "microhttpd.h": ["controller/http/"],
     "curl/": ["controller/cli/"],
+    "openssl/": ["controller/io/tls"],
     "uv.h": ["controller/io/", "controller/store/", "controller/http/", "controller/ovsdb/", "controller/main.c", "controller/engine",
              "controller/switch"],
 }

@@ -126,7 +126,7 @@ rig_start(struct rig *rig)
     rig->stopped = false;
     rig->engine = sp_engine_new(&rig->loop, &rig->store.base, model);
     assert_non_null(rig->engine);
-    error = sp_engine_open(rig->engine, rig->method, why, sizeof why);
+    error = sp_engine_open(rig->engine, rig->method, NULL, why, sizeof why);
     if (error) {
         fail_msg("%s", why);
     }

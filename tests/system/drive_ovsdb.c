@@ -42,7 +42,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s METHOD\n", argv[0]);
         return 2;
     }
-    if (sp_ovsdb_open(&loop, argv[1], &events, NULL, &ovsdb, why, sizeof why)) {
+    if (sp_ovsdb_open(&loop, argv[1], NULL, &events, NULL, &ovsdb, why, sizeof why)) {
         fprintf(stderr, "%s\n", why);
         return 2;
     }

@@ -134,7 +134,7 @@ test_refused_arguments(void **state)
     assert_refused(read_text("--db sqlite:a --db sqlite:b"), "given twice");
     assert_refused(read_text("--openflow 6653"), "--openflow: 6653: ");
     assert_refused(read_text("--openflow ptcp:65536"), "--openflow: ptcp:65536: ");
-    assert_refused(read_text("--openflow pssl:6653"), "--openflow: pssl:6653: ");
+    assert_refused(read_text("--openflow pssl:66533"), "--openflow: pssl:66533: ");
     assert_refused(read_text("--ovsdb /x"), "--ovsdb: /x: ");
     assert_refused(read_text("--http nowhere"), "--http: nowhere: ");
     assert_refused(read_text("--http 127.0.0.1:70000"), "--http: ");
@@ -149,6 +149,31 @@ test_exposed_listener_needs_tokens(void **state)
     assert_refused(read_text("--http 0.0.0.0:8080"), "needs --token-file");
     assert_refused(read_text("--http 127.0.0.1:1 --http [::]:8080"), "[::]:8080: an address other than loopback");
     struct reading reading = read_text("--http 0.0.0.0:8080 --token-file /t");
+    assert_int_equal(reading.result, 0);
+    sp_config_clear(&reading.config);
+}
+
+static void
+test_tls_needs_all_files(void **state)
+{
+    assert_refused(read_text("--openflow pssl:6653"), "pssl:6653: needs --");
+    assert_refused(read_text("--ovsdb ssl:127.0.0.1:1 --private-key /k --certificate /c"), "ssl:127.0.0.1:1: needs --ca-cert");
+    assert_refused(read_text("--private-key /k"), "private-key: needs --");
+    assert_refused(read_text("--peer-file /p"), "peer-file: needs --");
+    assert_refused(read_text("--http-private-key /k"), "one needs the other");
+    assert_refused(read_text("--http-certificate /k"), "one needs the other");
+    assert_refused(read_with_file("openflow = pssl:1\ncertificate = /c\nca-cert = /a\n", ""), "needs --private-key");
+    struct reading reading = read_text("--openflow pssl:6653 --private-key /k --certificate /c --ca-cert /a --peer-file /p "
+                                       "--http-private-key /hk --http-certificate /hc");
+    assert_int_equal(reading.result, 0);
+    assert_string_equal(reading.config.private_key, "/k");
+    assert_string_equal(reading.config.certificate, "/c");
+    assert_string_equal(reading.config.ca_cert, "/a");
+    assert_string_equal(reading.config.peer_file, "/p");
+    assert_string_equal(reading.config.http_private_key, "/hk");
+    assert_string_equal(reading.config.http_certificate, "/hc");
+    sp_config_clear(&reading.config);
+    reading = read_text("--private-key /k --certificate /c --ca-cert /a");
     assert_int_equal(reading.result, 0);
     sp_config_clear(&reading.config);
 }
@@ -205,6 +230,7 @@ main(void)
         cmocka_unit_test(test_wishes),
         cmocka_unit_test(test_refused_arguments),
         cmocka_unit_test(test_exposed_listener_needs_tokens),
+        cmocka_unit_test(test_tls_needs_all_files),
         cmocka_unit_test(test_file),
         cmocka_unit_test(test_command_line_goes_before_file),
         cmocka_unit_test(test_refused_files),

@@ -99,7 +99,7 @@ open_server(struct fixture *f, const char *address)
 
     memset(f, 0, sizeof *f);
     assert_int_equal(uv_loop_init(&f->loop), 0);
-    if (sp_http_open(&f->loop, address, handle, f, &f->server, why, sizeof why)) {
+    if (sp_http_open(&f->loop, address, NULL, handle, f, &f->server, why, sizeof why)) {
         fail_msg("%s", why);
     }
 }
@@ -766,7 +766,7 @@ test_port_in_use(void **state)
     char address[64], why[256] = "";
 
     snprintf(address, sizeof address, "127.0.0.1:%u", sp_http_port(f->server));
-    assert_int_equal(sp_http_open(&f->loop, address, handle, f, &second, why, sizeof why), -EADDRINUSE);
+    assert_int_equal(sp_http_open(&f->loop, address, NULL, handle, f, &second, why, sizeof why), -EADDRINUSE);
     assert_non_null(strstr(why, address));
 }
 

@@ -104,7 +104,7 @@ setup(void **state)
 
     assert_non_null(f);
     assert_int_equal(uv_loop_init(&f->loop), 0);
-    if (sp_http_open(&f->loop, "127.0.0.1:0", handle, f, &f->server, why, sizeof why)) {
+    if (sp_http_open(&f->loop, "127.0.0.1:0", NULL, handle, f, &f->server, why, sizeof why)) {
         fail_msg("%s", why);
     }
     *state = f;

@@ -18,7 +18,10 @@
 #include <fcntl.h>
 #include <uv.h>
 
+#include "controller/io/tls.h"
 #include "controller/io/transport.h"
+#include "tests/support/authority.h"
+#include "tests/support/tls_client.h"
 
 #define DEADLINE_MS 10000
 
@@ -27,6 +30,7 @@ struct end {
     struct net *net;
     struct sp_stream *stream;
     char peer[128];
+    char name[64];          /* In the peer's certificate. */
     size_t received;
     uint8_t last[16];       /* The first bytes of the last chunk. */
     uint32_t sum;
@@ -41,6 +45,8 @@ struct end {
 struct net {
     uv_loop_t loop;
     char dir[64];
+    struct sp_tls *tls;     /* What methods are opened with. */
+    struct authority *one, *other; /* With setup_tls(). */
     struct end ends[8];
     unsigned n_ends;
     unsigned n_refused;
@@ -122,6 +128,7 @@ connected(void *aux, struct sp_stream *stream, const char *peer)
     e->net = net;
     e->stream = stream;
     snprintf(e->peer, sizeof e->peer, "%s", peer);
+    snprintf(e->name, sizeof e->name, "%s", sp_stream_name(stream));
     sp_stream_start(stream, &stream_events, e);
 }
 
@@ -139,6 +146,12 @@ setup(void **state)
     return 0;
 }
 
+static void
+on_left_open(uv_timer_t *timer)
+{
+    uv_stop(timer->loop); /* A test that failed has left a method open: uv_loop_close() will say so. */
+}
+
 static int
 teardown(void **state)
 {
@@ -148,8 +161,15 @@ teardown(void **state)
             sp_stream_close(net->ends[i].stream, "end of test");
         }
     }
+    uv_timer_t deadline;
+    uv_timer_init(&net->loop, &deadline);
+    uv_timer_start(&deadline, on_left_open, DEADLINE_MS, 0);
+    uv_unref((uv_handle_t *) &deadline);
     uv_run(&net->loop, UV_RUN_DEFAULT);
+    uv_close((uv_handle_t *) &deadline, NULL);
+    uv_run(&net->loop, UV_RUN_NOWAIT);
     assert_int_equal(uv_loop_close(&net->loop), 0);
+    sp_tls_unref(net->tls);
     assert_int_equal(rmdir(net->dir), 0);
     free(net);
     return 0;
@@ -191,7 +211,7 @@ open_method(struct net *net, const char *text)
     char why[256] = "";
     struct sp_method *m = NULL;
     net->inside = true;
-    int error = sp_method_open(&net->loop, text, &transport_events, net, &m, why, sizeof why);
+    int error = sp_method_open(&net->loop, text, net->tls, &transport_events, net, &m, why, sizeof why);
     net->inside = false;
     if (error) {
         print_error("%s: %s\n", text, why);
@@ -214,12 +234,13 @@ test_check(void **state)
 {
     static const char *const good[] = {
         "ptcp:6653", "ptcp:0", "ptcp:6653:127.0.0.1", "ptcp:1:[::1]", "punix:/a", "tcp:192.0.2.1:6653", "tcp:[2001:db8::1]:1",
-        "unix:relative/path",
+        "unix:relative/path", "pssl:6653", "pssl:0:[::1]", "ssl:192.0.2.1:6653",
     };
     static const char *const bad[] = {
         "", "tcp", "tcp:", "tcp:1", "tcp:host:1", "tcp:::1:1", "tcp:127.0.0.1:0", "tcp:127.0.0.1:65536", "tcp:127.0.0.1:+1",
         "tcp:127.0.0.1: 1", "tcp:127.0.0.1:1x", "ptcp:", "ptcp:x", "ptcp:1:", "ptcp:1:::1", "ptcp:1:localhost", "punix:", "unix:",
-        "udp:1", "tcp:[::1:1", "tcp:[127.0.0.1]:1", "ptcp:000001", "PTCP:1",
+        "udp:1", "tcp:[::1:1", "tcp:[127.0.0.1]:1", "ptcp:000001", "PTCP:1", "ssl:", "ssl:host:1", "pssl:x",
+        "ssl:127.0.0.1",
     };
     char why[200];
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
@@ -232,8 +253,8 @@ test_check(void **state)
         }
         assert_true(why[0] && !strchr(why, '\n'));
     }
-    assert_int_equal(sp_method_check("ssl:127.0.0.1:6653", why, sizeof why), SP_E_MISSING);
-    assert_int_equal(sp_method_check("pssl:6653", why, sizeof why), SP_E_MISSING);
+    assert_true(sp_method_is_tls("ssl:127.0.0.1:6653") && sp_method_is_tls("pssl:0"));
+    assert_false(sp_method_is_tls("tcp:127.0.0.1:6653") || sp_method_is_tls("ptcp:0") || sp_method_is_tls("nonsense"));
 
     char longest[200] = "punix:";
     memset(longest + 6, 'a', 107);
@@ -246,6 +267,7 @@ static void
 test_exposed(void **state)
 {
     assert_true(sp_method_is_exposed("ptcp:6653"));
+    assert_true(sp_method_is_exposed("pssl:6653"));
     assert_true(sp_method_is_exposed("ptcp:6653:192.0.2.1"));
     assert_true(sp_method_is_exposed("ptcp:6653:[::]"));
     assert_false(sp_method_is_exposed("ptcp:6653:127.0.0.1"));
@@ -389,10 +411,11 @@ test_port_in_use(void **state)
     char text[64], why[200] = "";
     struct sp_method *second = NULL;
     snprintf(text, sizeof text, "ptcp:%u:127.0.0.1", sp_method_port(m));
-    assert_int_equal(sp_method_open(&net->loop, text, &transport_events, net, &second, why, sizeof why), -EADDRINUSE);
+    assert_int_equal(sp_method_open(&net->loop, text, NULL, &transport_events, net, &second, why, sizeof why), -EADDRINUSE);
     assert_null(second);
     assert_non_null(strstr(why, text));
-    assert_int_equal(sp_method_open(&net->loop, "ptcp:x", &transport_events, net, &second, why, sizeof why), SP_E_SYNTAX);
+    assert_int_equal(sp_method_open(&net->loop, "ptcp:x", NULL, &transport_events, net, &second, why, sizeof why), SP_E_SYNTAX);
+    assert_int_equal(sp_method_open(&net->loop, "pssl:0", NULL, &transport_events, net, &second, why, sizeof why), SP_E_MISSING);
     sp_method_close(m);
 }
 
@@ -406,7 +429,7 @@ test_socket_file(void **state)
     struct sp_method *second = NULL;
 
     /* In use: refused, and the first goes on. */
-    assert_int_equal(sp_method_open(&net->loop, text, &transport_events, net, &second, why, sizeof why), -EADDRINUSE);
+    assert_int_equal(sp_method_open(&net->loop, text, NULL, &transport_events, net, &second, why, sizeof why), -EADDRINUSE);
     assert_int_equal(access(text + 6, F_OK), 0);
     sp_method_close(m);
 
@@ -422,7 +445,7 @@ test_socket_file(void **state)
     /* Some other file: left alone. */
     fd = open(text + 6, O_CREAT | O_WRONLY, 0600);
     close(fd);
-    assert_int_equal(sp_method_open(&net->loop, text, &transport_events, net, &second, why, sizeof why), -EEXIST);
+    assert_int_equal(sp_method_open(&net->loop, text, NULL, &transport_events, net, &second, why, sizeof why), -EEXIST);
     assert_int_equal(unlink(text + 6), 0);
 }
 
@@ -469,6 +492,238 @@ test_no_descriptors(void **state)
     sp_method_close(m);
 }
 
+/* TLS.  'one' is the authority that everybody believes; "x" has its certificate from another. */
+
+static int
+setup_tls(void **state)
+{
+    assert_int_equal(setup(state), 0);
+    struct net *net = *state;
+    net->one = authority_new(net->dir, "one");
+    net->other = authority_new(net->dir, "other");
+    return 0;
+}
+
+static int
+teardown_tls(void **state)
+{
+    struct net *net = *state;
+    char command[128];
+    authority_free(net->one);
+    authority_free(net->other);
+    snprintf(command, sizeof command, "rm %s/*.pem", net->dir);
+    assert_int_equal(system(command), 0);
+    return teardown(state);
+}
+
+static struct sp_tls *
+make_tls(struct net *net, const char *name, unsigned handshake_ms)
+{
+    char key[160], certificate[160], ca[160], why[300] = "";
+    snprintf(key, sizeof key, "%s/leaf-key.pem", net->dir);
+    snprintf(certificate, sizeof certificate, "%s/leaf-cert.pem", net->dir);
+    snprintf(ca, sizeof ca, "%s/one-ca.pem", net->dir);
+    authority_issue(strcmp(name, "x") ? net->one : net->other,
+                    &(struct leaf){.file = "leaf", .name = name, .from_days = -1, .until_days = 1});
+    const struct sp_tls_files files = {key, certificate, ca, NULL};
+    struct sp_tls *tls = NULL;
+    if (sp_tls_new(&files, handshake_ms, &tls, why, sizeof why)) {
+        fail_msg("%s", why);
+    }
+    return tls;
+}
+
+/* Opens 'text' with the certificate of 'name'. */
+static struct sp_method *
+open_tls(struct net *net, const char *text, const char *name, unsigned handshake_ms)
+{
+    net->tls = make_tls(net, name, handshake_ms);
+    struct sp_method *m = open_method(net, text);
+    sp_tls_unref(net->tls); /* The method has its own. */
+    net->tls = NULL;
+    return m;
+}
+
+static struct sp_method *
+dial_tls(struct net *net, const struct sp_method *listener, const char *name)
+{
+    char text[64];
+    snprintf(text, sizeof text, "ssl:127.0.0.1:%u", sp_method_port(listener));
+    return open_tls(net, text, name, 10000);
+}
+
+static bool
+is_ended(int fd)
+{
+    char bytes[256];
+    ssize_t n;
+    while ((n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT)) > 0) {
+    }
+    return !n || errno == ECONNRESET;
+}
+
+/* Both ends are ours: who they are, megabytes both ways, a pause, and the end. */
+static void
+test_tls(void **state)
+{
+    struct net *net = *state;
+    struct sp_method *listener = open_tls(net, "pssl:0:127.0.0.1", "controller", 10000);
+    struct sp_method *dialer = dial_tls(net, listener, "00000000000000ab");
+    RUN_UNTIL(net, net->n_ends == 2);
+    struct end *a = &net->ends[0], *b = &net->ends[1];
+    if (strcmp(sp_stream_name(a->stream), "00000000000000ab")) { /* Who was through first. */
+        a = b;
+        b = &net->ends[0];
+    }
+    assert_memory_equal(a->peer, "ssl:127.0.0.1:", 14);
+    assert_string_equal(sp_stream_name(b->stream), "controller");
+    assert_true(sp_stream_may_be(a->stream, 0xab) && !sp_stream_may_be(a->stream, 0xac));
+    assert_false(sp_stream_may_be(b->stream, 0xab));
+    assert_int_equal(strlen(sp_stream_fingerprint(a->stream)), 7 + 64);
+
+    sp_stream_pause(b->stream, true);
+    a->to_send = 8 << 20;
+    b->to_send = 3 << 20;
+    sp_stream_wake(a->stream);
+    sp_stream_wake(b->stream);
+    RUN_UNTIL(net, a->received == 3 << 20);
+    assert_int_equal(b->received, 0);
+    assert_true(a->to_send > 0);
+    sp_stream_pause(b->stream, false);
+    RUN_UNTIL(net, b->received == 8 << 20);
+    assert_int_equal(a->sum, 3 << 20);
+    assert_int_equal(b->sum, 8 << 20);
+
+    sp_stream_close(b->stream, "enough");
+    RUN_UNTIL(net, a->closed && b->closed);
+    assert_string_equal(a->why, "the peer closed the connection");
+    sp_method_close(listener);
+    sp_method_close(dialer);
+}
+
+/* Nobody hears of who may not, at neither end: a certificate of another authority, plain bytes, silence. */
+static void
+test_tls_refused(void **state)
+{
+    struct net *net = *state;
+    struct sp_method *listener = open_tls(net, "pssl:0:127.0.0.1", "controller", 200);
+    struct sp_method *strange = open_tls(net, "pssl:0:127.0.0.1", "x", 10000);
+    struct sp_method *dialers[] = { dial_tls(net, listener, "x"), dial_tls(net, strange, "a") };
+    int plain = dial_tcp(sp_method_port(listener)), silent = dial_tcp(sp_method_port(listener));
+    assert_int_equal(write(plain, "\x05\x00\x00\x08\x00\x00\x00\x01", 8), 8);
+    RUN_UNTIL(net, is_ended(plain) && is_ended(silent));
+    /* TLS 1.3 lets the dialer finish before it is judged: it may hear of a stream, which ends without a byte. */
+    struct sp_method *good = dial_tls(net, listener, "a");
+    RUN_UNTIL(net, net->n_ends >= 2 && !strcmp(net->ends[net->n_ends - 1].name, "a"));
+    for (unsigned i = 0; i < net->n_ends; i++) {
+        assert_string_not_equal(net->ends[i].name, "x");
+        assert_int_equal(net->ends[i].received, 0);
+    }
+    close(plain);
+    close(silent);
+    sp_method_close(dialers[0]);
+    sp_method_close(dialers[1]);
+    sp_method_close(good);
+    sp_method_close(listener);
+    sp_method_close(strange);
+}
+
+/* One handshake too many costs the oldest its place, and one that is meant comes through. */
+static void
+test_tls_half_open(void **state)
+{
+    struct net *net = *state;
+    struct sp_method *listener = open_tls(net, "pssl:0:127.0.0.1", "controller", 60000);
+    static int fds[SP_METHOD_HANDSHAKES_MAX];
+    struct rlimit old, more;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    more = old;
+    more.rlim_cur = 4 * SP_METHOD_HANDSHAKES_MAX;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &more), 0);
+    for (size_t i = 0; i < SP_METHOD_HANDSHAKES_MAX; i++) {
+        fds[i] = dial_tcp(sp_method_port(listener));
+        if (i % 2) {
+            assert_int_equal(write(fds[i], "\x16\x03\x01", 3), 3); /* The beginning of a record. */
+        }
+        uv_run(&net->loop, UV_RUN_NOWAIT);
+    }
+    for (int i = 0; i < 50; i++) {
+        uv_run(&net->loop, UV_RUN_NOWAIT);
+    }
+    assert_false(is_ended(fds[0]));
+    struct sp_method *good = dial_tls(net, listener, "a");
+    RUN_UNTIL(net, net->n_ends == 2 && is_ended(fds[0]));
+    assert_false(is_ended(fds[SP_METHOD_HANDSHAKES_MAX - 1]));
+    sp_method_close(good);
+    sp_method_close(listener); /* And with it those that nobody has heard of. */
+    RUN_UNTIL(net, is_ended(fds[SP_METHOD_HANDSHAKES_MAX - 1]) && is_ended(fds[1]));
+    for (size_t i = 0; i < SP_METHOD_HANDSHAKES_MAX; i++) {
+        close(fds[i]);
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+}
+
+/* Every byte comes alone, from the first of the handshake on. */
+static void
+test_tls_byte_by_byte(void **state)
+{
+    struct net *net = *state;
+    struct sp_method *listener = open_tls(net, "pssl:0:127.0.0.1", "controller", 60000);
+    struct tls_client client;
+    tls_client_open(&client, net->one, net->dir, sp_method_port(listener));
+    while (SSL_do_handshake(client.ssl) != 1 || BIO_ctrl_pending(client.out)) {
+        tls_client_send(&client, 1);
+        uv_run(&net->loop, UV_RUN_NOWAIT);
+        tls_client_take(&client);
+    }
+    uint8_t sent[300];
+    for (size_t i = 0; i < sizeof sent; i++) {
+        sent[i] = pattern(i);
+    }
+    assert_int_equal(SSL_write(client.ssl, sent, sizeof sent), sizeof sent);
+    while (tls_client_send(&client, 1)) {
+        uv_run(&net->loop, UV_RUN_NOWAIT);
+    }
+    RUN_UNTIL(net, net->n_ends == 1 && net->ends[0].received == sizeof sent);
+    assert_int_equal(net->ends[0].sum, sizeof sent);
+    assert_string_equal(sp_stream_name(net->ends[0].stream), "client");
+    tls_client_close(&client);
+    RUN_UNTIL(net, net->ends[0].closed);
+    sp_method_close(listener);
+}
+
+/* A peer that asks for new keys for ever and reads no answer: each is a record that has to be kept. */
+static void
+test_tls_answers_are_bounded(void **state)
+{
+    struct net *net = *state;
+    struct sp_method *listener = open_tls(net, "pssl:0:127.0.0.1", "controller", 60000);
+    struct tls_client client;
+    tls_client_open(&client, net->one, net->dir, sp_method_port(listener));
+    while (SSL_do_handshake(client.ssl) != 1 || BIO_ctrl_pending(client.out)) {
+        tls_client_send(&client, 4096);
+        uv_run(&net->loop, UV_RUN_NOWAIT);
+        tls_client_take(&client);
+    }
+    RUN_UNTIL(net, net->n_ends == 1);
+    size_t n = 0;
+    while (!net->ends[0].closed && n < 500000) {
+        if (BIO_ctrl_pending(client.out) < 4096) {
+            assert_int_equal(SSL_key_update(client.ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+            assert_int_equal(SSL_do_handshake(client.ssl), 1);
+            n++;
+        }
+        if (n % 64 == 0) {
+            tls_client_send(&client, 4096);
+            uv_run(&net->loop, UV_RUN_NOWAIT);
+        }
+    }
+    assert_true(net->ends[0].closed);
+    assert_string_equal(net->ends[0].why, "the peer does not read");
+    tls_client_close(&client);
+    sp_method_close(listener);
+}
+
 int
 main(void)
 {
@@ -483,6 +738,11 @@ main(void)
         cmocka_unit_test_setup_teardown(test_socket_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_redial, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_descriptors, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_tls, setup_tls, teardown_tls),
+        cmocka_unit_test_setup_teardown(test_tls_refused, setup_tls, teardown_tls),
+        cmocka_unit_test_setup_teardown(test_tls_half_open, setup_tls, teardown_tls),
+        cmocka_unit_test_setup_teardown(test_tls_byte_by_byte, setup_tls, teardown_tls),
+        cmocka_unit_test_setup_teardown(test_tls_answers_are_bounded, setup_tls, teardown_tls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
