@@ -26,7 +26,7 @@ static const char help_text[] =
     "                         (default 127.0.0.1:8080); an address other than loopback needs --token-file\n"
     "      --http-private-key FILE, --http-certificate FILE\n"
     "                         in PEM: every HOST:PORT of --http then speaks HTTPS only; unix sockets stay as they are\n"
-    "      --token-file FILE  who may call: bearer tokens, one a line (default: no token is asked for)\n"
+    "      --token-file FILE  who may call: tokens, with roles and regions if need be (default: no token is asked for)\n"
     "      --private-key FILE, --certificate FILE, --ca-cert FILE\n"
     "                         for pssl and ssl, in PEM: what sallyportd shows, and whose certificates it believes\n"
     "      --peer-file FILE   for pssl and ssl: which certificate may be which datapath, lines of \"NAME DPID...\"\n"
@@ -38,7 +38,7 @@ static const char help_text[] =
     "  -h, --help             prints this and exits\n"
     "\n"
     "Listeners for OpenFlow without TLS authenticate nobody: on an address other than loopback, let only the hosts of your\n"
-    "bridges reach them.  SIGHUP reads the files of TLS again, and no connection ends but of those who may no longer be.\n"
+    "bridges reach them.  SIGHUP reads the files of TLS and of tokens again; no connection ends but of who may no longer be.\n"
     "SIGTERM and SIGINT end sallyportd; the flows stay in the switches.  Exit status: 0 stopped, 2 could not start.\n";
 
 /* What was given for one option: on the command line, or in the file. */

@@ -33,6 +33,7 @@ struct daemon {
     uv_loop_t loop;
     uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP. */
     size_t n_signals;
+    const char *token_file;   /* NULL: none.  Borrowed. */
     struct sp_tls *tls;       /* NULL: not asked for. */
     struct sp_tokens *tokens; /* Until the interface has them. */
     struct sp_engine *engine;
@@ -123,9 +124,18 @@ reload(struct daemon *daemon)
 {
     char why[WHY_SIZE] = "";
     notify("RELOADING=1");
-    if (daemon->tls && sp_tls_reload(daemon->tls, why, sizeof why)) {
+    struct sp_tokens *tokens = NULL;
+    int r = daemon->token_file ? sp_tokens_load(daemon->token_file, &tokens, why, sizeof why) : 0;
+    if (!r && daemon->tls) {
+        r = sp_tls_reload(daemon->tls, why, sizeof why);
+    }
+    if (r) {
+        sp_tokens_free(tokens);
         sp_log(SP_LOG_ERROR, "main", "not reloaded: %s", why);
     } else {
+        if (tokens) {
+            sp_api_set_tokens(daemon->api, tokens);
+        }
         sp_log(SP_LOG_INFO, "main", "reloaded");
         if (daemon->tls) {
             sp_tls_warn(daemon->tls);
@@ -351,6 +361,7 @@ load_files(struct daemon *daemon, const struct sp_config *config, char *why, siz
 static int
 start(struct daemon *daemon, const struct sp_config *config, char *why, size_t why_size)
 {
+    daemon->token_file = config->token_file;
     int r = load_files(daemon, config, why, why_size);
     bool exposes_tokens = daemon->tokens && sp_tokens_are_exposed(daemon->tokens);
     r = r ? r : load(daemon, config->db_path, why, why_size);

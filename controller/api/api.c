@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/api/access.h"
 #include "controller/api/call.h"
 #include "controller/api/route.h"
 
@@ -43,6 +44,13 @@ sp_api_free(struct sp_api *api)
 }
 
 void
+sp_api_set_tokens(struct sp_api *api, struct sp_tokens *tokens)
+{
+    sp_tokens_free(api->tokens);
+    api->tokens = tokens;
+}
+
+void
 sp_api_ready(struct sp_api *api)
 {
     api->is_ready = true;
@@ -56,11 +64,18 @@ sp_api_stop(struct sp_api *api)
     sp_engine_set_watch(api->engine, NULL, NULL);
 }
 
+/* Finds out whose call it is.  Returns whether somebody is there who may call at all. */
 static bool
-is_allowed(const struct sp_call *call)
+identify(struct sp_call *call)
 {
-    return !call->api->tokens || (call->route && call->route->is_open) ||
-           sp_tokens_allow(call->api->tokens, sp_http_header(call->request, "Authorization"));
+    if (!call->api->tokens || (call->route && call->route->is_open)) {
+        return true;
+    }
+    call->token = sp_tokens_find(call->api->tokens, sp_http_header(call->request, "Authorization"));
+    if (call->token) {
+        snprintf(call->caller, sizeof call->caller, "%s", sp_token_name(call->token));
+    }
+    return call->token;
 }
 
 /* "0" to "60". */
@@ -163,7 +178,7 @@ static bool
 admit(struct sp_call *call)
 {
     int r = sp_route_find(call);
-    if (!is_allowed(call)) {
+    if (!identify(call)) {
         const struct sp_http_field field = {"WWW-Authenticate", "Bearer"};
         sp_call_refuse_with(call, 401, "A token is needed: Authorization: Bearer TOKEN.", &field, 1);
         return false;
@@ -174,6 +189,12 @@ admit(struct sp_call *call)
     }
     if (r && r != SP_E_INVALID) {
         sp_call_fail(call, r, call->route ? NULL : "There is no such path.");
+        return false;
+    }
+    char why[160];
+    int refused = sp_access_check(call, why, sizeof why);
+    if (refused) {
+        sp_call_refuse(call, refused == SP_E_MISSING ? 404 : 403, why);
         return false;
     }
     check_query(call);
@@ -197,6 +218,11 @@ sp_api_handle(void *aux, struct sp_http_request *request)
         return;
     }
     if (!take_body(call)) {
+        return;
+    }
+    char why[160];
+    if (sp_access_check_body(call, why, sizeof why)) {
+        sp_call_refuse(call, 403, why);
         return;
     }
     if (call->route->operation) {

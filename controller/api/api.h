@@ -25,6 +25,9 @@ void sp_api_free(struct sp_api *); /* NULL is fine.  No request may be under way
 /* Answers one request; an sp_http_handle whose 'aux' is the struct sp_api. */
 void sp_api_handle(void *api, struct sp_http_request *);
 
+/* Other tokens count from the next request on; 'tokens' is taken over. */
+void sp_api_set_tokens(struct sp_api *, struct sp_tokens *tokens);
+
 /* From now on the daemon serves: /readyz answers 200. */
 void sp_api_ready(struct sp_api *);
 /* From now on every new request is answered 503; the engine is not touched again except by changes that it has accepted. */

@@ -14,7 +14,8 @@ static const struct {
     unsigned status;
     const char *title;
 } titles[] = {
-    {400, "Bad Request"},           {401, "Unauthorized"},      {404, "Not Found"},
+    {400, "Bad Request"},           {401, "Unauthorized"},      {403, "Forbidden"},
+    {404, "Not Found"},
     {405, "Method Not Allowed"},    {409, "Conflict"},          {411, "Length Required"},
     {412, "Precondition Failed"},   {413, "Content Too Large"}, {415, "Unsupported Media Type"},
     {422, "Unprocessable Content"}, {429, "Too Many Requests"}, {503, "Service Unavailable"},
@@ -103,7 +104,8 @@ respond(struct sp_call *call, unsigned status, const char *content_type, const c
         const struct sp_http_field *fields, size_t n)
 {
     count(call, status);
-    sp_log(SP_LOG_DEBUG, "api", "%s %s: %u", sp_http_method(call->request), sp_http_path(call->request), status);
+    sp_log(SP_LOG_DEBUG, "api", "%s %s: %u%s%s", sp_http_method(call->request), sp_http_path(call->request), status,
+           call->caller[0] ? ", by " : "", call->caller);
     sp_http_respond(call->request, status, content_type, body, size, fields, n);
     free_call(call);
 }

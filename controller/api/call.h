@@ -51,6 +51,16 @@ struct sp_operation {
 
 enum sp_body { SP_BODY_OPTIONAL, SP_BODY_REQUIRED };
 
+/* What a route is about, for tokens that are for some regions only; see access.h. */
+enum sp_scope {
+    SP_SCOPE_ALL,    /* All regions at once: not for them. */
+    SP_SCOPE_REGION, /* The region that the path names. */
+    SP_SCOPE_GROUP,  /* That of the group, ... */
+    SP_SCOPE_SERVER, /* ... or server, that the path names. */
+    SP_SCOPE_BODY,   /* The region that the body names. */
+    SP_SCOPE_ITSELF, /* Nothing of a region, or the route asks sp_access_sees() itself. */
+};
+
 struct sp_route {
     const char *method;
     const char *pattern;           /* "/v1/servers/{server}"; see route.c for what may stand in braces. */
@@ -59,12 +69,16 @@ struct sp_route {
     void (*read)(struct sp_call *);       /* Either this ... */
     const struct sp_operation *operation; /* ... or that. */
     bool is_open;                         /* Needs no token. */
+    enum sp_token_role role;              /* What a token must have. */
+    enum sp_scope scope;
 };
 
 struct sp_call {
     struct sp_api *api;
     struct sp_http_request *request;
     const struct sp_route *route;
+    const struct sp_token *token; /* Whose call it is; NULL: nobody asked.  Valid until sp_api_handle() returns. */
+    char caller[65];              /* The token's name, for the log. */
     struct sp_pool pool;
     struct sp_problems problems;
     struct sp_json *body; /* NULL: none. */

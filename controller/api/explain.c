@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/api/access.h"
 #include "controller/api/route.h"
 
 static const char *const fields_known[] = {"server",      "port",       "direction", "protocol",  "remote_ip",
@@ -39,6 +40,9 @@ read_server(const struct sp_call *call, const struct sp_reader *reader, struct q
     const struct sp_model *model = sp_call_model(call);
     const struct sp_port *port = port_given ? sp_model_port(model, &id) : NULL;
     question->server = server_given ? sp_model_server(model, &id) : port ? sp_model_server(model, &port->server) : NULL;
+    if (question->server && !sp_access_sees(call, question->server->region)) {
+        question->server = NULL;
+    }
     if (!question->server) {
         sp_reader_problem(reader, server_given ? "server" : "port", "no %s has this id", server_given ? "server" : "port");
     }

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "controller/api/access.h"
 #include "controller/api/route.h"
 
 static struct sp_render
@@ -10,6 +11,7 @@ begin(const struct sp_call *call)
 
 /* A list under 'key', and what an object must be like to be in it. */
 struct listing {
+    const struct sp_call *call;
     struct sp_render render;
     const char *name;                /* NULL: any. */
     const struct sp_uuid *member_of; /* NULL: any. */
@@ -18,7 +20,7 @@ struct listing {
 static struct listing
 begin_list(const struct sp_call *call, const char *key)
 {
-    struct listing listing = {.render = begin(call), .name = sp_call_parameter(call, "name")};
+    struct listing listing = {.call = call, .render = begin(call), .name = sp_call_parameter(call, "name")};
     sp_json_object_open(listing.render.out);
     sp_json_key(listing.render.out, key);
     sp_json_array_open(listing.render.out);
@@ -45,7 +47,9 @@ static int
 list_region(void *aux, const struct sp_region *region)
 {
     struct listing *listing = aux;
-    sp_render_region(&listing->render, region);
+    if (sp_access_sees(listing->call, region->name)) {
+        sp_render_region(&listing->render, region);
+    }
     return 0;
 }
 
@@ -74,7 +78,7 @@ static int
 list_group(void *aux, const struct sp_group *group)
 {
     struct listing *listing = aux;
-    if (!listing->name || !strcmp(listing->name, group->name)) {
+    if (sp_access_sees(listing->call, group->region) && (!listing->name || !strcmp(listing->name, group->name))) {
         sp_render_group(&listing->render, group);
     }
     return 0;
@@ -145,7 +149,7 @@ static int
 list_server(void *aux, const struct sp_server *server)
 {
     struct listing *listing = aux;
-    if (listing->name && strcmp(listing->name, server->name)) {
+    if ((listing->name && strcmp(listing->name, server->name)) || !sp_access_sees(listing->call, server->region)) {
         return 0;
     }
     bool fits = !listing->member_of;
@@ -236,7 +240,7 @@ list_pending(void *aux, const struct sp_bridge_status *bridge)
 void
 sp_read_status(struct sp_call *call)
 {
-    struct listing listing = {.render = begin(call)};
+    struct listing listing = {.call = call, .render = begin(call)};
     struct sp_json_write *out = listing.render.out;
     sp_json_object_open(out);
     sp_json_key(out, "version");

@@ -39,9 +39,9 @@ static void
 test_allow(void **state)
 {
     struct sp_tokens *tokens = load_text("  first-token \r\n\n\tsecond.token==\n");
-    assert_true(sp_tokens_allow(tokens, "Bearer first-token"));
-    assert_true(sp_tokens_allow(tokens, "bearer second.token=="));
-    assert_true(sp_tokens_allow(tokens, "Bearer   first-token  "));
+    assert_non_null(sp_tokens_find(tokens, "Bearer first-token"));
+    assert_non_null(sp_tokens_find(tokens, "bearer second.token=="));
+    assert_non_null(sp_tokens_find(tokens, "Bearer   first-token  "));
     static const char *const refused[] = {"",
                                           "Bearer",
                                           "Bearer ",
@@ -55,11 +55,11 @@ test_allow(void **state)
                                           "Bearer \n",
                                           "Bearer x"};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
-        if (sp_tokens_allow(tokens, refused[i])) {
+        if (sp_tokens_find(tokens, refused[i])) {
             fail_msg("'%s' was let in", refused[i]);
         }
     }
-    assert_false(sp_tokens_allow(tokens, NULL));
+    assert_null(sp_tokens_find(tokens, NULL));
     sp_tokens_free(tokens);
 }
 
@@ -67,7 +67,49 @@ static void
 test_single_token_without_newline(void **state)
 {
     struct sp_tokens *tokens = load_text("secret");
-    assert_true(sp_tokens_allow(tokens, "Bearer secret"));
+    const struct sp_token *token = sp_tokens_find(tokens, "Bearer secret");
+    assert_non_null(token);
+    assert_string_equal(sp_token_name(token), "");
+    assert_int_equal(sp_token_role(token), SP_TOKEN_ADMIN);
+    assert_true(sp_token_is_for_all(token) && sp_token_is_for(token, "SV2"));
+    sp_tokens_free(tokens);
+}
+
+/* Of "abc".  Source: FIPS 180-4, by way of NIST's example values. */
+#define SHA256_OF_ABC "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+/* Of "secret". */
+#define SHA256_OF_SECRET "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
+
+static void
+test_named(void **state)
+{
+    struct sp_tokens *tokens = load_text("# who may what\n"
+                                         "reader  read\t*  sha256:" SHA256_OF_ABC " \r\n"
+                                         "  # by region\n"
+                                         "ops.1 operator SV2,TY2 sha256:" SHA256_OF_SECRET "\n"
+                                         "plain-token\n");
+    const struct sp_token *token = sp_tokens_find(tokens, "Bearer abc");
+    assert_non_null(token);
+    assert_string_equal(sp_token_name(token), "reader");
+    assert_int_equal(sp_token_role(token), SP_TOKEN_READ);
+    assert_true(sp_token_is_for_all(token));
+    token = sp_tokens_find(tokens, "Bearer secret");
+    assert_non_null(token);
+    assert_string_equal(sp_token_name(token), "ops.1");
+    assert_int_equal(sp_token_role(token), SP_TOKEN_OPERATOR);
+    assert_false(sp_token_is_for_all(token));
+    assert_true(sp_token_is_for(token, "SV2") && sp_token_is_for(token, "TY2"));
+    static const char *const others[] = {"SV", "SV22", "sv2", "", "SV2,TY2", "*"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        assert_false(sp_token_is_for(token, others[i]));
+    }
+    token = sp_tokens_find(tokens, "Bearer plain-token");
+    assert_non_null(token);
+    assert_int_equal(sp_token_role(token), SP_TOKEN_ADMIN);
+    /* What is in the file is no token. */
+    assert_null(sp_tokens_find(tokens, "Bearer sha256:" SHA256_OF_ABC));
+    assert_null(sp_tokens_find(tokens, "Bearer " SHA256_OF_ABC));
+    assert_null(sp_tokens_find(tokens, "Bearer reader"));
     sp_tokens_free(tokens);
 }
 
@@ -86,7 +128,27 @@ test_refused_files(void **state)
 {
     assert_refused("", 0, "has no token");
     assert_refused(" \n\r\n\t\n", 6, "has no token");
-    assert_refused("two words\n", 10, "letters, digits");
+    static const struct {
+        const char *text, *words;
+    } lines[] = {
+        {"two words\n", "line 1: is neither"},
+        {"a\nb read * sha256:" SHA256_OF_ABC " more\n", "line 2: is neither"},
+        {"b read sha256:" SHA256_OF_ABC "\n", "line 1: is neither"},
+        {"b write * sha256:" SHA256_OF_ABC "\n", "role must be"},
+        {"b Admin * sha256:" SHA256_OF_ABC "\n", "role must be"},
+        {"b/c read * sha256:" SHA256_OF_ABC "\n", "a name has"},
+        {"b read SV2, sha256:" SHA256_OF_ABC "\n", "regions must be"},
+        {"b read SV2,* sha256:" SHA256_OF_ABC "\n", "regions must be"},
+        {"b read , sha256:" SHA256_OF_ABC "\n", "regions must be"},
+        {"b read * " SHA256_OF_ABC "\n", "64 hexadecimal digits"},
+        {"b read * sha256:" SHA256_OF_ABC "0\n", "64 hexadecimal digits"},
+        {"b read * sha256:zz7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n", "64 hexadecimal digits"},
+        {"b read * sha256:" SHA256_OF_ABC "\nb admin * sha256:" SHA256_OF_SECRET "\n", "line 2: the name is there"},
+        {"#only a comment\n", "has no token"},
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        assert_refused(lines[i].text, strlen(lines[i].text), lines[i].words);
+    }
     assert_refused("sch\xc3\xb6n\n", 7, "letters, digits");
     assert_refused("a\0b", 3, "text file");
     char *large = malloc(70000);
@@ -107,6 +169,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_allow),
         cmocka_unit_test(test_single_token_without_newline),
+        cmocka_unit_test(test_named),
         cmocka_unit_test(test_refused_files),
     };
     return cmocka_run_group_tests_name("api_token", tests, NULL, NULL);
