@@ -104,6 +104,16 @@ struct sp_engine_watch {
 /* From now on 'watch', which is borrowed, is told; NULL: nobody. */
 void sp_engine_set_watch(struct sp_engine *, const struct sp_engine_watch *watch, void *aux);
 
+/* A connection that ended before it said which bridge it is: it speaks no version of OpenFlow that we do, say. */
+struct sp_refusal {
+    const char *peer;
+    const char *why;
+    int64_t at_us; /* The last time. */
+};
+typedef void sp_visit_refusal(void *aux, const struct sp_refusal *);
+/* Those of the last minute, some of them if they are many; one for each host and reason. */
+void sp_engine_each_refusal(const struct sp_engine *, sp_visit_refusal *, void *aux);
+
 /* Counters since the start, for /metrics. */
 struct sp_engine_counters {
     uint64_t flow_mods_sent;     /* Additions and deletions sent in bundles. */

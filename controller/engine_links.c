@@ -144,6 +144,7 @@ on_newcomer_closed(void *aux, struct sp_link *link, const char *why)
     struct sp_newcomer *newcomer = aux;
     struct sp_engine *engine = newcomer->engine;
     if (!engine->stopping) {
+        sp_engine_remember_refusal(engine, sp_link_peer(link), why);
         complain(engine, sp_link_peer(link), why);
     }
     forget_newcomer(newcomer);

@@ -100,6 +100,15 @@ struct sp_iface {
     char id[];
 };
 
+/* See struct sp_refusal. */
+#define SP_ENGINE_REFUSALS_MAX 16
+struct sp_engine_refusal {
+    char peer[128]; /* "": free. */
+    char why[200];
+    int64_t at_ms;
+    int64_t at_us;
+};
+
 /* What OVSDB says is wrong with the settings of a bridge, whether it is connected or not. */
 struct sp_engine_flaw {
     struct sp_index_node node;
@@ -192,6 +201,7 @@ struct sp_engine {
     struct sp_index places;
     size_t n_ifaces;
     struct sp_index flaws;
+    struct sp_engine_refusal refusals[SP_ENGINE_REFUSALS_MAX];
     char **regions;            /* Names by number; NULL: no such region. */
     size_t n_regions;
     struct sp_pending_list queue;
@@ -305,7 +315,11 @@ void sp_engine_free_flaws(struct sp_engine *);
 const char *sp_engine_flaw(const struct sp_engine *, uint64_t dpid); /* NULL: none is known. */
 void sp_datapath_shout(const struct sp_datapath *);                  /* Logs it, if there is one. */
 
+/* engine_refusals.c */
+void sp_engine_remember_refusal(struct sp_engine *, const char *peer, const char *why);
+
 /* engine_writes.c */
+int64_t sp_engine_clock_us(void); /* Since 1970. */
 void sp_engine_commit(struct sp_engine *); /* Begins a commit of what is queued, if none is under way. */
 void sp_engine_check_waiting(struct sp_engine *);
 void sp_engine_cancel_writes(struct sp_engine *);

@@ -40,8 +40,8 @@ sp_engine_write(struct sp_engine *engine, const struct sp_write *write)
     return 0;
 }
 
-static int64_t
-wall_clock_us(void)
+int64_t
+sp_engine_clock_us(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_REALTIME, &ts);
@@ -54,7 +54,7 @@ sp_engine_commit(struct sp_engine *engine)
     if (!engine->queue.n || engine->batch || engine->stopping) {
         return;
     }
-    engine->batch = sp_batch_begin(engine->model, wall_clock_us());
+    engine->batch = sp_batch_begin(engine->model, sp_engine_clock_us());
     if (!engine->batch) {
         struct sp_pending *pending;
         for (size_t n = engine->queue.n; n-- && (pending = pop(&engine->queue));) {

@@ -237,6 +237,22 @@ list_pending(void *aux, const struct sp_bridge_status *bridge)
     return 0;
 }
 
+static void
+list_refusal(void *aux, const struct sp_refusal *refusal)
+{
+    struct listing *listing = aux;
+    struct sp_json_write *out = listing->render.out;
+    char at[SP_TIME_TEXT_SIZE];
+    sp_json_object_open(out);
+    sp_json_key(out, "peer");
+    sp_json_string(out, refusal->peer);
+    sp_json_key(out, "reason");
+    sp_json_string(out, refusal->why);
+    sp_json_key(out, "at");
+    sp_json_string(out, sp_time_format(refusal->at_us, at));
+    sp_json_object_close(out);
+}
+
 void
 sp_read_status(struct sp_call *call)
 {
@@ -254,6 +270,10 @@ sp_read_status(struct sp_call *call)
     sp_json_key(out, "pending");
     sp_json_array_open(out);
     sp_engine_each_bridge(call->api->engine, list_pending, &listing);
+    sp_json_array_close(out);
+    sp_json_key(out, "refused");
+    sp_json_array_open(out);
+    sp_engine_each_refusal(call->api->engine, list_refusal, &listing);
     end_list(call, &listing);
 }
 

@@ -20,6 +20,20 @@ sp_cli_status(struct sp_cli *cli)
     return status;
 }
 
+/* Connections of bridges that came to nothing. */
+static void
+print_refused(const struct sp_json *answer)
+{
+    for (size_t i = 0; i < sp_answer_count(answer, "refused"); i++) {
+        const struct sp_json *refused = sp_answer_item(answer, "refused", i);
+        printf("Refused ");
+        sp_text_print(stdout, sp_answer_text(refused, "peer"));
+        printf(": ");
+        sp_text_print(stdout, sp_answer_text(refused, "reason"));
+        putchar('\n');
+    }
+}
+
 static int
 print_status(const struct sp_json *answer)
 {
@@ -33,6 +47,7 @@ print_status(const struct sp_json *answer)
         sp_text_print(stdout, pending->type == SP_JSON_STRING ? pending->string : "");
     }
     putchar('\n');
+    print_refused(answer);
     if (!sp_answer_count(answer, "bridges")) {
         printf("No bridges.\n");
         return SP_EXIT_DONE;

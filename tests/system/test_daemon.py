@@ -354,6 +354,9 @@ def test_old_protocol_is_refused_with_advice(site):
     site.connect()
     text = poll(lambda: re.search(r"speaks only .*", site.daemon.text()), "the log says why").group(0)
     assert "1.4" in text
+    [refused] = site.api.get("/v1/status").json["refused"]  # Each of its attempts is the same to us.
+    assert text in refused["reason"] or refused["reason"] in text
+    assert refused["peer"].startswith(("unix:", "tcp:")) and refused["at"].endswith("Z")
     site.ovs.vsctl("set", "bridge", "br0", "protocols=OpenFlow14")
     poll(lambda: site.api.get(BRIDGE).status == 200 and site.bridge()["version"] == "OpenFlow 1.4", "it is connected")
 

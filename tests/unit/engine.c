@@ -444,6 +444,83 @@ test_stop(void **state)
     assert_int_equal(sp_model_count_groups(sp_engine_model(rig->engine), "SV2"), 1);
 }
 
+/* "PEER WHY;" for each. */
+static void
+write_refusal(void *aux, const struct sp_refusal *refusal)
+{
+    char *text = aux;
+    snprintf(text + strlen(text), 4096 - strlen(text), "%s %s;", refusal->peer, refusal->why);
+    assert_true(refusal->at_us > 0);
+}
+
+static void
+assert_refusals(struct sp_engine *engine, const char *expected)
+{
+    char text[4096] = "";
+    sp_engine_each_refusal(engine, write_refusal, text);
+    assert_string_equal(text, expected);
+}
+
+static void
+test_refusals(void **state)
+{
+    struct rig *rig = *state;
+    struct sp_engine *engine = rig->engine;
+    assert_refusals(engine, "");
+    sp_engine_remember_refusal(engine, "tcp:192.0.2.1:40000", "old");
+    sp_engine_remember_refusal(engine, "tcp:192.0.2.1:40001", "old"); /* It tries again. */
+    sp_engine_remember_refusal(engine, "tcp:[2001:db8::1]:40001", "old");
+    sp_engine_remember_refusal(engine, "tcp:192.0.2.1:40002", "silent");
+    sp_engine_remember_refusal(engine, "unix:/run/br0.mgmt", "old");
+    assert_refusals(engine, "tcp:192.0.2.1:40001 old;tcp:[2001:db8::1]:40001 old;tcp:192.0.2.1:40002 silent;"
+                            "unix:/run/br0.mgmt old;");
+    /* The oldest goes for one more than there is room for; after a minute each does. */
+    for (size_t i = 0; i < SP_ENGINE_REFUSALS_MAX; i++) {
+        engine->refusals[i].at_ms -= *engine->refusals[i].peer ? 10 * (int64_t) (i + 1) : 0;
+    }
+    for (unsigned i = 4; i < SP_ENGINE_REFUSALS_MAX + 1; i++) {
+        char peer[40];
+        snprintf(peer, sizeof peer, "tcp:198.51.100.%u:1", i);
+        sp_engine_remember_refusal(engine, peer, "old");
+    }
+    assert_string_equal(engine->refusals[3].peer, "tcp:198.51.100.16:1");
+    for (size_t i = 0; i < SP_ENGINE_REFUSALS_MAX; i++) {
+        engine->refusals[i].at_ms -= i != 7 ? 60000 : 50000;
+    }
+    assert_refusals(engine, "tcp:198.51.100.7:1 old;");
+    char long_text[1000];
+    memset(long_text, 'x', sizeof long_text - 1);
+    long_text[sizeof long_text - 1] = '\0';
+    sp_engine_remember_refusal(engine, long_text, long_text);
+    sp_engine_remember_refusal(engine, long_text, long_text);
+    char text[4096] = "";
+    sp_engine_each_refusal(engine, write_refusal, text);
+    assert_int_equal(strlen(text), strlen("tcp:198.51.100.7:1 old;") + 127 + 1 + 199 + 1);
+}
+
+/* What a database says is wrong with a bridge counts while the bridge is ours and the switch has refused nothing. */
+static void
+test_flaws(void **state)
+{
+    static const char text[] = "its fail_mode is wrong", other[] = "it is worse";
+    struct rig *rig = *state;
+    char error[300];
+    sp_engine_note_flaw(rig->engine, RIG_DPID, NULL);
+    sp_engine_note_flaw(rig->engine, RIG_DPID, text); /* Before it connects. */
+    rig_peer(rig, RIG_DPID, 2);
+    RIG_UNTIL(rig, sp_engine_datapath(rig->engine, RIG_DPID) && sp_engine_datapath(rig->engine, RIG_DPID)->ports_known);
+    assert_null(rig_status(rig, RIG_DPID, error).last_error); /* Not ours. */
+    rig_make_server(rig, 1, NULL);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    assert_string_equal(rig_status(rig, RIG_DPID, error).last_error, text);
+    assert_false(rig_status(rig, RIG_DPID, error).pending);
+    sp_engine_note_flaw(rig->engine, RIG_DPID, other);
+    sp_engine_note_flaw(rig->engine, RIG_DPID + 1, text);
+    assert_string_equal(rig_status(rig, RIG_DPID, error).last_error, other);
+    sp_engine_note_flaw(rig->engine, RIG_DPID, NULL);
+    assert_null(rig_status(rig, RIG_DPID, error).last_error);
+}
+
 int
 main(void)
 {
@@ -461,6 +538,8 @@ main(void)
         TEST(test_wrong_version),
         TEST(test_iface),
         TEST(test_expect),
+        TEST(test_refusals),
+        TEST(test_flaws),
         TEST(test_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
