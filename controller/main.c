@@ -209,10 +209,14 @@ load(struct daemon *daemon, const char *path, char *why, size_t why_size)
     if (!r) {
         return 0;
     }
+    char problem[WHY_SIZE];
+    snprintf(problem, sizeof problem, "%s", why);
     if (*loading.why) {
-        snprintf(why, why_size, "%.200s: %.300s", path, loading.why);
+        snprintf(why, why_size, "--db: %.200s: %.290s", path, loading.why);
     } else if (r == -ENOMEM) {
-        snprintf(why, why_size, "%s: %s", path, strerror(ENOMEM));
+        snprintf(why, why_size, "--db: %s: %s", path, strerror(ENOMEM));
+    } else {
+        snprintf(why, why_size, "--db: %.500s", problem);
     }
     if (store) {
         store->ops->close(store);

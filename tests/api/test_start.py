@@ -33,7 +33,7 @@ def test_help_and_version():
     (["--nonsense"], ["--nonsense"]), (["--log-level", "loud"], ["loud"]), (["--http", "0.0.0.0:0"], ["--token-file"]),
     (["--http", "nohost"], ["nohost"]), (["--openflow", "ptcp:x"], ["ptcp:x"]),
     (["--openflow", "ssl:1.2.3.4:1"], ["ssl:1.2.3.4:1"]),
-    (["--db", "mysql:x"], ["mysql:x"]), (["--config", "/nonexistent"], ["/nonexistent"]),
+    (["--db", "mysql:x"], ["mysql:x"]), (["--db", "sqlite:/nonexistent/folder/x"], ["--db: /nonexistent/folder/x: cannot create"]), (["--config", "/nonexistent"], ["/nonexistent"]),
     (["--token-file", "/nonexistent"], ["/nonexistent"]),
     (["extra"], ["extra"])])
 def test_bad_options(directory, options, words):
@@ -118,7 +118,7 @@ def test_damaged_database_touches_no_switch(directory):
         file.write(b"this is no database" * 1000)
     openflow = os.path.join(directory, "o.sock")
     done = sallyport.run("--db", f"sqlite:{path}", "--http", f"unix:{directory}/h", "--openflow", f"punix:{openflow}")
-    assert_refused(done, path)
+    assert_refused(done, "--db", path)
     assert not os.path.exists(openflow)
 
 
