@@ -1,6 +1,7 @@
 /* Random changes of everything, one after the other and several in one commit, while switches come and go: what the changes
- * leave on each bridge, unit by unit, is what a compilation of the whole gives; what the switch has is what the engine
- * believes; and a restart sends nothing.  SP_SEED repeats a run, SP_STEPS makes it longer. */
+ * leave on each bridge, unit by unit, is what a compilation of the whole gives; what the switch has is, flow by flow, what an
+ * engine that starts with the same store brings to an empty switch; and a restart sends nothing.  SP_SEED repeats a run,
+ * SP_STEPS makes it longer. */
 
 #include "tests/support/rig.h"
 
@@ -259,6 +260,95 @@ heal(struct chaos *c)
     }
 }
 
+/* Where interfaces are, as OVSDB would say it. */
+struct places {
+    struct {
+        char id[16], name[16];
+        uint64_t dpid;
+    } places[IDS_MAX];
+    size_t n;
+};
+
+static void
+note_places(struct places *places, const struct rig *rig)
+{
+    size_t cursor = 0;
+    places->n = 0;
+    for (struct sp_index_node *head = NULL; (head = sp_index_next_head(&rig->engine->ifaces, head, &cursor));) {
+        for (struct sp_index_node *node = head; node; node = sp_index_next(head, node)) {
+            const struct sp_iface *iface = node->owner;
+            assert_true(places->n < IDS_MAX);
+            snprintf(places->places[places->n].id, sizeof places->places[0].id, "%s", iface->id);
+            snprintf(places->places[places->n].name, sizeof places->places[0].name, "%s", iface->place.name);
+            places->places[places->n++].dpid = iface->place.dpid;
+        }
+    }
+}
+
+static void
+tell_places(const struct places *places, struct rig *rig)
+{
+    for (size_t i = 0; i < places->n; i++) {
+        sp_engine_bind_iface(rig->engine, places->places[i].id, places->places[i].dpid, places->places[i].name, true);
+    }
+}
+
+/* Whether the engine knows the ports that the switch has. */
+static bool
+ports_told(const struct sp_datapath *dp, const struct fake_switch *fs)
+{
+    size_t n, same = 0;
+    struct sp_ofport **ports = sp_datapath_sorted_ofports(dp, &n);
+    assert_non_null(ports);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < fs->n_ports; j++) {
+            same += ports[i]->number == fs->ports[j].no;
+        }
+    }
+    free(ports);
+    return same == n && n == fs->n_ports;
+}
+
+/* Until all bridges are connected, their ports known and what they shall have there. */
+static void
+settle(struct rig *rig)
+{
+    for (size_t i = 0; i < rig->n_peers; i++) {
+        struct rig_peer *peer = &rig->peers[i];
+        struct sp_datapath *dp;
+        RIG_UNTIL(rig, (dp = sp_engine_datapath(rig->engine, peer->fs.dpid)) && dp->ports_known && ports_told(dp, &peer->fs)
+                           && !dp->releasing && rig_in_force(rig, peer->fs.dpid));
+    }
+}
+
+/* The switches have what an engine that starts with the same store brings to empty ones with the same ports. */
+static void
+check_fresh(struct chaos *c)
+{
+    struct rig *fresh = malloc(sizeof *fresh);
+    assert_non_null(fresh);
+    settle(&c->rig);
+    struct places places;
+    note_places(&places, &c->rig);
+    rig_open_like(fresh, &c->rig);
+    tell_places(&places, fresh);
+    for (size_t i = 0; i < c->rig.n_peers; i++) {
+        const struct fake_switch *fs = &c->rig.peers[i].fs;
+        struct rig_peer *peer = rig_peer(fresh, fs->dpid, 0);
+        memcpy(peer->fs.ports, fs->ports, sizeof fs->ports);
+        peer->fs.n_ports = fs->n_ports;
+    }
+    settle(fresh);
+    for (size_t i = 0; i < c->rig.n_peers; i++) {
+        char why[400];
+        if (!fake_switch_equal(&c->rig.peers[i].fs, &fresh->peers[i].fs, why, sizeof why)) {
+            fail_msg("bridge %zu, by its changes and from nothing: %s", i, why);
+        }
+    }
+    rig_close(fresh);
+    free(fresh);
+}
+
 static void
 check_all(struct chaos *c)
 {
@@ -345,6 +435,9 @@ run(bool hostile, unsigned n_steps)
     n_steps = text ? (unsigned) atoi(text) : n_steps;
     for (unsigned i = 0; i < n_steps; i++) {
         step(c);
+        if (!hostile) {
+            check_fresh(c);
+        }
         if (i % 20 == 19) {
             check_all(c);
         }
@@ -357,24 +450,10 @@ run(bool hostile, unsigned n_steps)
     assert_int_equal(counters.bundles_discarded > 0, hostile);
 
     /* A restart finds everything as it was.  Where interfaces are is OVSDB's to say again, before the bridges come. */
-    struct {
-        char id[16], name[16];
-        uint64_t dpid;
-    } places[64];
-    size_t n_places = 0, cursor = 0;
-    for (struct sp_index_node *head = NULL; (head = sp_index_next_head(&c->rig.engine->ifaces, head, &cursor));) {
-        for (struct sp_index_node *node = head; node; node = sp_index_next(head, node)) {
-            const struct sp_iface *iface = node->owner;
-            assert_true(n_places < 64);
-            snprintf(places[n_places].id, sizeof places[0].id, "%s", iface->id);
-            snprintf(places[n_places].name, sizeof places[0].name, "%s", iface->place.name);
-            places[n_places++].dpid = iface->place.dpid;
-        }
-    }
+    struct places places;
+    note_places(&places, &c->rig);
     rig_restart(&c->rig);
-    for (size_t i = 0; i < n_places; i++) {
-        sp_engine_bind_iface(c->rig.engine, places[i].id, places[i].dpid, places[i].name, true);
-    }
+    tell_places(&places, &c->rig);
     for (size_t i = 0; i < N_BRIDGES; i++) {
         rig_peer_connect(&c->rig.peers[i]);
     }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <openflow/nicira-ext.h>
+#include <openvswitch/dynamic-string.h>
 #include <openvswitch/match.h>
 #include <openvswitch/ofp-actions.h>
 #include <openvswitch/ofp-bundle.h>
@@ -590,4 +591,44 @@ size_t fake_switch_count(const struct fake_switch *fs, uint64_t cookie, uint64_t
         n += (fs->entries[i].cookie & mask) == cookie;
     }
     return n;
+}
+
+static const struct fake_entry *find_twin(const struct fake_switch *fs, const struct fake_entry *entry)
+{
+    for (size_t i = 0; i < fs->n_entries; i++) {
+        const struct fake_entry *other = &fs->entries[i];
+
+        if (other->table == entry->table && other->priority == entry->priority && other->cookie == entry->cookie
+            && minimatch_equal(&other->match, &entry->match)) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+bool fake_switch_equal(const struct fake_switch *a, const struct fake_switch *b, char *why, size_t why_size)
+{
+    if (a->n_entries != b->n_entries) {
+        snprintf(why, why_size, "%zu flows and %zu", a->n_entries, b->n_entries);
+        return false;
+    }
+    for (size_t i = 0; i < a->n_entries; i++) {
+        const struct fake_entry *entry = &a->entries[i], *twin = find_twin(b, entry);
+
+        if (!twin || !ofpacts_equal_stringwise(entry->ofpacts, entry->ofpacts_size, twin->ofpacts, twin->ofpacts_size)) {
+            struct ds text = DS_EMPTY_INITIALIZER;
+            struct ofpact_format_params params = {.s = &text};
+
+            ofpacts_format(entry->ofpacts, entry->ofpacts_size, &params);
+            ds_put_cstr(&text, twin ? ", the other " : ", the other has none");
+            if (twin) {
+                ofpacts_format(twin->ofpacts, twin->ofpacts_size, &params);
+            }
+            snprintf(why, why_size, "table %u, priority %d, cookie %#llx: %s", entry->table, entry->priority,
+                     (unsigned long long) entry->cookie, ds_cstr(&text));
+            ds_destroy(&text);
+            return false;
+        }
+    }
+    return true;
 }

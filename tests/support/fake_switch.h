@@ -83,5 +83,7 @@ void fake_switch_delete_flow(struct fake_switch *, const char *flow);
 size_t fake_switch_forget(struct fake_switch *, uint64_t cookie, uint64_t mask);
 /* How many flows have 'cookie' in the bits of 'mask'. */
 size_t fake_switch_count(const struct fake_switch *, uint64_t cookie, uint64_t mask);
+/* Whether both have the same flows: tables, priorities, matches, cookies and actions.  If not, says which differs in 'why'. */
+bool fake_switch_equal(const struct fake_switch *, const struct fake_switch *, char *why, size_t why_size);
 
 #endif

@@ -85,8 +85,8 @@ rig_store_go(struct rig *rig)
 
 /* The engine. */
 
-void
-rig_open(struct rig *rig)
+static void
+open_stopped(struct rig *rig)
 {
     memset(rig, 0, sizeof *rig);
     signal(SIGPIPE, SIG_IGN); /* As the daemon does. */
@@ -101,6 +101,27 @@ rig_open(struct rig *rig)
                                                  .next_zone = 1 };
     uv_timer_init(&rig->loop, &rig->store.timer);
     rig->store.timer.data = &rig->store;
+}
+
+void
+rig_open(struct rig *rig)
+{
+    open_stopped(rig);
+    rig_start(rig);
+}
+
+void
+rig_open_like(struct rig *rig, const struct rig *other)
+{
+    open_stopped(rig);
+    rig->store.counters = other->store.counters;
+    rig->store.n_objects = other->store.n_objects;
+    rig->store.objects = calloc(other->store.n_objects + 1, sizeof *rig->store.objects);
+    assert_non_null(rig->store.objects);
+    for (size_t i = 0; i < other->store.n_objects; i++) {
+        rig->store.objects[i] = other->store.objects[i];
+        sp_object_ref(rig->store.objects[i]);
+    }
     rig_start(rig);
 }
 

@@ -100,6 +100,8 @@ int rig_put_bridge(struct rig_request *, struct sp_batch *);
 int rig_delete_bridge(struct rig_request *, struct sp_batch *);
 
 void rig_open(struct rig *);
+/* One that begins with what the store of 'other' has.  It has no switches yet. */
+void rig_open_like(struct rig *, const struct rig *other);
 void rig_close(struct rig *);
 /* The engine ends and a new one begins with what the store has. */
 void rig_restart(struct rig *);
