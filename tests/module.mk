@@ -44,11 +44,13 @@ SYSTEM_TOOLS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/system/*.c
 check-system: deps-test all $(SYSTEM_TOOLS)
 	$(PYTEST) tests/system
 
-# What passes is what the rules say.  The short run is a part of `make check`; ARGS='--seed 7 --policies 500' makes the long one another.
+# What passes is what the rules say.  The short run is a part of `make check`; tests/README.md tells of the long ones.
 check-truth-short: deps-test all
 	$(PYTEST) tests/truth
 check-truth: check-truth-short
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/truth/run.py $(or $(ARGS),--policies 200)
+	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/truth/run_edits.py $(or $(EDITS),--edits 1000)
+	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/truth/run_replacements.py $(or $(REPLACEMENTS),--lists 100)
 
 # Prometheus's tool is taken out of its package without installing that, which would start a server.
 PROMTOOL = $(CURDIR)/.cache/promtool

@@ -55,6 +55,7 @@ class World:
 class SmallLab(Lab):
     def _start(self):
         self.switch.start()
+        self.switch.vsctl("set", "Open_vSwitch", ".", "other_config:max-revalidator=50")  # await_datapath() is quicker so.
         self.switch.add_bridge("br1", self.world.bridges["br1"])
         for end in self.world.ends:
             self.switch.add_port("br1", end.name, self.switch.add_host(end.name, ipv6=False), mac=end.mac)

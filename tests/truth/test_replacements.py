@@ -8,7 +8,7 @@ SEED = int(os.environ.get("SALLYPORT_SEED", "1"))
 
 
 def test_replacing_lists_loses_nothing_and_opens_nothing(lab, prober):
-    count, wrong = run_replacements.replace_lists(lab, prober, SEED, 12)
+    count, wrong = run_replacements.replace_lists(lab, prober, SEED, 10)
     print(dict(count))
     assert not wrong, f"seed {SEED}: " + "\n".join(wrong)
     # What is never asked proves nothing.
