@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections import Counter
 
 import lab as laboratory
@@ -19,6 +20,8 @@ from flow_dump import Bridge
 
 REGIONS = ("SV2", "TY2")
 BRIDGES = {"br1": 0xe1, "br2": 0xe2, "br3": 0xe3}
+PARK = "park"
+IDLE_S = 5  # The daemon closes a connection that is idle for 15 s.
 PORTS_PER_BRIDGE, GROUPS_MAX, SERVERS_MAX = 8, 6, 14
 N_PATCHES = 2  # Of the ports: candidates for uplinks.
 
@@ -31,6 +34,10 @@ class Switch:
 
     def start(self):
         self.ovs.start()
+        self.ovs.add_bridge(PARK, 0xee)
+        for bridge in BRIDGES:
+            for i in range(PORTS_PER_BRIDGE):
+                self.ovs.vsctl(*self._parked(f"{bridge}-p{i}"))
 
     def stop(self):
         self.ovs.stop()
@@ -41,15 +48,23 @@ class Switch:
     def add_bridge(self, bridge, controller=None):
         self.ovs.add_bridge(bridge, BRIDGES[bridge], [controller] if controller else ())
 
-    def delete_bridge(self, bridge):
-        self.ovs.vsctl("del-br", bridge)
+    def delete_bridge(self, bridge, names):
+        parked = [word for name in names for word in ("--", *self._parked(name))]
+        self.ovs.vsctl("del-br", bridge, *parked)
 
-    def plug(self, bridge, name, ofport, iface_id):
-        self.ovs.vsctl("add-port", bridge, name, "--", "set", "interface", name, "type=patch", f"options:peer=no-{name}",
-                       f"ofport_request={ofport}", f"external_ids:iface-id={iface_id}")
+    @staticmethod
+    def _parked(name):
+        """A port that is plugged in nowhere stands on a bridge that no controller has: a daemon that starts would wait for 15 s
+        for OVSDB to tell where it is."""
+        return ("add-port", PARK, "k-" + name, "--", "set", "interface", "k-" + name, "type=patch", f"options:peer=no-{name}",
+                f"external_ids:iface-id=if-{name}")
+
+    def plug(self, bridge, name, ofport):
+        self.ovs.vsctl("del-port", PARK, "k-" + name, "--", "add-port", bridge, name, "--", "set", "interface", name, "type=patch",
+                       f"options:peer=no-{name}", f"ofport_request={ofport}", f"external_ids:iface-id=if-{name}")
 
     def unplug(self, bridge, name):
-        self.ovs.vsctl("del-port", bridge, name)
+        self.ovs.vsctl("del-port", bridge, name, "--", *self._parked(name))
 
 
 class OvsdbDaemon(Daemon):
@@ -57,7 +72,13 @@ class OvsdbDaemon(Daemon):
 
     def __init__(self, directory, name, switch, dials):
         super().__init__(directory, name)
-        self._switch, self._dials = switch, dials
+        self._switch, self._dials, self._used = switch, dials, 0.0
+
+    def request(self, method, path, body=None):
+        if time.monotonic() - self._used > IDLE_S:
+            self._drop()
+        self._used = time.monotonic()
+        return super().request(method, path, body)
 
     def start(self):
         options = ["--db", "sqlite:" + self.database, "--http", "unix:" + self.http, "--ovsdb", "unix:" + self._switch.ovs.path("db.sock")]
@@ -130,14 +151,14 @@ class Estate:
                 self._plug(bridge, f"{bridge}-p{i}")
 
     def _bridge_goes(self, bridge):
-        self._both("delete_bridge", bridge)
+        self._both("delete_bridge", bridge, [name for at, name in self.plugged if at == bridge])
         self.up.discard(bridge)
         self.plugged = {place: ofport for place, ofport in self.plugged.items() if place[0] != bridge}
 
     def _plug(self, bridge, name):
         self.next_ofport[bridge] += 1
         ofport = self.next_ofport[bridge]
-        self._both("plug", bridge, name, ofport, "if-" + name)
+        self._both("plug", bridge, name, ofport)
         self.plugged[bridge, name] = ofport
 
     def _edit_switch(self):
