@@ -1,5 +1,9 @@
 """Lists of rules are replaced while canaries sing: no packet that both the old and the new list allow is lost, none that both
-deny passes."""
+deny passes.
+
+Between two servers of the group that changes there are two verdicts, the sender's and the receiver's, each on its own way through
+the switch, or on another switch.  Each is that of one of the lists, but not need be the same one's: a packet that its sender
+might send by the old list only may meet a receiver that takes it by the new list only.  Such packets are counted."""
 
 import threading
 from collections import Counter, namedtuple
@@ -178,7 +182,8 @@ class Canaries:
                 if not may:
                     leaked.append((key, came))
                 elif not any(all(version[i] for i in key.questions) for version in versions):
-                    self.count["sender by one list, receiver by another"] += 1
+                    where = "on one bridge" if key.probe.source.bridge == key.probe.target.bridge else "across bridges"
+                    self.count["sender by one list, receiver by another, " + where] += 1
             elif came:
                 leaked.append((key, came))
             elif must:

@@ -35,9 +35,8 @@ class Switch:
     def start(self):
         self.ovs.start()
         self.ovs.add_bridge(PARK, 0xee)
-        for bridge in BRIDGES:
-            for i in range(PORTS_PER_BRIDGE):
-                self.ovs.vsctl(*self._parked(f"{bridge}-p{i}"))
+        names = [f"{bridge}-p{i}" for bridge in BRIDGES for i in range(PORTS_PER_BRIDGE)]
+        self.ovs.vsctl(*[word for name in names for word in ("--", *self._parked(name))])
 
     def stop(self):
         self.ovs.stop()
