@@ -425,6 +425,17 @@ static void tracked(struct sp_emit *e)
     sp_emit_goto(e, SP_T_DELIVERED);
 }
 
+/* See the essay on what may open and close. */
+static const struct sp_mac no_bit = {{0}}, known_bit = {{1}}, unknown_bit = {{2}}, gone_bit = {{4}};
+
+static void closed(struct sp_emit *e)
+{
+    sp_flow_match_uint(sp_emit_begin(e, SP_T_CLASSIFY, 1), SP_F_CT_MARK, 0, SP_MARK_FRAGMENT);
+    sp_emit_end(e);
+    sp_flow_match_bytes(sp_emit_begin(e, SP_T_PORT_SET, 1), SP_F_ETH_SRC, &gone_bit, &gone_bit);
+    sp_emit_end(e);
+}
+
 static void forward(struct sp_emit *e)
 {
     static const struct sp_mac reserved = {{0x01, 0x80, 0xc2, 0, 0, 0}}, reserved_mask = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xf0}};
@@ -453,10 +464,13 @@ static void forward(struct sp_emit *e)
     sp_flow_match_bytes(sp_emit_begin(e, SP_T_FORWARD, SP_PF_GROUP), SP_F_ETH_DST, &group, &group);
     sp_emit_goto(e, SP_T_FLOOD);
 
-    b = sp_emit_begin(e, SP_T_FORWARD, SP_PF_UNKNOWN);
-    sp_flow_load_reg(b, SP_R_OUT, 0);
-    sp_flow_resubmit(b, SP_T_LEARNED);
-    sp_emit_goto(e, SP_T_UPLINK);
+    for (unsigned i = 0; i < 2; i++) {
+        b = sp_emit_begin(e, SP_T_FORWARD, SP_PF_UNKNOWN);
+        sp_flow_match_bytes(b, SP_F_ETH_SRC, i ? &unknown_bit : &no_bit, &unknown_bit);
+        sp_flow_load_reg(b, SP_R_OUT, 0);
+        sp_flow_resubmit(b, SP_T_LEARNED);
+        sp_emit_goto(e, SP_T_UPLINK);
+    }
 
     b = sp_emit_begin(e, SP_T_FLOOD, 100);
     sp_flow_load_reg(b, SP_R_OUT, 0);
@@ -538,8 +552,10 @@ static void guard(struct sp_emit *e)
         sp_emit_end(e);
     }
     for (unsigned i = 0; i < 2; i++) {
-        sp_flow_match_exact(sp_emit_begin(e, SP_T_GUARD, 100), SP_F_ETH_TYPE, i ? SP_ETH_IPV6 : SP_ETH_IPV4);
-        load_stage(&e->build, 0);
+        b = sp_emit_begin(e, SP_T_GUARD, 100);
+        sp_flow_match_exact(b, SP_F_ETH_TYPE, i ? SP_ETH_IPV6 : SP_ETH_IPV4);
+        sp_flow_match_bytes(b, SP_F_ETH_SRC, &no_bit, &known_bit);
+        load_stage(b, 0);
         sp_flow_resubmit(&e->build, SP_T_RULE_SET); /* Lies before this table. */
         sp_emit_end(e);
     }
@@ -552,6 +568,7 @@ int sp_compile_static(struct sp_flow_list *out)
     struct sp_emit e;
 
     sp_emit_init(&e, out, NULL, SP_COOKIE(SP_COOKIE_STATIC, 0));
+    closed(&e);
     source(&e);
     address(&e);
     checked(&e);

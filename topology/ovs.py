@@ -177,14 +177,30 @@ class Ovs:
             raise
 
     def _start_database(self):
-        database, socket = self.path("conf.db"), self.path("db.sock")
-        run("ovsdb-tool", "create", database, SCHEMA, env=self.env)
+        run("ovsdb-tool", "create", self.path("conf.db"), SCHEMA, env=self.env)
+        self._serve_database()
+        self.vsctl("--no-wait", "init")
+
+    def _serve_database(self):
+        socket = self.path("db.sock")
         # As ovs-ctl starts it: what ovs-vsctl's set-manager and set-ssl say counts here too.
-        self._spawn("ovsdb-server", database, f"--remote=punix:{socket}", "--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
+        self._spawn("ovsdb-server", self.path("conf.db"), f"--remote=punix:{socket}", "--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
                     "--private-key=db:Open_vSwitch,SSL,private_key", "--certificate=db:Open_vSwitch,SSL,certificate",
                     "--bootstrap-ca-cert=db:Open_vSwitch,SSL,ca_cert", f"--unixctl={self.path('ovsdb-server.ctl')}")
         self._await("ovsdb-server", lambda: os.path.exists(socket))
-        self.vsctl("--no-wait", "init")
+
+    def restart_database(self):
+        """Kills ovsdb-server and starts it again on the same database; ovs-vswitchd runs on."""
+        child = dict(self._daemons)["ovsdb-server"]
+        child.kill()
+        child.wait()
+        self._daemons.remove(("ovsdb-server", child))
+        for leftover in ("db.sock", "ovsdb-server.ctl", "ovsdb-server.pid"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path(leftover))
+        self._serve_database()
+        self._daemons.insert(0, self._daemons.pop())  # It ends last.
+        self.vsctl("set", "Open_vSwitch", ".", f"external_ids:served={self.pid('ovsdb-server')}")  # Waits for the switch to answer.
 
     def _start_switch(self):
         self._spawn("ovs-vswitchd", f"unix:{self.path('db.sock')}", f"--unixctl={self.path('ovs-vswitchd.ctl')}")
@@ -225,6 +241,10 @@ class Ovs:
     def restart_switch(self):
         """Kills ovs-vswitchd, starts it again and waits until it has read its configuration."""
         self.kill_switch()
+        self.revive_switch()
+
+    def revive_switch(self):
+        """After kill_switch()."""
         self._start_switch()
         self.vsctl("set", "Open_vSwitch", ".", f"external_ids:restarted={self.pid()}")  # Waits for the switch to answer.
 

@@ -88,6 +88,14 @@
  * made before it.  Registers that are not needed after ct() are cleared before it for the same reason turned round: each
  * combination of register values costs a recirculation id.
  *
+ * What may open and close.  The same bug strikes where the megaflows of a port that is closed, which have looked at little, lie
+ * over those from the time when it was open, which are as narrow as the rules asked for: a narrow one that is to drop now, or
+ * to pass again, may be left as it was, and its packets are lost for as long as they keep coming.  Only changed actions go wrong
+ * that way; a megaflow whose mask lacks a bit that its packets need now is deleted, by its id.  So each of two ways that a port's
+ * coming and going decides between looks at a bit that the other does not: CLASSIFY, where nobody is known, at a bit of ct_mark
+ * (0 before ct()); FORWARD, where the destination is unknown, and GUARD, which it reaches if known, and PORT_SET, where the port
+ * has gone, at one bit each of the source MAC (its group bit is 0 in every frame that is one).
+ *
  * Invariants, cited by tests:
  *  P1  Every flow of ours has priority >= 1 and a cookie with SP_COOKIE_OWNER; no other flow is read, changed or deleted.
  *  P2  A packet is output to a server port only from DELIVERED, and to an uplink only from UPLINK_OUTPUT.

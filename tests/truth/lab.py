@@ -47,10 +47,10 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Daemon:
-    """One sallyportd with its database in `directory`."""
+    """One sallyportd with its database in `directory`.  `options` is more of its command line."""
 
     def __init__(self, directory, name="sallyport"):
-        self.directory, self.name = directory, name
+        self.directory, self.name, self.options = directory, name, []
         self.database = os.path.join(directory, name + ".db")
         self.http = os.path.join(directory, name + ".http")
         self.openflow = os.path.join(directory, name + ".of")
@@ -61,7 +61,8 @@ class Daemon:
         log = open(os.path.join(self.directory, self.name + ".log"), "ab")
         with log:
             self._process = subprocess.Popen(
-                [DAEMON, "--db", "sqlite:" + self.database, "--http", "unix:" + self.http, "--openflow", "punix:" + self.openflow],
+                [DAEMON, "--db", "sqlite:" + self.database, "--http", "unix:" + self.http, "--openflow", "punix:" + self.openflow,
+                 *self.options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
         def ready():
@@ -180,8 +181,13 @@ class Lab:
             host = self.switch.add_host(end.name, ipv6=False)
             self.switch.add_port(end.bridge, end.name, host, mac=end.mac)
         self.switch.add_patch("br2", "to-br3", "br3", "to-br2")
+        self.daemon.options = self.daemon_options()
         self.daemon.start()
         self.connect(self.daemon)
+
+    def daemon_options(self):
+        """More of the daemon's command line, once the switch is there."""
+        return []
 
     def connect(self, daemon):
         for name in self.world.bridges:
@@ -205,6 +211,11 @@ class Lab:
                     not daemon.get("/v1/status")["pending"])
 
         ovs.wait_until(settled, "bridges connected and confirmed", timeout)
+
+    def await_active(self, server, timeout=30):
+        """Until the switch has confirmed all ports of a server."""
+        ovs.wait_until(lambda: all(port["state"] == "active" for port in self.daemon.get(f"/v1/servers/{server.id}")["ports"]),
+                       f"ports of {server} active", timeout)
 
     # The world into the API.
 

@@ -214,6 +214,23 @@ class Conversations:
     def _allowed(self):
         return {number for number, probe in enumerate(self.probes) if connection_allowed(probe, self.world.servers)}
 
+    def during(self, action, when, but=frozenset()):
+        """All the traffic while `action`, which changes no verdict, runs.  `but`: conversations that may lose packets meanwhile.
+        Returns a Report and the action's result."""
+        report, allowed = Report(when), self._allowed()
+        tally, result = self.traffic.run(self._indices, action=action)
+        self._judge(report, tally, allowed - but, set(range(len(self.probes))) - allowed, when)
+        return report, result
+
+    def refused_indices(self):
+        return [number * N_KINDS + DATA for number in sorted(self.refused)]
+
+    def reopened(self, when):
+        """Conntrack may have forgotten them all: their senders speak first.  Returns a Report of all the traffic after that."""
+        for kind in (DATA, ANSWER):
+            self.traffic.run([number * N_KINDS + kind for number in sorted(self.opened)])
+        return self.during(None, when)[0]
+
     def revoke(self, rng, way):
         """Carries out a random edit of that way, and undoes it.  Returns a Report; None if no such edit revokes anything."""
         edit = choose_edit(rng, self.lab, way, [self.probes[number] for number in sorted(self.opened)])

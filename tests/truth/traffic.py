@@ -15,10 +15,10 @@ sentinel has arrived: never more is under way than the sockets on the way hold, 
 packet get lost all the same, drops() tells whether some socket or the datapath dropped it: then the machine failed, not the product.
 """
 
+import concurrent.futures
 import re
 import socket
 import struct
-import threading
 import time
 from collections import Counter
 
@@ -60,6 +60,10 @@ def frame_of(probe, stage, kind, number):
     if is_answer:
         ends, ips = ends[::-1], ips[::-1]
     return error_about(ends, ips, probe.protocol, packets.transport(probe, stage, is_answer, number), number)
+
+
+# One thread for all: what a thread starts with PR_SET_PDEATHSIG, as topology/ovs.py does, ends with that thread.
+_ACTIONS = concurrent.futures.ThreadPoolExecutor(1)
 
 
 class Tally:
@@ -126,7 +130,7 @@ class Traffic(Prober):
         tally.got[index] += 1
         tally.last_ns[index] = when_ns
 
-    def _sender(self, index):
+    def sender(self, index):
         probe = self.probes[index // N_KINDS]
         return probe.source if index % N_KINDS in (DATA, ANSWER_ERROR) else probe.target
 
@@ -166,11 +170,11 @@ class Traffic(Prober):
         for index in indices:
             probe, kind = self.probes[index // N_KINDS], index % N_KINDS
             frames[index] = frame_of(probe, stage, kind, generation << GENERATION_SHIFT | index)
-            queues.setdefault(self._sender(index), []).append(index)
-        outcome = _Outcome(action)
+            queues.setdefault(self.sender(index), []).append(index)
+        outcome = _ACTIONS.submit(action or (lambda: None))
         positions = Counter()
         once = False
-        while not once or outcome.is_running():
+        while not once or not outcome.done():
             self._turn(queues, positions, frames, tally)
             if all(positions[end] >= len(queue) for end, queue in queues.items()):
                 once = True
@@ -242,29 +246,3 @@ class Traffic(Prober):
 
     def _switch_sockets(self):
         return self.lab.switch.inside("ss", "-0amn")
-
-
-class _Outcome:
-    """An action in a thread of its own."""
-
-    def __init__(self, action):
-        self._result, self._error = None, None
-        self._thread = threading.Thread(target=self._run, args=(action,), daemon=True) if action else None
-        if self._thread:
-            self._thread.start()
-
-    def _run(self, action):
-        try:
-            self._result = action()
-        except BaseException as error:  # Raised again by result().
-            self._error = error
-
-    def is_running(self):
-        return self._thread is not None and self._thread.is_alive()
-
-    def result(self):
-        if self._thread:
-            self._thread.join()
-        if self._error:
-            raise self._error
-        return self._result
