@@ -33,6 +33,7 @@ help:
 	@echo 'make check         every test (as root: real Open vSwitch, packets in namespaces)'
 	@echo 'make check-unit    unit tests      make check-property  property tests'
 	@echo 'make check-api     the HTTP API    make check-system    real Open vSwitch'
+	@echo 'make check-truth, make check-truth-live  longer proofs with real packets'
 	@echo 'make check-style   layers, sizes, names'
 	@echo 'make check-metrics promtool on /metrics and the alert rules'
 	@echo 'make check-console the web console in Chromium; screenshots in build/screenshots'

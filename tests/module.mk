@@ -26,7 +26,7 @@ deps-console:
 check-console: deps-test deps-console all $(CONSOLE_MODULES)
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/console/run.py $(ARGS)
 
-.PHONY: check-console check check-unit check-property check-style check-api check-system check-truth check-truth-short check-asan check-clang
+.PHONY: check-console check check-unit check-property check-style check-api check-system check-truth check-truth-short check-truth-live check-asan check-clang
 check: check-style check-unit check-property check-api check-system check-truth-short
 	@echo 'make check: all suites passed'
 
@@ -47,6 +47,12 @@ check-system: deps-test all $(SYSTEM_TOOLS)
 # What passes is what the rules say.  The short run is a part of `make check`; tests/README.md tells of the long ones.
 check-truth-short: deps-test all
 	$(PYTEST) tests/truth
+# What goes on while something is revoked, restarted, deleted, plugged in: the long runs, some 45 minutes.
+check-truth-live: deps-test all
+	SALLYPORT_LONG=1 $(PYTEST) -s tests/truth/test_closed.py tests/truth/test_next_owner.py tests/truth/test_coming_and_going.py
+	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/truth/run_live.py revocation $(ARGS)
+	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/truth/run_live.py restarts --flows 10000
+	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/truth/run_live.py restarts --flows 100000
 check-truth: check-truth-short
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/truth/run.py $(or $(ARGS),--policies 200)
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/truth/run_edits.py $(or $(EDITS),--edits 1000)

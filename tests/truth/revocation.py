@@ -219,6 +219,8 @@ class Conversations:
         Returns a Report and the action's result."""
         report, allowed = Report(when), self._allowed()
         tally, result = self.traffic.run(self._indices, action=action)
+        # What is sent to an address that nobody here has for the moment goes out by the uplink.
+        tally.strange = [(i, end) for i, end in tally.strange if end is not self.world.outside or i // N_KINDS not in but]
         self._judge(report, tally, allowed - but, set(range(len(self.probes))) - allowed, when)
         return report, result
 

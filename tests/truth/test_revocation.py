@@ -8,7 +8,7 @@ import pytest
 import revocation
 
 SEED = int(os.environ.get("SALLYPORT_SEED", "1"))
-CONVERSATIONS = 1500
+CONVERSATIONS = 1200
 
 
 @pytest.fixture(scope="module")
