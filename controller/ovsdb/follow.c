@@ -15,6 +15,7 @@ static const char request[] =
     "\"Open_vSwitch\":[{\"columns\":[\"db_version\"]}],"
     "\"Bridge\":[{\"columns\":[\"datapath_id\",\"ports\",\"fail_mode\",\"other_config\",\"controller\"]}],"
     "\"Controller\":[{\"columns\":[\"target\",\"connection_mode\"]}],"
+    "\"Manager\":[{\"columns\":[\"target\",\"connection_mode\"]}],"
     "\"Port\":[{\"columns\":[\"interfaces\"]}],"
     "\"Interface\":[{\"columns\":[\"name\",\"external_ids\"]}]}]}";
 

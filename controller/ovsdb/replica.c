@@ -4,6 +4,7 @@
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "controller/json/json.h"
 
@@ -13,7 +14,7 @@ struct ids {
     size_t capacity;
 };
 
-/* A row of any of the four tables; what its table has no column for stays empty. */
+/* A row of any of the tables; what its table has no column for stays empty. */
 struct row {
     struct sp_uuid uuid;
     char *name;             /* Interface. */
@@ -22,8 +23,9 @@ struct row {
     uint64_t dpid;
     bool secure;            /* Bridge: its fail_mode. */
     bool never_in_band;     /* Bridge: other_config:disable-in-band. */
-    bool remote;            /* Controller: is dialled over IP, which in-band control is for. */
-    bool out_of_band;       /* Controller: its connection_mode. */
+    bool remote;            /* Controller, Manager: is dialled over IPv4, which in-band control is for. */
+    bool loopback;          /* Likewise: at 127.0.0.1. */
+    bool out_of_band;       /* Likewise: its connection_mode. */
     struct ids children;    /* Ports of a bridge, interfaces of a port. */
     struct ids controllers; /* Of a bridge. */
 };
@@ -69,6 +71,7 @@ void sp_replica_clear(struct sp_replica *replica)
     tdestroy(replica->ports, free_row);
     tdestroy(replica->interfaces, free_row);
     tdestroy(replica->controllers, free_row);
+    tdestroy(replica->managers, free_row);
     sp_replica_init(replica);
 }
 
@@ -165,7 +168,7 @@ static int set_other_config(struct row *row, const struct sp_json *value, bool d
     if (r || (diff && !text)) {
         return r;
     }
-    row->never_in_band = text && !strcmp(text, "true") && !(diff && row->never_in_band);
+    row->never_in_band = text && !strcasecmp(text, "true") && !(diff && row->never_in_band);
     return 0;
 }
 
@@ -198,7 +201,10 @@ static int set_target(struct row *row, const struct sp_json *value, bool diff)
     if (value->type != SP_JSON_STRING) {
         return SP_E_SYNTAX;
     }
-    row->remote = !strncmp(value->string, "tcp:", 4) || !strncmp(value->string, "ssl:", 4);
+    const char *target = value->string;
+
+    row->remote = (!strncmp(target, "tcp:", 4) || !strncmp(target, "ssl:", 4)) && target[4] != '[';
+    row->loopback = row->remote && !strncmp(target + 4, "127.0.0.1", 9) && (!target[13] || target[13] == ':');
     return 0;
 }
 
@@ -362,6 +368,7 @@ int sp_replica_update(struct sp_replica *replica, const struct sp_json *updates)
         {"Port", &replica->ports},
         {"Interface", &replica->interfaces},
         {"Controller", &replica->controllers},
+        {"Manager", &replica->managers},
     };
 
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
@@ -512,10 +519,27 @@ int sp_replica_bindings(const struct sp_replica *replica, struct sp_bindings *re
     return 0;
 }
 
-/* Whether the switch puts flows of its own on 'bridge' for the way to a controller.  Source: ovs-vswitchd.conf.db(5), Controller
- * connection_mode and Bridge other_config:disable-in-band. */
+static void find_manager(const void *node, VISIT visit, void *aux)
+{
+    const struct row *manager = *(struct row *const *) node;
+    bool *found = aux;
+
+    if (visit == postorder || visit == leaf) {
+        *found = *found || (manager->remote && !manager->loopback && !manager->out_of_band);
+    }
+}
+
+/* Whether the switch puts flows of its own on 'bridge' for the way to a controller, or to a manager on another host, which counts
+ * for every bridge.  Source: ovs-vswitchd.conf.db(5), connection_mode of Controller and Manager, and Bridge
+ * other_config:disable-in-band; ovs-vswitchd 3.1, update_in_band_remotes() and collect_in_band_managers(). */
 static bool is_in_band(const struct sp_replica *replica, const struct row *bridge)
 {
+    bool by_manager = false;
+
+    twalk_r(replica->managers, find_manager, &by_manager);
+    if (by_manager && !bridge->never_in_band) {
+        return true;
+    }
     for (size_t i = 0; i < bridge->controllers.n && !bridge->never_in_band; i++) {
         const struct row *controller = find_row(&replica->controllers, &bridge->controllers.items[i]);
 

@@ -16,6 +16,7 @@ struct sp_replica {
     void *ports;
     void *interfaces;
     void *controllers;
+    void *managers;
     size_t n_rows;
 };
 

@@ -245,6 +245,33 @@ def test_port_found_by_its_interface(site_with_database):
     assert len(site.flows()) < len(before)
 
 
+def test_in_band_control_is_reported_at_every_connect(site_with_database):
+    """The hidden flows that it makes, for a manager too, are in no dump and no count of OpenFlow: the database tells of them."""
+    site = site_with_database
+    assert site.api.put(BRIDGE, {"uplinks": []}).status == 201
+    site.connect()
+    site.settled()
+    flows, counted = site.ovs.ofctl(["--no-stats", "dump-flows"], "br0"), site.ovs.ofctl("dump-aggregate", "br0")
+    site.ovs.vsctl("remove", "bridge", "br0", "other_config", "disable-in-band", "--", "set-manager", "tcp:192.0.2.1:1")
+    try:
+        poll(lambda: "priority=1800" in site.ovs.appctl("bridge/dump-flows", "br0"), "in-band control has its flows")
+        assert site.ovs.ofctl(["--no-stats", "dump-flows"], "br0") == flows
+        assert re.search(r"flow_count=\d+", site.ovs.ofctl("dump-aggregate", "br0")).group() in counted
+        n_first = len([line for line in flows.splitlines() if "cookie=" in line and "table=" not in line])
+        tables = site.ovs.ofctl("dump-tables", "br0")
+        assert re.search(rf"table 0[^:]*:\s+active={n_first},", tables), tables[:500]
+        poll(lambda: "in-band" in (site.bridge()["last_error"] or ""), "it is reported")
+        for _ in range(2):
+            n = site.daemon.text().count("in-band control is on")
+            site.ovs.vsctl("del-controller", "br0")
+            poll(lambda: not site.bridge()["connected"], "the bridge is away")
+            site.connect()
+            poll(lambda: site.bridge()["connected"] and site.daemon.text().count("in-band control is on") > n, "it is reported again")
+    finally:
+        site.ovs.vsctl("set", "bridge", "br0", "other_config:disable-in-band=true", "--", "del-manager")
+    poll(lambda: site.bridge()["last_error"] is None, "all is well again")
+
+
 def test_changed_while_away(running):
     """Only what changed while the daemon was away is sent: here one server's flows."""
     running.ovs.vsctl("del-port", "br0", "p2")

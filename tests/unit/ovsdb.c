@@ -146,7 +146,7 @@ static void request_and_reply(void **aux)
     size += sp_follow_output(&follow, out + size, sizeof out - size);
     assert_int_equal(sp_json_parse(out, size, &json, why, sizeof why), 0);
     assert_string_equal(sp_json_get(json, "method")->string, "monitor_cond");
-    assert_int_equal(sp_json_get(json, "params")->items[2].n, 5);
+    assert_int_equal(sp_json_get(json, "params")->items[2].n, 6);
     sp_json_free(json);
     assert_false(sp_follow_take_change(&follow));
     for (const char *c = REPLY; *c; c++) { /* In the smallest pieces that there are. */
@@ -242,17 +242,29 @@ static void flaws_of_bridges(void **aux)
         {MODIFY("Controller", CONTROLLER, "\"connection_mode\":\"in-band\""), "abcdef:B "},
         {MODIFY("Controller", CONTROLLER, "\"target\":\"unix:/run/c.sock\""), ""},
         {MODIFY("Controller", CONTROLLER, "\"target\":\"ssl:192.0.2.1:6653\""), "abcdef:B "},
+        {MODIFY("Controller", CONTROLLER, "\"target\":\"tcp:[2001:db8::1]:6653\""), ""},
+        {MODIFY("Controller", CONTROLLER, "\"target\":\"tcp:192.0.2.1:6653\""), "abcdef:B "},
         /* The map's difference: comes, changes, changes back, another key, goes. */
         {IN_BAND("true"), ""},
         {IN_BAND("false"), "abcdef:B "},
         {IN_BAND("true"), ""},
         {MODIFY("Bridge", BRIDGE, "\"other_config\":[\"map\",[[\"x\",\"true\"]]]"), ""},
         {IN_BAND("true"), "abcdef:B "},
+        {IN_BAND("True"), ""},
+        {IN_BAND("True"), "abcdef:B "},
         /* One without a datapath id, then with one, before the other in order. */
         {"{\"Bridge\":{\"" BRIDGE2 "\":{\"insert\":{\"fail_mode\":[\"set\",[]],\"datapath_id\":[\"set\",[]]}}}}", "abcdef:B "},
         {MODIFY("Bridge", BRIDGE2, "\"datapath_id\":\"0000000000000002\""), "2:S abcdef:B "},
         {"{\"Controller\":{\"" CONTROLLER "\":{\"delete\":null}}}", "2:S "},
         {"{\"Bridge\":{\"" BRIDGE2 "\":{\"delete\":null}}}", ""},
+        /* A manager is in band for every bridge, unless it is on this host. */
+        {"{\"Manager\":{\"" CONTROLLER "\":{\"insert\":{\"target\":\"tcp:127.0.0.1:6640\","
+         "\"connection_mode\":[\"set\",[]]}}}}", ""},
+        {MODIFY("Manager", CONTROLLER, "\"target\":\"tcp:127.0.0.10:6640\""), "abcdef:B "},
+        {MODIFY("Manager", CONTROLLER, "\"target\":\"ptcp:6640\""), ""},
+        {MODIFY("Manager", CONTROLLER, "\"target\":\"ssl:127.0.0.1\""), ""},
+        {MODIFY("Manager", CONTROLLER, "\"target\":\"ssl:192.0.2.1\""), "abcdef:B "},
+        {MODIFY("Manager", CONTROLLER, "\"connection_mode\":\"out-of-band\""), ""},
     };
     static const char *const wrong[] = {
         UPDATE(MODIFY("Bridge", BRIDGE, "\"fail_mode\":7")), UPDATE(MODIFY("Bridge", BRIDGE, "\"other_config\":{}")),
