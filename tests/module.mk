@@ -57,6 +57,8 @@ check-truth: check-truth-short
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/truth/run.py $(or $(ARGS),--policies 200)
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/truth/run_edits.py $(or $(EDITS),--edits 1000)
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/truth/run_replacements.py $(or $(REPLACEMENTS),--lists 100)
+	SALLYPORT_PATIENT=1 SALLYPORT_DRIFTS=5 SALLYPORT_EVASIONS=20000 $(PYTEST) -rP \
+	    tests/truth/test_refusals.py tests/truth/test_drift.py tests/truth/test_evasions_random.py
 
 # Prometheus's tool is taken out of its package without installing that, which would start a server.
 PROMTOOL = $(CURDIR)/.cache/promtool
