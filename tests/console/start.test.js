@@ -34,7 +34,7 @@ test("from nothing to a group with a server", async (t) => {
   await page.getByRole("button", {name: "Add a security group"}).click();
   await page.getByLabel("Name").fill("web");
   await page.getByRole("button", {name: "Save"}).click();
-  await page.getByText("Security group web is created. Saved. No bridge is connected: it is in force nowhere yet.").waitFor();
+  await page.getByText("Security group web is created. Saved. No server uses the group, so it changes nothing yet.").waitFor();
   await page.getByRole("link", {name: "web"}).click();
   await page.getByText("No inbound rule: nothing may be opened to the servers.").waitFor();
   await page.getByText("No server uses this group.").waitFor();
@@ -48,6 +48,11 @@ test("from nothing to a group with a server", async (t) => {
   await daemon.call("POST", "/v1/servers", {region: "SV2", name: "vm1"});
   await page.getByRole("link", {name: "SV2"}).click();
   await page.getByRole("row").filter({hasText: "default"}).getByRole("cell", {name: "1", exact: true}).waitFor();
+  await page.getByRole("link", {name: "default"}).click();
+  await page.getByRole("button", {name: "Add a rule"}).click();
+  await page.getByLabel("Min Port").fill("8888");
+  await page.getByRole("button", {name: "Save"}).click();
+  await page.getByText("Rule Inbound TCP 8888 from anywhere is added. Saved. No bridge is connected: it is in force nowhere yet.").waitFor();
   await page.finish();
   await daemon.stop();
 });

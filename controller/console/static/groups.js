@@ -3,7 +3,7 @@
 import {change, Problem} from "./api.js";
 import {choice, field, fieldset, input, openDialog, select} from "./dialog.js";
 import {badge, button, count, fill, h, listed, table} from "./dom.js";
-import {report} from "./outcome.js";
+import {report, reportSaved} from "./outcome.js";
 import {groupsOf, isDefault, learn, membersOf, movedBy, onChange, state} from "./state.js";
 import {TEMPLATES} from "./words.js";
 
@@ -47,7 +47,7 @@ export async function createGroup() {
   });
   if (!outcome) return;
   learn("group", outcome.body);
-  report(`Security group ${outcome.body.name} is created.`, outcome);
+  report(`Security group ${outcome.body.name} is created.`, outcome, outcome.body.servers.length);
 }
 
 export async function editGroup(group) {
@@ -67,7 +67,9 @@ export async function editGroup(group) {
   });
   if (!outcome) return;
   learn("group", outcome.body);
-  report(`Security group ${outcome.body.name} is changed.`, outcome);
+  const what = `Security group ${outcome.body.name} is changed.`;
+  if (outcome.body.default === was) reportSaved(what);
+  else report(what, outcome);
 }
 
 function holderLink({type, id, name}) {
@@ -92,7 +94,7 @@ export async function deleteGroup(group) {
   if (!outcome) return;
   state.groups?.delete(group.id);
   learn("group", null);
-  report(`Security group ${group.name} is deleted.`, outcome);
+  reportSaved(`Security group ${group.name} is deleted.`);
 }
 
 export function groupsPage() {

@@ -44,6 +44,12 @@ function look() {
   }
 }
 
+// Tells what came of a change that no bridge has to know.
+export function reportSaved(what) {
+  open = null;
+  show("done", `${what} Saved.`);
+}
+
 // Tells what came of a change: `what` is a sentence; `members` how many servers it concerns, if that is known.
 export async function report(what, outcome, members) {
   open = null;

@@ -3,7 +3,7 @@
 import {change} from "./api.js";
 import {field, input, openDialog} from "./dialog.js";
 import {button, count, fill, h, table} from "./dom.js";
-import {report} from "./outcome.js";
+import {reportSaved} from "./outcome.js";
 import {readRegions, state} from "./state.js";
 
 const pathOf = (name, page) => `#/r/${encodeURIComponent(name)}/${page}`;
@@ -27,7 +27,7 @@ async function deleteRegion(region) {
   });
   if (!outcome) return;
   await readRegions();
-  report(`Region ${region.name} is deleted.`, outcome);
+  reportSaved(`Region ${region.name} is deleted.`);
 }
 
 export function regionsPage() {

@@ -73,7 +73,8 @@ function ruleFields(rule, many) {
   const quick = h("div", {class: "quick"}, button("Anywhere", setRemote("")),
     ours && button(`My IP (${ours})`, setRemote(ours), {id: "my-ip"}));
   const remoteField = field("Remote IP", remote, {hint: "An address or a prefix such as 192.0.2.0/24; empty: anywhere."});
-  remoteField.classList.add("own-row");
+  const groupField = field("or Security Group", group, {hint: "The addresses of its servers."});
+  for (const one of [remoteField, groupField]) one.classList.add("own-row");
   remoteField.append(quick);
   look();
 
@@ -94,8 +95,7 @@ function ruleFields(rule, many) {
 
   return {read, content: [
     many && chips,
-    remoteField,
-    field("or Security Group", group, {hint: "The addresses of its servers."}),
+    remoteField, groupField,
     field("Direction", direction), field("Protocol", protocol), otherField,
     field("Min Port", min), field("Max Port", max), typeField, codeField, note,
     field("Action", action), field("Priority", priority, {hint: "1 to 1000; the lowest decides."}),
