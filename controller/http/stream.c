@@ -52,7 +52,9 @@ sp_http_stream_put(struct sp_http_stream *s, const char *data, size_t size)
         s->waiting = grown;
         s->allocated = allocated;
     }
-    memcpy(s->waiting + s->begin + s->size, data, size);
+    if (size) {
+        memcpy(s->waiting + s->begin + s->size, data, size);
+    }
     s->size += size;
     return 0;
 }
