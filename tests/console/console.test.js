@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import {after, before, beforeEach, test} from "node:test";
-import {ADDRESS, Daemon, DPID, flows, openPage, screenshot, startBrowser, TOKEN, until, whilePaused} from "./support.js";
+import {ADDRESS, Daemon, DPID, flows, hindrances, openPage, screenshot, startBrowser, TOKEN, until, whilePaused} from "./support.js";
 
 let daemon, browser;
 let region;       // A new one for each test.
@@ -61,7 +61,7 @@ const openRules = (t, group, options) => open(t, `/#/r/${region}/groups/${group.
 
 for (const [label, options] of [["light", {colorScheme: "light"}], ["dark", {colorScheme: "dark"}], ["phone", {viewport: {width: 390, height: 844}, hasTouch: true}],
                                 ["small-phone", {viewport: {width: 320, height: 640}}]]) {
-  test(`it fits: ${label}`, async (t) => {
+  test(`it fits and hinders nobody: ${label}`, async (t) => {
     const group = await groupCall({name: "web", description: "Front ends with the panel", rules: [
       {direction: "inbound", protocol: "tcp", port_min: 80, description: "Web"},
       {direction: "inbound", protocol: "tcp", port_min: 8000, port_max: 8099, remote_ip: "2001:db8:1234:5678::/64"},
@@ -72,6 +72,7 @@ for (const [label, options] of [["light", {colorScheme: "light"}], ["dark", {col
     const look = async (name, ready) => {
       await ready.waitFor();
       assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name} is too wide`);
+      assert.deepEqual(await hindrances(page), [], name);
       await screenshot(page, `${label}-${name}`);
     };
     await look("groups", page.getByRole("link", {name: "web"}));

@@ -5,6 +5,7 @@ import {spawn, execFileSync} from "node:child_process";
 import {once} from "node:events";
 import {mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from "node:fs";
 import {join} from "node:path";
+import axe from "axe-core";
 import {chromium} from "playwright-core";
 
 export const PATIENCE_MS = 20000;
@@ -103,6 +104,13 @@ export async function openPage(browser, daemon, {path = "/", expected = [], sign
 export async function screenshot(page, name) {
   mkdirSync(SCREENSHOTS, {recursive: true});
   await page.screenshot({path: join(SCREENSHOTS, `${name}.png`)});
+}
+
+// What axe finds wrong for people with a screen reader, a keyboard or weak eyes, as text.
+export async function hindrances(page) {
+  await page.evaluate(axe.source); // From outside, where the page's policy does not reach.
+  const {violations} = await page.evaluate(() => window.axe.run({resultTypes: ["violations"]}));
+  return violations.flatMap(({id, help, nodes}) => nodes.map(({html, failureSummary}) => `${id}: ${help}: ${html}: ${failureSummary}`));
 }
 
 // Flows of the switch, as it has them.

@@ -76,7 +76,7 @@ export function serversPage() {
         [h("a", {href: pathOfServer(server), id: `server-${server.id}`}, server.name), server.kind !== "vps" && h("div", {class: "muted"}, KINDS[server.kind])],
         h("span", {class: "code"}, listed(addressesOf(server), 3) || "–"), groupLinks(server), stateOf(server),
         h("div", {class: "buttons"}, button("Change groups", () => changeGroups(server),
-          {id: `change-${server.id}`, name: `Change the security groups of ${server.name}`})),
+          {id: `change-${server.id}`, name: `Change groups of ${server.name}`})),
       ])), found.length > SHOWN && h("p", {class: "hint"}, `${SHOWN} of ${found.length} are shown; narrow the search to see others.`));
   };
   return page;

@@ -15,6 +15,7 @@ export const state = {
 
 const listeners = new Set();
 let scheduled = false;
+let orders = null; // What the readings below have sorted; null: something has changed since.
 
 export function onChange(listener) {
   listeners.add(listener);
@@ -23,6 +24,7 @@ export function onChange(listener) {
 
 // Many changes in one turn are shown once.
 function changed() {
+  orders = null;
   if (scheduled) return;
   scheduled = true;
   queueMicrotask(() => {
@@ -180,9 +182,20 @@ export async function stayLive() {
 }
 
 // Readings of the whole.
-export const groupsOf = () => [...(state.groups?.values() ?? [])].sort((a, b) => a.name.localeCompare(b.name) || a.id.localeCompare(b.id));
-export const serversOf = () => [...(state.servers?.values() ?? [])].sort((a, b) => a.name.localeCompare(b.name) || a.id.localeCompare(b.id));
-export const membersOf = (id) => serversOf().filter((server) => server.security_groups.includes(id));
+const collator = new Intl.Collator();
+const byName = (a, b) => collator.compare(a.name, b.name) || (a.id < b.id ? -1 : 1);
+
+function inOrder() {
+  if (orders) return orders;
+  const groups = [...(state.groups?.values() ?? [])].sort(byName), servers = [...(state.servers?.values() ?? [])].sort(byName);
+  const members = new Map(groups.map(({id}) => [id, []]));
+  for (const server of servers) for (const id of server.security_groups) members.get(id)?.push(server);
+  return orders = {groups, servers, members};
+}
+
+export const groupsOf = () => inOrder().groups;
+export const serversOf = () => inOrder().servers;
+export const membersOf = (id) => inOrder().members.get(id) ?? [];
 export const isDefault = (id) => state.regions?.get(state.region)?.default_group === id;
 
 // Whom it moves to make `id` (null: a group to be made) the default: those that have not it alone.
