@@ -110,14 +110,13 @@ check_sets(struct sp_datapath *dp, char *why, size_t why_size)
     size_t cursor = 0;
     for (struct sp_index_node *node = NULL; (node = sp_index_next_head(&dp->sets, node, &cursor));) {
         const struct sp_shared_set *set = ((struct sp_presence *) node->owner)->set;
-        struct sp_flow_set *flows;
-        struct sp_uuid *remotes;
-        size_t n;
-        int error = sp_engine_compile_set(dp->engine, set->number, &flows, &remotes, &n);
-        bool equal = error == set->error && (error || (sp_flow_set_equal(flows, set->flows) && n == set->n_remotes
-                                                       && (!n || !memcmp(remotes, set->remotes, n * sizeof *remotes))));
-        sp_flow_set_unref(flows);
-        free(remotes);
+        const struct sp_compilation *now = &set->now;
+        struct sp_compilation anew;
+        int error = sp_engine_compile_set(dp->engine, set->number, NULL, &anew);
+        size_t size = anew.n_remotes * sizeof *anew.remotes;
+        bool same_remotes = anew.n_remotes == now->n_remotes && (!size || !memcmp(anew.remotes, now->remotes, size));
+        bool equal = error == set->error && (error || (sp_flow_set_equal(anew.flows, now->flows) && same_remotes));
+        sp_compilation_clear(&anew);
         if (!equal) {
             snprintf(why, why_size, "rule set %u is not what it is when compiled anew", set->number);
             return 1;

@@ -132,18 +132,13 @@ sp_engine_refresh_sets(struct sp_engine *engine)
     while ((set = engine->stale_sets)) {
         engine->stale_sets = set->next_stale;
         set->stale = false;
-        struct sp_flow_set *flows;
-        struct sp_uuid *remotes;
-        size_t n_remotes;
-        set->error = sp_engine_compile_set(engine, set->number, &flows, &remotes, &n_remotes);
+        struct sp_compilation now;
+        set->error = sp_engine_compile_set(engine, set->number, &set->now, &now);
         if (set->error) {
             continue;
         }
-        sp_flow_set_unref(set->flows);
-        free(set->remotes);
-        set->flows = flows;
-        set->remotes = remotes;
-        set->n_remotes = n_remotes;
+        sp_compilation_clear(&set->now);
+        set->now = now;
         struct sp_index_node *head = sp_index_find(&engine->presences, hash_number(engine, set->number), &set->number);
         for (struct sp_index_node *node = head; node; node = sp_index_next(head, node)) {
             refer_as_set(node->owner);
@@ -177,13 +172,42 @@ compare_uuids(const void *a, const void *b)
     return sp_uuid_compare(a, b);
 }
 
-int
-sp_engine_compile_set(struct sp_engine *engine, uint32_t number, struct sp_flow_set **ret_flows, struct sp_uuid **ret_remotes,
-                      size_t *ret_n_remotes)
+void
+sp_compilation_clear(struct sp_compilation *compilation)
 {
-    *ret_flows = NULL;
-    *ret_remotes = NULL;
-    *ret_n_remotes = 0;
+    sp_flow_set_unref(compilation->flows);
+    free(compilation->rules);
+    free(compilation->remotes);
+    *compilation = (struct sp_compilation) { .flows = NULL };
+}
+
+/* The groups that the rules name as remote.  Returns 0 or -ENOMEM. */
+static int
+list_remotes(const struct sp_rule_set_facts *facts, struct sp_compilation *ret)
+{
+    struct sp_uuid *remotes = malloc((facts->n_rules ? facts->n_rules : 1) * sizeof *remotes);
+    size_t n_named = 0;
+    for (size_t i = 0; remotes && i < facts->n_rules; i++) {
+        if (facts->rules[i].meaning->remote == SP_REMOTE_GROUP) {
+            remotes[n_named++] = facts->rules[i].meaning->remote_group;
+        }
+    }
+    if (n_named) {
+        qsort(remotes, n_named, sizeof *remotes, compare_uuids);
+    }
+    for (size_t i = 0; i < n_named; i++) {
+        if (!i || !sp_uuid_equal(&remotes[i], &remotes[i - 1])) {
+            remotes[ret->n_remotes++] = remotes[i];
+        }
+    }
+    ret->remotes = remotes;
+    return remotes ? 0 : -ENOMEM;
+}
+
+int
+sp_engine_compile_set(struct sp_engine *engine, uint32_t number, const struct sp_compilation *before, struct sp_compilation *ret)
+{
+    *ret = (struct sp_compilation) { .flows = NULL };
     const struct sp_rule_set *set = sp_model_rule_set(engine->model, number);
     const struct sp_region *region = set ? sp_model_region(engine->model, set->region) : NULL;
     if (!region) {
@@ -196,38 +220,25 @@ sp_engine_compile_set(struct sp_engine *engine, uint32_t number, struct sp_flow_
         return error;
     }
     facts.rules = rules;
-    struct sp_uuid *remotes = malloc((facts.n_rules ? facts.n_rules : 1) * sizeof *remotes);
-    size_t n_named = 0, n_remotes = 0;
-    for (size_t i = 0; remotes && i < facts.n_rules; i++) {
-        if (rules[i].meaning->remote == SP_REMOTE_GROUP) {
-            remotes[n_named++] = rules[i].meaning->remote_group;
-        }
-    }
-    if (n_named) {
-        qsort(remotes, n_named, sizeof *remotes, compare_uuids);
-    }
-    for (size_t i = 0; i < n_named; i++) {
-        if (!i || !sp_uuid_equal(&remotes[i], &remotes[i - 1])) {
-            remotes[n_remotes++] = remotes[i];
-        }
+    /* A number is never another set's, and a set never moves to another region. */
+    struct sp_compiled_set old = { .n_rules = 0 };
+    if (before && before->flows) {
+        old = (struct sp_compiled_set) { .rules = before->rules, .n_rules = before->n_rules, .flows = before->flows->flows };
     }
     struct sp_flow_list list;
     sp_flow_list_init(&list);
-    error = remotes ? sp_compile_rule_set(&facts, &list) : -ENOMEM;
-    struct sp_flow_set *flows = error ? NULL : sp_flow_set_new(&list);
-    if (!error && !flows) {
-        error = -ENOMEM;
-    }
+    ret->n_rules = facts.n_rules;
+    ret->rules = malloc((facts.n_rules ? facts.n_rules : 1) * sizeof *ret->rules);
+    error = ret->rules ? list_remotes(&facts, ret) : -ENOMEM;
+    error = error ? error : sp_compile_rule_set(&facts, &old, &list, ret->rules);
+    ret->flows = error ? NULL : sp_flow_set_new(&list);
+    error = error || ret->flows ? error : -ENOMEM;
     free(rules);
     sp_flow_list_clear(&list);
     if (error) {
-        free(remotes);
-        return error;
+        sp_compilation_clear(ret);
     }
-    *ret_flows = flows;
-    *ret_remotes = remotes;
-    *ret_n_remotes = n_remotes;
-    return 0;
+    return error;
 }
 
 static uint32_t
@@ -258,7 +269,7 @@ share_set(struct sp_engine *engine, uint32_t number)
         return NULL;
     }
     set->number = number;
-    set->error = sp_engine_compile_set(engine, number, &set->flows, &set->remotes, &set->n_remotes);
+    set->error = sp_engine_compile_set(engine, number, NULL, &set->now);
     if (set->error < 0) {
         free(set);
         return NULL;
@@ -279,8 +290,7 @@ free_set(struct sp_engine *engine, struct sp_shared_set *set)
         }
     }
     sp_index_remove(&engine->sets, &set->node, hash_number(engine, set->number), &set->number);
-    sp_flow_set_unref(set->flows);
-    free(set->remotes);
+    sp_compilation_clear(&set->now);
     free(set);
 }
 
@@ -356,7 +366,7 @@ unrefer(struct sp_datapath *dp, const struct sp_uuid *group)
 static void
 refer_as_set(struct sp_presence *presence)
 {
-    const struct sp_shared_set *set = presence->set;
+    const struct sp_compilation *set = &presence->set->now;
     struct sp_uuid *remotes = malloc((set->n_remotes ? set->n_remotes : 1) * sizeof *remotes);
     if (!remotes) {
         sp_datapath_give_up(presence->datapath);

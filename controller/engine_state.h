@@ -45,6 +45,15 @@ struct sp_binding {
     struct sp_member members[];
 };
 
+/* What a rule set compiles to. */
+struct sp_compilation {
+    struct sp_flow_set *flows;      /* NULL: there is no such set. */
+    struct sp_compiled_rule *rules; /* Of 'flows'. */
+    size_t n_rules;
+    struct sp_uuid *remotes;        /* Groups that its rules name as remote, sorted, each once. */
+    size_t n_remotes;
+};
+
 /* A rule set that some datapath has, compiled once for all of them. */
 struct sp_shared_set {
     struct sp_index_node node;      /* In engine->sets. */
@@ -53,9 +62,7 @@ struct sp_shared_set {
     struct sp_shared_set *next_stale;
     bool stale;                     /* To be compiled anew; in engine->stale_sets. */
     int error;                      /* Of the last compilation. */
-    struct sp_flow_set *flows;
-    struct sp_uuid *remotes;        /* Groups that its rules name as remote, sorted, each once. */
-    size_t n_remotes;
+    struct sp_compilation now;
 };
 
 /* A rule set on one datapath. */
@@ -271,10 +278,11 @@ void sp_engine_stale_set(struct sp_engine *, uint32_t number);  /* Its rules, ma
 void sp_engine_refresh_sets(struct sp_engine *);                /* Compiles what is stale. */
 void sp_engine_stale_group(struct sp_engine *, const struct sp_uuid *group); /* Every set of which it is a part. */
 struct sp_reference *sp_datapath_reference(const struct sp_datapath *, const struct sp_uuid *group);
-/* What rule set 'number' compiles to now, and the groups that its rules name as remote (freed by the caller).  A set that does
- * not exist has neither.  Returns 0, -ENOMEM or SP_E_RANGE. */
-int sp_engine_compile_set(struct sp_engine *, uint32_t number, struct sp_flow_set **ret_flows, struct sp_uuid **ret_remotes,
-                          size_t *ret_n_remotes) SP_MUST_USE;
+/* What rule set 'number' compiles to now, for sp_compilation_clear(); nothing for one that does not exist.  'before' (may be
+ * NULL): what it compiled to before.  Returns 0, -ENOMEM or SP_E_RANGE. */
+int sp_engine_compile_set(struct sp_engine *, uint32_t number, const struct sp_compilation *before,
+                          struct sp_compilation *ret) SP_MUST_USE;
+void sp_compilation_clear(struct sp_compilation *);
 
 /* engine_units.c */
 void sp_unit_name_init(struct sp_unit_name *, enum sp_unit_kind);

@@ -165,7 +165,7 @@ pull_unit(struct sp_datapath *dp, const struct sp_unit_name *unit, struct sp_flo
             return 0;
         }
         struct sp_shared_set *set = ((struct sp_presence *) node->owner)->set;
-        *ret = sp_flow_set_ref(set->flows);
+        *ret = sp_flow_set_ref(set->now.flows);
         return set->error;
     }
     struct sp_flow_list list;

@@ -57,7 +57,26 @@ struct sp_rule_set_facts {
     const struct sp_rule_facts *rules; /* In order of precedence among equals: oldest first. */
     size_t n_rules;
 };
-/* Rules that would make a flow of the same key as an earlier rule of equal standing add none there. */
-int sp_compile_rule_set(const struct sp_rule_set_facts *, struct sp_flow_list *out) SP_MUST_USE;
+/* What one rule was compiled to. */
+struct sp_compiled_rule {
+    struct sp_meaning meaning;
+    uint32_t slot;
+    uint32_t mark;
+    uint32_t first; /* Its flows in the set's: 'n' from 'first' on. */
+    uint32_t n;
+    bool alone;     /* They follow from the above alone: no class is in them, and none was left out for an earlier rule's. */
+};
+/* A compilation of the same set (number and region), whose rules need not be compiled again as far as they are the same. */
+struct sp_compiled_set {
+    const struct sp_compiled_rule *rules; /* Borrowed. */
+    size_t n_rules;
+    struct sp_flow *const *flows;         /* Borrowed; as they came in 'out'. */
+};
+
+/* Rules that would make a flow of the same key as an earlier rule of equal standing add none there.  What 'before' (NULL: none)
+ * has of a rule is taken over, the same objects.  With 'ret_rules' (NULL, or room for as many as there are rules) it is told
+ * what each rule was compiled to.  The flows are the same with and without 'before'. */
+int sp_compile_rule_set(const struct sp_rule_set_facts *, const struct sp_compiled_set *before, struct sp_flow_list *out,
+                        struct sp_compiled_rule *ret_rules) SP_MUST_USE;
 
 #endif

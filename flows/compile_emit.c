@@ -4,6 +4,7 @@ void sp_emit_init(struct sp_emit *emit, struct sp_flow_list *out, struct sp_flow
 {
     emit->out = out;
     emit->seen = seen;
+    emit->n_left_out = 0;
     emit->error = 0;
     emit->cookie = cookie;
 }
@@ -26,19 +27,20 @@ void sp_emit_end(struct sp_emit *emit)
         return;
     }
     emit->error = sp_flow_build_done(&emit->build, &flow);
-    if (emit->error) {
-        return;
-    }
-    if (sp_flow_table_find(emit->seen, flow)) {
+    if (!emit->error) {
+        sp_emit_flow(emit, flow);
         sp_flow_unref(flow);
+    }
+}
+
+void sp_emit_flow(struct sp_emit *emit, struct sp_flow *flow)
+{
+    if (emit->seen && sp_flow_table_find(emit->seen, flow)) {
+        emit->n_left_out++;
         return;
     }
-    emit->error = sp_flow_table_put(emit->seen, flow);
-    if (emit->error) {
-        sp_flow_unref(flow);
-        return;
-    }
-    emit->error = sp_flow_list_take(emit->out, flow);
+    emit->error = emit->seen ? sp_flow_table_put(emit->seen, flow) : 0;
+    emit->error = emit->error ? emit->error : sp_flow_list_take(emit->out, sp_flow_ref(flow));
 }
 
 void sp_emit_goto(struct sp_emit *emit, uint8_t table)

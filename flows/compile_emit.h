@@ -26,6 +26,7 @@
 struct sp_emit {
     struct sp_flow_list *out;   /* Borrowed. */
     struct sp_flow_table *seen; /* Borrowed, or NULL: all flows are known to differ. */
+    size_t n_left_out;          /* Because they had been seen. */
     int error;                  /* 0, -ENOMEM or SP_E_RANGE. */
     uint64_t cookie;            /* Of the flows to come. */
     struct sp_flow_build build; /* The flow under way. */
@@ -39,6 +40,9 @@ struct sp_flow_build *sp_emit_begin(struct sp_emit *, uint8_t table, uint16_t pr
 
 /* Ends the flow under way and appends it. */
 void sp_emit_end(struct sp_emit *);
+
+/* Appends 'flow' (a reference is taken), which was made before. */
+void sp_emit_flow(struct sp_emit *, struct sp_flow *flow);
 
 /* Ends the flow under way with goto 'table'. */
 void sp_emit_goto(struct sp_emit *, uint8_t table);

@@ -213,8 +213,63 @@ static uint32_t remote_flags(const struct sp_rule_set_facts *set)
     return flags;
 }
 
-int sp_compile_rule_set(const struct sp_rule_set_facts *set, struct sp_flow_list *out)
+/* Whether 'a' and 'b' are compiled to the same flows; sp_meaning_equal() is about what they mean. */
+static bool same_text(const struct sp_meaning *a, const struct sp_meaning *b)
 {
+    return a->direction == b->direction && a->action == b->action && a->priority == b->priority && a->protocol == b->protocol &&
+           a->remote == b->remote && (a->remote != SP_REMOTE_CIDR || sp_cidr_equal(&a->remote_cidr, &b->remote_cidr)) &&
+           a->port_min == b->port_min && a->port_max == b->port_max && a->icmp_type == b->icmp_type &&
+           a->icmp_code == b->icmp_code;
+}
+
+/* What 'before' has of 'rule', if it is still the same, or NULL.  Lists of rules change in few places, so it stands where the
+ * search for the one before it ended, '*cursor', or little further; else it is compiled again. */
+static const struct sp_compiled_rule *find_compiled(const struct sp_compiled_set *before, const struct sp_rule_facts *rule,
+                                                    size_t *cursor)
+{
+    enum { STEPS = 16 };
+
+    for (size_t i = *cursor; before && i < before->n_rules && i < *cursor + STEPS; i++) {
+        const struct sp_compiled_rule *old = &before->rules[i];
+
+        if (old->slot == rule->slot) {
+            *cursor = i + 1;
+            return old->alone && old->mark == rule->mark && same_text(&old->meaning, rule->meaning) ? old : NULL;
+        }
+    }
+    return NULL;
+}
+
+/* Emits the flows of 'rule', which 'old' of 'before' is unless it is NULL, and tells in '*ret' (or NULL) what they are; the
+ * set's begin at 'base' of what is emitted. */
+static void compile_rule(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct sp_rule_facts *rule,
+                         const struct sp_compiled_set *before, const struct sp_compiled_rule *old, size_t base,
+                         struct sp_compiled_rule *ret)
+{
+    size_t first = e->out->n - base, n_left_out = e->n_left_out;
+
+    for (size_t i = 0; old && i < old->n && !e->error; i++) {
+        sp_emit_flow(e, before->flows[old->first + i]);
+    }
+    if (!old) {
+        rule_flows(e, set, rule);
+    }
+    if (ret) {
+        *ret = (struct sp_compiled_rule){
+            .meaning = *rule->meaning,
+            .slot = rule->slot,
+            .mark = rule->mark,
+            .first = (uint32_t) first,
+            .n = (uint32_t) (e->out->n - base - first),
+            .alone = e->n_left_out == n_left_out && rule->meaning->remote != SP_REMOTE_GROUP,
+        };
+    }
+}
+
+int sp_compile_rule_set(const struct sp_rule_set_facts *set, const struct sp_compiled_set *before, struct sp_flow_list *out,
+                        struct sp_compiled_rule *ret_rules)
+{
+    size_t base = out->n, cursor = 0;
     struct sp_flow_table *seen;
     struct sp_flow_build *b;
     struct sp_emit e;
@@ -238,7 +293,9 @@ int sp_compile_rule_set(const struct sp_rule_set_facts *set, struct sp_flow_list
     sp_emit_goto(&e, SP_T_TRACKED);
     gate_flow(&e, set, fragment_mark(set));
     for (size_t i = 0; i < set->n_rules && !e.error; i++) {
-        rule_flows(&e, set, &set->rules[i]);
+        const struct sp_compiled_rule *old = find_compiled(before, &set->rules[i], &cursor);
+
+        compile_rule(&e, set, &set->rules[i], before, old, base, ret_rules ? &ret_rules[i] : NULL);
     }
     sp_flow_table_free(seen);
     return e.error;

@@ -353,14 +353,15 @@ void sp_flow_unref(struct sp_flow *flow)
 
 bool sp_flow_same_key(const struct sp_flow *a, const struct sp_flow *b)
 {
-    return a->hash == b->hash && a->table == b->table && a->priority == b->priority && a->match_size == b->match_size &&
-           !memcmp(sp_flow_match(a), sp_flow_match(b), a->match_size);
+    return a == b ||
+           (a->hash == b->hash && a->table == b->table && a->priority == b->priority && a->match_size == b->match_size &&
+            !memcmp(sp_flow_match(a), sp_flow_match(b), a->match_size));
 }
 
 bool sp_flow_equal(const struct sp_flow *a, const struct sp_flow *b)
 {
     return !a->alien && !b->alien && a->cookie == b->cookie && a->actions_size == b->actions_size && sp_flow_same_key(a, b) &&
-           !memcmp(sp_flow_actions(a), sp_flow_actions(b), a->actions_size);
+           (a == b || !memcmp(sp_flow_actions(a), sp_flow_actions(b), a->actions_size));
 }
 
 int sp_flow_compare(const struct sp_flow *a, const struct sp_flow *b)

@@ -154,7 +154,7 @@ void sp_policy_compile(const struct sp_policy *w, uint32_t number, uint32_t regi
             assert_int_equal(sp_compile_remote(region, &ip, w->class_of[i], flows), 0);
         }
     }
-    assert_int_equal(sp_compile_rule_set(&set, flows), 0);
+    assert_int_equal(sp_compile_rule_set(&set, NULL, flows, NULL), 0);
 }
 
 struct sp_connection sp_policy_draw_connection(struct sp_random *rng)

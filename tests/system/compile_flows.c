@@ -96,7 +96,7 @@ static void end_set(struct input *in, const struct words *w)
 {
     if (in->set.number) {
         in->set.rules = in->rules;
-        expect(!sp_compile_rule_set(&in->set, &in->flows), w);
+        expect(!sp_compile_rule_set(&in->set, NULL, &in->flows, NULL), w);
     }
     for (size_t i = 0; i < in->set.n_rules; i++) {
         free((void *) in->rules[i].meaning);

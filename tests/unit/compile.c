@@ -12,6 +12,7 @@
 
 #include "flows/compile.h"
 #include "flows/table.h"
+#include "tests/support/random.h"
 
 #define PAIRS_MAX 65535u /* Identities of a port are 16 bits wide. */
 
@@ -194,12 +195,12 @@ static void rule_sets(void **aux)
     size_t bare;
 
     sp_flow_list_init(&flows);
-    assert_int_equal(sp_compile_rule_set(&set, &flows), 0);
+    assert_int_equal(sp_compile_rule_set(&set, NULL, &flows, NULL), 0);
     bare = finish(&flows);
 
     group.remote = SP_REMOTE_GROUP;
     set.n_rules = 6;
-    assert_int_equal(sp_compile_rule_set(&set, &flows), 0);
+    assert_int_equal(sp_compile_rule_set(&set, NULL, &flows, NULL), 0);
     assert_int_equal(count(&flows, SP_T_STAMP), 6);
     assert_int_equal(count(&flows, SP_T_RULES_IN), 2 * 30 + 2 + 1 + 2 + 2 * 3);
     assert_int_equal(count(&flows, SP_T_RULES_OUT), 0);
@@ -216,12 +217,121 @@ static void rule_sets(void **aux)
     group.port_min = group.port_max = -1;
     set.rules = &rules[5];
     set.n_rules = 1;
-    assert_int_equal(sp_compile_rule_set(&set, &flows), 0);
+    assert_int_equal(sp_compile_rule_set(&set, NULL, &flows, NULL), 0);
     assert_int_equal(finish(&flows), bare + 2);
 
     set.region = SP_REGION_MASK + 1;
-    assert_int_equal(sp_compile_rule_set(&set, &flows), SP_E_RANGE);
+    assert_int_equal(sp_compile_rule_set(&set, NULL, &flows, NULL), SP_E_RANGE);
     assert_int_equal(finish(&flows), 0);
+}
+
+/* A list of rules that changes, from a few meanings, so that some make flows of the same keys. */
+struct changing {
+    struct sp_meaning meanings[40];
+    struct sp_rule_facts rules[40];
+    size_t n;
+    uint32_t next_slot, next_mark;
+};
+
+static struct sp_meaning some_meaning(struct sp_random *random)
+{
+    static const int protocols[] = {SP_PROTOCOL_TCP, SP_PROTOCOL_ANY, SP_PROTOCOL_SCTP};
+    struct sp_meaning m = meaning(protocols[sp_random_below(random, 3)], -1, -1);
+
+    if (m.protocol != SP_PROTOCOL_ANY && sp_random_chance(random, 70)) {
+        m.port_min = 80 + (int32_t) sp_random_below(random, 3);
+        m.port_max = m.port_min + (int32_t) sp_random_below(random, 3);
+    }
+    m.action = sp_random_chance(random, 50) ? SP_ALLOW : SP_DENY;
+    if (sp_random_chance(random, 50)) {
+        m.remote = SP_REMOTE_CIDR;
+        m.remote_cidr = cidr(sp_random_chance(random, 50) ? "10.0.0.0/8" : "2001:db8::/32");
+    } else if (sp_random_chance(random, 20)) {
+        m.remote = SP_REMOTE_GROUP;
+    }
+    return m;
+}
+
+/* Adds, removes, alters or moves a rule. */
+static void change(struct changing *c, struct sp_random *random)
+{
+    static const uint32_t classes[] = {4, 5};
+    uint32_t what = c->n < 3 ? 0 : sp_random_below(random, c->n == 40 ? 3 : 4);
+    size_t i = c->n ? sp_random_below(random, (uint32_t) c->n) : 0;
+    struct sp_rule_facts moved = c->rules[i];
+    struct sp_meaning its = c->meanings[i];
+
+    if (what == 3 || !what) {
+        i = c->n == 40 ? 39 : c->n++;
+        c->meanings[i] = some_meaning(random);
+        c->rules[i] = (struct sp_rule_facts){.slot = c->next_slot++, .mark = c->next_mark++};
+    } else if (what == 1) { /* The same slot. */
+        c->meanings[i] = sp_random_chance(random, 50) ? its : some_meaning(random);
+        c->rules[i].mark = sp_random_chance(random, 50) ? c->next_mark++ : c->rules[i].mark;
+    } else {
+        c->n--;
+        memmove(&c->rules[i], &c->rules[i + 1], (c->n - i) * sizeof *c->rules);
+        memmove(&c->meanings[i], &c->meanings[i + 1], (c->n - i) * sizeof *c->meanings);
+        if (sp_random_chance(random, 30)) { /* Back, at the end. */
+            c->rules[c->n] = moved;
+            c->meanings[c->n++] = its;
+        }
+    }
+    for (i = 0; i < c->n; i++) {
+        c->rules[i].meaning = &c->meanings[i];
+        c->rules[i].classes = classes;
+        c->rules[i].n_classes = c->meanings[i].remote == SP_REMOTE_GROUP ? sp_random_below(random, 3) : 0;
+    }
+}
+
+/* How many of 'n' flows are the very objects that some of 'before' are. */
+static size_t count_shared(const struct sp_flow_list *before, struct sp_flow *const *flows, size_t n)
+{
+    size_t shared = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < before->n; k++) {
+            shared += flows[i] == before->flows[k];
+        }
+    }
+    return shared;
+}
+
+/* What was compiled before is taken over, and the outcome is the same as without. */
+static void compiled_again(void **aux)
+{
+    static struct changing c = {.next_slot = 1, .next_mark = 1};
+    struct sp_compiled_rule compiled[2][41];
+    struct sp_flow_list flows[2], anew;
+    struct sp_compiled_set before = {.n_rules = 0};
+    struct sp_random random;
+    size_t n_shared = 0, n_flows = 0;
+
+    sp_random_init(&random);
+    sp_flow_list_init(&anew);
+    sp_flow_list_init(&flows[0]);
+    sp_flow_list_init(&flows[1]);
+    for (unsigned run = 0; run < 3000; run++) {
+        struct sp_flow_list *was = &flows[run % 2], *now = &flows[(run + 1) % 2];
+        struct sp_rule_set_facts set = {.number = 9, .version = run, .region = 1, .rules = c.rules};
+
+        change(&c, &random);
+        set.n_rules = c.n;
+        sp_flow_list_clear(now);
+        assert_int_equal(sp_compile_rule_set(&set, &before, now, compiled[run % 2]), 0);
+        assert_int_equal(sp_compile_rule_set(&set, NULL, &anew, NULL), 0);
+        assert_int_equal(now->n, anew.n);
+        for (size_t i = 0; i < anew.n; i++) {
+            assert_true(sp_flow_equal(now->flows[i], anew.flows[i]));
+        }
+        n_shared += count_shared(was, now->flows, now->n);
+        n_flows += now->n;
+        before = (struct sp_compiled_set){.rules = compiled[run % 2], .n_rules = c.n, .flows = now->flows};
+        sp_flow_list_clear(&anew);
+    }
+    assert_true(n_shared > n_flows / 4);
+    sp_flow_list_clear(&flows[0]);
+    sp_flow_list_clear(&flows[1]);
 }
 
 int main(void)
@@ -229,6 +339,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(static_flows), cmocka_unit_test(uplinks), cmocka_unit_test(ports),
         cmocka_unit_test(pairs),        cmocka_unit_test(destinations), cmocka_unit_test(rule_sets),
+        cmocka_unit_test(compiled_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
