@@ -23,6 +23,7 @@ import os
 import re
 import shutil
 import signal
+import socket as socketlib
 import subprocess
 import tempfile
 import threading
@@ -91,6 +92,12 @@ def _sweep():
         match = re.fullmatch(r"sp(\d+)-\d+-.*", name)
         if match and not os.path.exists(f"/proc/{match.group(1)}"):
             run("ip", "netns", "del", name, check=False)
+
+
+def listens(path):
+    """Whether somebody accepts connections at the unix socket `path`: the file is there a moment before that."""
+    with socketlib.socket(socketlib.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
 
 
 class Host:
@@ -187,7 +194,7 @@ class Ovs:
         self._spawn("ovsdb-server", self.path("conf.db"), f"--remote=punix:{socket}", "--remote=db:Open_vSwitch,Open_vSwitch,manager_options",
                     "--private-key=db:Open_vSwitch,SSL,private_key", "--certificate=db:Open_vSwitch,SSL,certificate",
                     "--bootstrap-ca-cert=db:Open_vSwitch,SSL,ca_cert", f"--unixctl={self.path('ovsdb-server.ctl')}")
-        self._await("ovsdb-server", lambda: os.path.exists(socket))
+        self._await("ovsdb-server", lambda: listens(socket))
 
     def restart_database(self):
         """Kills ovsdb-server and starts it again on the same database; ovs-vswitchd runs on."""
