@@ -10,8 +10,8 @@ import struct
 import time
 from collections import defaultdict, deque
 
-IN_FLIGHT, PER_SENTINEL, PER_TURN = 64, 8, 2
-PACE_S = 0.002
+IN_FLIGHT, PER_SENTINEL, PER_TURN = 64, 8, 1
+PACE_S = 0.004
 RESEND_S = 0.5
 SOL_PACKET, PACKET_STATISTICS = 263, 6
 
