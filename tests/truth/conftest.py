@@ -31,3 +31,12 @@ def daemon_stays(request):
     assert lab is None or lab.daemon.is_running(), lab.daemon.log()
     yield
     assert lab is None or lab.daemon.is_running(), lab.daemon.log()
+
+
+@pytest.fixture(autouse=True)
+def prober_starts_empty(request):
+    """Others have sockets of their own at the same ends: what they have heard meanwhile is not this test's."""
+    if "prober" in request.fixturenames:
+        prober = request.getfixturevalue("prober")
+        prober.collect()
+        prober.clear()
