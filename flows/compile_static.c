@@ -372,6 +372,12 @@ static void tracked_family(struct sp_emit *e, uint16_t eth_type)
     sp_flow_match_uint(b, SP_F_IP_FRAG, 1, 1);
     sp_emit_end(e);
 
+    b = sp_emit_begin(e, SP_T_JUDGE, 310); /* An error about an association, whose ports nobody knows. */
+    sp_flow_match_exact(b, SP_F_ETH_TYPE, eth_type);
+    sp_flow_match_uint(b, SP_F_CT_STATE, SP_CT_VALID_VALUE | SP_CT_REL, SP_CT_VALID_MASK | SP_CT_REL);
+    sp_flow_match_exact(b, SP_F_CT_NW_PROTO, SP_IP_SCTP);
+    sp_emit_end(e);
+
     sp_match_ip(sp_emit_begin(e, SP_T_RULES_OUT, 65000), eth_type, SP_IP_SCTP);
     sp_emit_goto(e, SP_T_SCTP_ORIGINAL);
     sp_match_ip(sp_emit_begin(e, SP_T_RULES_IN, 65000), eth_type, SP_IP_SCTP);

@@ -75,7 +75,8 @@
  * SCTP.  The userspace datapath tracks all SCTP between two addresses as one connection without ports.  So no association may be
  * admitted by another's mark: each packet is judged on its own headers, as a packet of an association that its own direction's
  * rules allow (SCTP_ORIGINAL: destination port) or, in an established connection, as an answer to one that the other
- * direction's rules allow (SCTP_REPLY: source port).
+ * direction's rules allow (SCTP_REPLY: source port).  An ICMP error about an association passes by a live mark alone, as the
+ * rules could only be asked without the ports.
  *
  * Why the set is asked for twice.  A change reaches the datapath's megaflows one by one, so for some milliseconds a packet may
  * be brought to ct() by what was true before, and go on behind it by what is true now.  Behind ct() only facts are used

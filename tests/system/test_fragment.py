@@ -222,3 +222,16 @@ def test_error_about_sctp(net, rules, a):
     assert net.reached("a", probe) == ["up"]
     net.reached("up", unreachable(OUTSIDE, a, probe))  # The tracker of OVS 3.1 may or may not relate it; it must not harm.
     assert net.reached("a", probe) == ["up"]
+
+
+def test_errors_about_sctp_end_with_the_permission(net, rules, a):
+    everything = Rule("out", "allow", "any")
+    rules(a=[everything])
+    probe = sctp(a, OUTSIDE, 6000)
+    assert net.reached("a", probe) == ["up"]
+    net.reached("up", unreachable(OUTSIDE, a, probe))
+    net.retire(everything)  # As a new refusal above it does.
+    net.rules(1, Rule("out", "deny", "sctp", priority=1), everything)
+    net.apply()
+    assert net.reached("a", probe) == []
+    assert net.reached("up", unreachable(OUTSIDE, a, probe)) == []
