@@ -369,6 +369,10 @@ static void test_zones_run_out(void **state)
         assert_true(zones[i] <= 1);
     }
     world_begin(&w);
+    struct sp_port_input two[] = { world_port(1, "new", 1, NULL, NULL), world_port(1, "newer", 2, NULL, NULL) };
+    struct sp_server_input pair = { .region = "SV2", .name = "vm", .ports = two, .n_ports = 2 };
+    assert_int_equal(sp_batch_create_server(w.batch, &pair, &id, &w.problems), SP_E_FULL); /* Never one zone for both. */
+    sp_batch_rollback(w.batch, 0);
     port = world_port(1, "new", 1, NULL, NULL);
     struct sp_server_input input = { .region = "SV2", .name = "vm", .ports = &port, .n_ports = 1 };
     assert_int_equal(sp_batch_create_server(w.batch, &input, &id, &w.problems), 0);

@@ -1,0 +1,261 @@
+"""The seeded bugs.
+
+Each is one mistake that a careful person could make: a name, what is wrong with it, one or more replacements of text (file, old,
+new), and the tests that are asked first, being nearest.  'old' must stand in its file exactly once; write it so that it holds
+together what the mutant is about and little else.  What no test can tell from the original is not a bug and not listed."""
+
+from collections import namedtuple
+
+Edit = namedtuple("Edit", "file old new")
+Mutant = namedtuple("Mutant", "name wrong edits near")
+
+MUTANTS = []
+
+
+def mutant(name, wrong, *edits, near=()):
+    """'edits': triples of file, old and new text; 'near': tests as `suite/name` or `suite/file.py`."""
+    MUTANTS.append(Mutant(name, wrong, [Edit(*edit) for edit in edits], list(near)))
+
+
+RANGE, RULES, STATIC = "flows/range.c", "flows/compile_rules.c", "flows/compile_static.c"
+FORWARD, PORT, ADMISSION = "flows/compile_forward.c", "flows/compile_port.c", "flows/admission.c"
+PIPELINE = "include/sallyport/pipeline.h"
+
+# Rules to flows.
+
+mutant("range-mask-off-by-one", "each mask of a port range is one too wide",
+       (RANGE, "(uint16_t) -size}", "(uint16_t) ~size}"), near=["unit/compile", "property/range"])
+mutant("range-without-its-last-port", "a port range ends one port early",
+       (RANGE, "while (next <= hi) {", "while (next < hi) {"), near=["property/range"])
+mutant("full-range-as-none", "a rule for all ports matches none",
+       (RULES, "i < (n_masks ? n_masks : 1) && !e->error", "i < n_masks && !e->error"), near=["unit/compile"])
+mutant("half-open-range-as-full", "0-1023 and 1024-65535 match all ports",
+       (RULES, "(m->port_min > 0 || m->port_max < 65535)", "(m->port_min > 0 && m->port_max < 65535)"), near=["property/compile"])
+mutant("deny-loses-among-equals", "of two rules of one priority the one that allows decides",
+       (PIPELINE, "((DENIES) ? 1 : 0)", "((DENIES) ? 0 : 1)"), near=["unit/compile", "property/compile"])
+mutant("priority-order-reversed", "the highest priority number decides",
+       (PIPELINE, "(10 + 2 * (1000 - (PRIORITY))", "(10 + 2 * ((PRIORITY) - 1)"), near=["unit/compile", "property/compile"])
+mutant("established-before-the-gate", "established connections pass without the gate, so that nothing is ever revoked",
+       (STATIC, "    sp_match_valid(sp_emit_begin(e, SP_T_TRACKED, 100));\n",
+        "    sp_flow_match_uint(sp_emit_begin(e, SP_T_TRACKED, 150), SP_F_CT_STATE, SP_CT_VALID_VALUE | SP_CT_EST,\n"
+        "                       SP_CT_VALID_MASK | SP_CT_EST);\n"
+        "    sp_emit_goto(e, SP_T_PASSED);\n"
+        "    sp_match_valid(sp_emit_begin(e, SP_T_TRACKED, 100));\n"), near=["property/compile", "system/test_change.py"])
+mutant("replies-judged-by-the-other-direction", "the rules are chosen by the packet's direction, not by the connection's",
+       (STATIC, "bool outbound = (phase == SP_PHASE_LEAVING) != reply;", "bool outbound = phase == SP_PHASE_LEAVING;"),
+       near=["property/compile", "system/test_change.py"])
+mutant("related-errors-unjudged", "an ICMP error passes whatever became of its connection",
+       (STATIC, "sp_emit_begin(e, SP_T_COMMIT, 300)", "sp_emit_begin(e, SP_T_JUDGE, 300)"),
+       near=["property/compile", "system/test_verdict.py"])
+mutant("sctp-by-anothers-mark", "all SCTP between two addresses passes once one association is admitted",
+       (STATIC, "b = sp_emit_begin(e, SP_T_GATE, 250);", "b = sp_emit_begin(e, SP_T_GATE, 150);"),
+       near=["property/compile", "system/test_fragment.py"])
+mutant("peers-inbound-rules-skipped", "what one server's outbound rules allow enters the next one unasked",
+       (STATIC, "    guard_answers(e);\n",
+        "    guard_answers(e);\n"
+        "    sp_flow_match_uint(sp_emit_begin(e, SP_T_GUARD, 110), SP_R_ORIGIN, SP_FROM_SERVER, SP_FROM_SERVER);\n"
+        "    sp_emit_goto(e, SP_T_DELIVERED);\n"), near=["property/compile", "system/test_verdict.py"])
+mutant("only-the-first-class", "a remote group is the addresses of its first set of groups",
+       (RULES, "aspect.class = rule->classes[i];", "aspect.class = rule->classes[0];"), near=["unit/compile", "property/compile"])
+mutant("remote-groups-of-every-region", "an address counts as a member in another region",
+       (FORWARD, "        sp_flow_match_uint(b, SP_R_REGION, region, SP_REGION_MASK);\n", ""),
+       near=["unit/compile", "property/compile"])
+mutant("icmp-in-ipv6", "an icmp rule lets IPv6 packets of protocol 1 pass",
+       (RULES, "(m->protocol == SP_PROTOCOL_ICMP && family == 6) || ", ""), near=["property/compile"])
+mutant("icmp-code-zero-as-any", "a rule for code 0 matches every code",
+       (RULES, "if (m->icmp_code >= 0) {", "if (m->icmp_code > 0) {"), near=["unit/compile", "property/compile"])
+mutant("version-left-out", "a rule set's flows before ct() do not change with its version",
+       (RULES, "    sp_flow_load_reg(b, SP_R_VERSION, set->version);\n", ""), near=["unit/compile"])
+mutant("a-mark-that-nobody-knows-passes", "a fragment behind ct(commit) whose mark is dead is judged once more",
+       (STATIC, "sp_emit_begin(e, SP_T_GATE, 190)", "sp_emit_begin(e, SP_T_GATE, 90)"), near=["formal/test_formal.py"])
+
+# What never and what always passes.
+
+mutant("router-advertisements-allowed", "a server may send router advertisements",
+       (STATIC, "never[] = {ND_ROUTER_ADVERTISEMENT, ND_REDIRECT};", "never[] = {ND_REDIRECT};"), near=["system/test_spoof.py"])
+mutant("dhcp-server-allowed", "a server may answer as a DHCP server if its rules let it",
+       (STATIC,
+        "match_udp(sp_emit_begin(e, SP_T_SOURCE, 300), SP_ETH_IPV4, DHCP_SERVER",
+        "match_udp(sp_emit_begin(e, SP_T_SOURCE, 90), SP_ETH_IPV4, DHCP_SERVER"),
+       near=["system/test_spoof.py"])
+mutant("arp-sender-unchecked", "an ARP packet may come from any protocol address",
+       (STATIC, "claim_ipv4(b, SP_F_ARP_SPA);\n        load_stage(b, SP_STAGE_ARP);\n        sp_emit_goto(e, SP_T_HARDWARE);",
+        "claim_ipv4(b, SP_F_ARP_SPA);\n        load_stage(b, SP_STAGE_ARP);\n        sp_emit_goto(e, SP_T_FORWARD);"),
+       near=["system/test_spoof.py"])
+mutant("arp-hardware-unchecked", "an ARP packet may name another's hardware address",
+       (STATIC, "claim_ipv4(b, SP_F_ARP_SPA);\n        load_stage(b, SP_STAGE_ARP);\n        sp_emit_goto(e, SP_T_HARDWARE);",
+        "claim_ipv4(b, SP_F_ARP_SPA);\n        load_stage(b, SP_STAGE_ARP);\n        sp_emit_goto(e, SP_T_ADDRESS);"),
+       near=["system/test_spoof.py"])
+mutant("advertised-target-unchecked", "a neighbour advertisement may be about another's address",
+       (STATIC, "sp_flow_resubmit(b, SP_T_ADDRESS);", "sp_flow_resubmit(b, SP_T_FORWARD);"), near=["system/test_spoof.py"])
+mutant("source-mac-unchecked", "a server may use any MAC address",
+       (PORT, "if (mac) {\n            sp_flow_match_bytes(b, SP_F_ETH_SRC, mac, NULL);\n        }", "if (mac) {\n        }"),
+       near=["unit/compile", "system/test_spoof.py"])
+mutant("broadcast-as-source", "an allowed pair of everything lets a server send from 255.255.255.255",
+       (STATIC, "{.family = 4, .prefix = 3, .bytes = {224}}", "{.family = 4, .prefix = 4, .bytes = {224}}"),
+       near=["system/test_spoof.py"])
+mutant("link-local-refused", "a server cannot use the link-local address of its MAC",
+       (PORT, "    claim_address(e, base, &link_local);\n", "    (void) link_local;\n"),
+       near=["unit/compile", "system/test_spoof.py"])
+mutant("strangers-among-the-fragments", "fragments that conntrack hands to another port's packets pass as that port's",
+       (PORT, "    sp_flow_match_exact(b, SP_F_CT_ZONE, port->zone);\n", ""), near=["unit/compile", "system/test_fragment.py"])
+mutant("unknown-unicast-floods", "a frame to an unknown address is copied to server ports",
+       (STATIC, "sp_flow_resubmit(b, SP_T_LEARNED);\n        sp_emit_goto(e, SP_T_UPLINK);",
+        "sp_flow_resubmit(b, SP_T_LEARNED);\n        sp_emit_goto(e, SP_T_FLOOD);"), near=["system/test_forward.py"])
+mutant("mac-known-in-every-vlan", "a server's MAC address leads to it from other VLANs too",
+       (FORWARD, "    sp_flow_match_exact(b, SP_R_VLAN, vlan);\n    return b;", "    return b;"),
+       near=["unit/compile", "system/test_forward.py"])
+
+# Which marks stay.
+
+mutant("every-mark-stays", "no connection is judged again when the rules change",
+       (ADMISSION, "if (old->action != SP_ALLOW || !still_matches(change, old, new)) {\n        return false;\n    }\n",
+        "if (old->action != SP_ALLOW || !still_matches(change, old, new)) {\n        return false;\n    }\n"
+        "    if (!stands_later || stands_later) {\n        return true;\n    }\n"), near=["unit/admission"])
+mutant("an-equal-deny-ends-nothing", "a new deny of the same priority leaves old connections alone",
+       (ADMISSION, "deny->priority <= new->priority && (stands_later", "deny->priority < new->priority && (stands_later"),
+       near=["unit/admission", "property/admission"])
+mutant("a-narrowed-rule-keeps-its-mark", "connections outside a narrowed port range live on",
+       (ADMISSION, "return sp_meaning_covers_but_for_remote(new, old) && sp_meaning_covers_remote(new, old) &&",
+        "return sp_meaning_covers_remote(new, old) &&"), near=["unit/admission"])
+mutant("a-leaving-member-keeps-its-connections", "an address that leaves a remote group is still admitted by its marks",
+       (ADMISSION, "sp_meaning_covers_remote(new, old) && !(delta && delta->lost);", "sp_meaning_covers_remote(new, old) && (delta || !delta);"),
+       near=["unit/admission"])
+mutant("a-leaving-member-is-not-noticed", "a set whose remote group loses an address keeps all of its admissions",
+       ("controller/model/derive.c", "(rule->meaning.action == SP_ALLOW ? delta->lost : delta->gained)", "delta->gained"),
+       near=["unit/model_derive", "property/model"])
+
+# The model.
+
+mutant("a-host-covers-its-net", "10.0.0.1/32 is taken to contain 10.0.0.0/8",
+       ("flows/value.c", "outer->family != inner->family || outer->prefix > inner->prefix", "outer->family != inner->family"),
+       near=["unit/value"])
+mutant("host-bits-stay", "192.168.1.100/24 is another network than 192.168.1.0/24",
+       ("flows/value.c", "        mask_host_bits(cidr.bytes, cidr.prefix);\n", ""), near=["unit/value"])
+mutant("two-new-ports-one-zone", "the ports of one request get the same conntrack zone",
+       ("controller/model/draw.c",
+        "if (has_bit(batch->drawn_zones, zone) || has_bit(here, zone)) {", "if (has_bit(here, zone)) {"),
+       near=["unit/model_server", "property/model"])
+mutant("zone-used-again-at-once", "a zone that has become free is the next one given",
+       ("controller/model/draw.c", "    batch->counters.next_zone = zone % ZONE_MAX + 1;\n", ""),
+       near=["unit/model_server", "property/model"])
+mutant("marks-start-anew", "after a restart the marks of dead rules are given to new ones",
+       ("controller/store/write.c", "sp_statement_give_integer(s, counters->next_mark);", "sp_statement_give_integer(s, 1);"),
+       near=["unit/sqlite"])
+mutant("slots-start-anew", "after a restart the slots of rules are given to others",
+       ("controller/store/write.c", "sp_statement_give_integer(s, counters->next_slot);", "sp_statement_give_integer(s, 1);"),
+       near=["unit/sqlite"])
+mutant("default-swap-forgets-some", "servers with one group keep it when another becomes the default",
+       ("controller/model/batch_group.c", "if (servers[i]->n_groups != 1 || !sp_uuid_equal(&servers[i]->groups[0], id)) {",
+        "if (servers[i]->n_groups != 1) {"), near=["unit/model_group", "api/test_groups.py"])
+mutant("a-named-group-can-be-deleted", "a group that others' rules name can be deleted",
+       ("controller/model/batch_group.c", "    if (holding.n) {\n", "    if (n_servers) {\n"),
+       near=["unit/model_group", "api/test_groups.py"])
+mutant("put-makes-all-rules-new", "replacing the rules by themselves ends all connections",
+       ("controller/model/batch_rule.c", "known = sp_meanings_find(old, &inputs[i].meaning);", "known = old ? NULL : NULL;"),
+       near=["unit/model_group", "api/test_rules.py"])
+mutant("a-refused-change-leaves-traces", "what a request staged before it was refused stays",
+       ("controller/engine_writes.c", "            sp_batch_rollback(engine->batch, mark);\n", "            (void) mark;\n"),
+       near=["unit/engine", "property/engine", "api/test_groups.py"])
+mutant("explain-lets-the-first-equal-win", "explain says allow where an equal deny decides",
+       ("flows/explain.c", "(a->priority == b->priority && a->action == SP_DENY && b->action == SP_ALLOW)", "false"),
+       near=["unit/explain"])
+
+# Durable, then applied, then answered.
+
+mutant("acknowledged-before-the-commit", "a change is answered when the store has got it, not when it has kept it",
+       ("controller/engine_writes.c", "sp_batch_counters(engine->batch), on_committed, engine);\n",
+        "sp_batch_counters(engine->batch), on_committed, engine);\n        await(engine);\n"),
+       near=["unit/engine", "api/test_durability.py"])
+mutant("a-failed-commit-is-published", "a change that the store could not write is in force",
+       ("controller/engine_writes.c", "    struct sp_batch *batch = engine->batch;\n    if (error) {",
+        "    struct sp_batch *batch = engine->batch;\n    if (error == 1) {"), near=["unit/engine", "api/test_durability.py"])
+mutant("answered-before-the-barrier", "a change is applied as soon as it is sent",
+       ("controller/switch_batch.c", "            sw->phase = SP_SWITCH_APPLYING;\n",
+        "            sw->phase = SP_SWITCH_APPLYING;\n            sw->settled = batch->revision;\n"),
+       near=["unit/engine", "unit/switch"])
+mutant("nobody-is-waited-for", "an answer does not wait for any switch",
+       ("controller/engine_writes.c", "        if (confirmation == SP_CONFIRMATION_PENDING) {\n            return false;",
+        "        if (confirmation == SP_CONFIRMATION_PENDING) {\n            return true;"), near=["unit/engine"])
+mutant("any-barrier-will-do", "a barrier reply to another request counts",
+       ("flows/openflow/session_batch.c", "if (!s->batch.barrier_xid || ntohl(oh->xid) != s->batch.barrier_xid) {",
+        "if (!s->batch.barrier_xid) {"), near=["unit/session_batch", "unit/session_hostile"])
+mutant("committed-with-errors", "a bundle is committed although the switch refused a part of it",
+       ("flows/openflow/session_batch.c", "    } else if (s->batch.error[0]) {\n        enter(s, STATE_DISCARD);",
+        "    } else if (s->batch.control_refused) {\n        enter(s, STATE_DISCARD);"),
+       near=["unit/session_batch", "unit/session"])
+mutant("a-refusal-answered-as-applied", "what the switch refused is answered as applied",
+       ("controller/switch.c",
+        "return refused ? SP_NOT_CONFIRMED : SP_CONFIRMED;", "return refused ? SP_CONFIRMED : SP_CONFIRMED;"),
+       near=["unit/switch", "unit/engine"])
+mutant("active-before-it-is", "a port is shown as active while its flows are still on their way",
+       ("controller/switch.c", "return knowing && (!unit || unit->state == SP_UNIT_CLEAN);", "return knowing || unit;"),
+       near=["unit/switch", "unit/engine"])
+
+# The switch.
+
+mutant("delete-then-add", "a change deletes what it then forgets to add again",
+       ("controller/switch_batch.c",
+        "    for (size_t i = 0; !error && i < batch->n; i++) {\n"
+        "        error = add_changes(sw, &batch->items[i], claimed);\n    }\n"
+        "    for (size_t i = 0; !error && i < batch->n; i++) {\n"
+        "        error = add_removals(sw, &batch->items[i], claimed);\n    }\n",
+        "    for (size_t i = 0; !error && i < batch->n; i++) {\n"
+        "        error = add_removals(sw, &batch->items[i], claimed);\n    }\n"
+        "    for (size_t i = 0; !error && i < batch->n; i++) {\n"
+        "        error = add_changes(sw, &batch->items[i], claimed);\n    }\n"),
+       near=["unit/switch", "unit/engine"])
+mutant("an-empty-database-wipes-the-flows", "a bridge that nobody adopted loses its flows when it connects",
+       ("controller/engine_links.c", "} else if (adopted || dp->releasing) {", "} else {"), near=["unit/engine"])
+mutant("wiped-before-ovsdb-has-told", "ports found by their interface lose their flows at a restart",
+       ("controller/engine_links.c",
+        "dp->expecting = adopted && sp_engine_expects(engine);", "dp->expecting = adopted && engine->stopping;"),
+       near=["unit/engine"])
+mutant("a-restart-sends-all-again", "flows that are there are taken for others",
+       ("controller/switch_dump.c", "bool equal = sp_flow_equal(there, flow);", "bool equal = there == flow;"),
+       ("controller/switch_batch.c", "if (!there || !sp_flow_equal(there, flow)) {", "if (!there || there != flow) {"),
+       near=["unit/switch", "unit/engine"])
+mutant("changed-actions-are-no-drift", "a flow of ours whose actions another hand changed is left as it is",
+       ("flows/flow.c", "(a == b || !memcmp(sp_flow_actions(a), sp_flow_actions(b), a->actions_size));",
+        "(a == b || sp_flow_actions(a) != NULL);"),
+       near=["unit/flow", "unit/switch"])
+mutant("added-flows-stay", "a flow that another hand added under our cookie is left",
+       ("controller/switch_dump.c", "            error = error ? error : add_orphan(sw, strange.flows[i]);\n",
+        "            error = error ? error : 0 * add_orphan(sw, strange.flows[i]);\n"
+        "            sp_flow_list_clear(&sw->orphans);\n"),
+       near=["unit/switch"])
+mutant("foreign-cookies-are-ours", "flows of other controllers are taken for left-overs and deleted",
+       ("flows/openflow/session_dump.c", ".cookie_mask = htobe64(SP_COOKIE_OWNER_MASK),", ".cookie_mask = 0,"),
+       ("flows/openflow/session_dump.c", "(cookie & SP_COOKIE_OWNER_MASK) != SP_COOKIE_OWNER || ", ""),
+       near=["unit/session", "system/test_session.py"])
+mutant("unplugged-ports-keep-their-flows", "the next owner of a port number gets the flows of the last one",
+       ("controller/engine_project.c",
+        "    ofport->role = SP_ROLE_CLOSED;\n    mark_members(dp, binding);\n", "    ofport->role = SP_ROLE_CLOSED;\n"),
+       near=["unit/engine", "property/engine"])
+mutant("zone-handed-on-with-its-connections", "a deleted port's connections wait for the next owner of its zone",
+       ("controller/engine_project.c", "    if (!stays) {\n", "    if (!stays && !now && dp->releasing) {\n"),
+       near=["unit/engine"])
+mutant("a-leaving-members-address-stays", "an address that leaves a remote group keeps its class in the switch",
+       ("controller/engine_changes.c", "for (size_t g = 0; before && g < before->n_groups; g++) {",
+        "for (size_t g = 0; before && g < before->n_groups && set; g++) {"), near=["unit/engine", "property/engine"])
+mutant("releasing-leaves-the-flows", "deleting a bridge leaves our flows in it",
+       ("controller/engine_units.c", "return dp->releasing ? 0 : sp_compile_static(out);", "return sp_compile_static(out);"),
+       near=["unit/engine"])
+
+# The API.
+
+mutant("if-match-ignored", "a change of a group that has changed since is made",
+       ("controller/api/write.c", "lists_etag(list, sp_call_etag(group, etag)) ? 0 : SP_E_STALE;",
+        "lists_etag(list, sp_call_etag(group, etag)) ? 0 : 0;"), near=["api/test_groups.py", "api/test_http.py"])
+mutant("any-token-will-do", "any well-formed token opens everything",
+       ("controller/api/token.c", "bool same = sp_digest_equal(tokens->items[i].digest, digest);",
+        "bool same = sp_digest_equal(tokens->items[i].digest, digest) || tokens->n;"),
+       near=["unit/api_token"])
+
+mutant("reading-is-enough", "a token that may read may change as well",
+       ("controller/api/access.c", "if (sp_token_role(token) < route->role) {", "if (sp_token_role(token) + 2 < route->role) {"),
+       near=["api/test_tokens.py"])
+mutant("open-to-the-world", "a listener on every address starts without tokens",
+       ("controller/config.c", "if (sp_http_address_is_exposed(given[OPTION_HTTP].values[i])) {",
+        "if (!*given[OPTION_HTTP].values[i] && sp_http_address_is_exposed(given[OPTION_HTTP].values[i])) {"),
+       near=["unit/config"])
