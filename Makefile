@@ -37,6 +37,8 @@ help:
 	@echo 'make check-style   layers, sizes, names'
 	@echo 'make check-metrics promtool on /metrics and the alert rules'
 	@echo 'make check-console the web console in Chromium; screenshots in build/screenshots'
+	@echo 'make check-formal  flows against random policies, proved for all packets'
+	@echo 'make check-mutants seeded bugs: which test kills which'
 	@echo 'make check-asan    unit and property tests under ASan and UBSan'
 	@echo 'make bench         speed and scale beside the switch itself, ovs-ofctl and OVN; ARGS="changes --ports 100"'
 	@echo 'make demo          the story of the README on a Mininet net; ARGS=--stay keeps it up'
@@ -58,7 +60,7 @@ endef
 BUILD_PACKAGES = gcc make libc6-dev pkg-config python3 openvswitch-source libuv1-dev libyajl-dev libsqlite3-dev libmicrohttpd-dev \
 	libssl-dev libcurl4-openssl-dev
 TEST_PACKAGES = libcmocka-dev openvswitch-switch python3-pytest python3-scapy python3-jsonschema iproute2 ethtool tcpdump iputils-ping \
-	procps sqlite3 curl jq universal-ctags openssl
+	procps sqlite3 curl jq universal-ctags openssl python3-z3
 DEMO_PACKAGES = openvswitch-switch mininet iproute2 ethtool iputils-ping procps python3
 
 # What the goals will need is named, or installed, all at once.

@@ -27,7 +27,8 @@ check-console: deps-test deps-console all $(CONSOLE_MODULES)
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/console/run.py $(ARGS)
 
 .PHONY: check-console check check-unit check-property check-style check-api check-system check-truth check-truth-short check-truth-live check-asan check-clang
-check: check-style check-unit check-property check-api check-system check-truth-short
+check: check-style check-mutants-apply check-unit check-property check-api check-system check-truth-short check-formal-short
+.PHONY: check-formal check-formal-short check-mutants check-mutants-apply
 	@echo 'make check: all suites passed'
 
 check-unit: deps-test $(UNIT_TESTS)
@@ -59,6 +60,18 @@ check-truth: check-truth-short
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/truth/run_replacements.py $(or $(REPLACEMENTS),--lists 100)
 	SALLYPORT_PATIENT=1 SALLYPORT_DRIFTS=5 SALLYPORT_EVASIONS=20000 $(PYTEST) -rP \
 	    tests/truth/test_refusals.py tests/truth/test_drift.py tests/truth/test_evasions_random.py
+
+# The flows of the switch and the policy, proved equal for all packets.  ARGS='--seed 7 --policies 50' makes the long run another.
+check-formal-short: deps-test all
+	$(PYTEST) tests/formal
+check-formal: check-formal-short
+	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/formal/run.py $(or $(ARGS),--policies 200)
+
+# Seeded bugs.  The short check is that each still applies; the long run takes hours.  ARGS='NAME...' takes some of them.
+check-mutants-apply:
+	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/mutants/run.py --check
+check-mutants: deps-test all $(UNIT_TESTS) $(PROPERTY_TESTS) $(SYSTEM_TOOLS)
+	OVS_CACHE=$(OVS_CACHE) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/mutants/run.py --report $(BUILD)/mutants.md $(ARGS)
 
 # Prometheus's tool is taken out of its package without installing that, which would start a server.
 PROMTOOL = $(CURDIR)/.cache/promtool
