@@ -25,7 +25,7 @@ include tests/module.mk
 include tests/bench/module.mk
 include topology/module.mk
 
-.PHONY: all help clean distclean deps-build deps-test deps-demo install-deps
+.PHONY: all help clean distclean deps-build deps-test deps-demo deps-deb install-deps
 all: deps-build $(BUILD)/bin/sallyportd $(BUILD)/bin/sallyport
 
 help:
@@ -41,6 +41,7 @@ help:
 	@echo 'make check-mutants seeded bugs: which test kills which'
 	@echo 'make check-asan    unit and property tests under ASan and UBSan'
 	@echo 'make bench         speed and scale beside the switch itself, ovs-ofctl and OVN; ARGS="changes --ports 100"'
+	@echo 'make install       DESTDIR=, prefix=/usr/local; make uninstall; make deb builds a Debian package'
 	@echo 'make demo          the story of the README on a Mininet net; ARGS=--stay keeps it up'
 	@echo 'make clean         removes build/; make distclean also the libopenvswitch cache'
 
@@ -60,7 +61,8 @@ endef
 BUILD_PACKAGES = gcc make libc6-dev pkg-config python3 openvswitch-source libuv1-dev libyajl-dev libsqlite3-dev libmicrohttpd-dev \
 	libssl-dev libcurl4-openssl-dev
 TEST_PACKAGES = libcmocka-dev openvswitch-switch python3-pytest python3-scapy python3-jsonschema iproute2 ethtool tcpdump iputils-ping \
-	procps sqlite3 curl jq universal-ctags openssl python3-z3
+	procps sqlite3 curl jq universal-ctags openssl python3-z3 systemd groff man-db util-linux
+DEB_PACKAGES = debhelper dpkg-dev lintian
 DEMO_PACKAGES = openvswitch-switch mininet iproute2 ethtool iputils-ping procps python3
 
 # What the goals will need is named, or installed, all at once.
@@ -72,6 +74,8 @@ deps-test: deps-build
 	$(call packages,$(sort $(TEST_PACKAGES) $(DEMO_PACKAGES)))
 deps-demo: deps-build
 	$(call packages,$(DEMO_PACKAGES))
+deps-deb: deps-build
+	$(call packages,$(DEB_PACKAGES))
 install-deps: deps-test deps-demo
 
 # Objects.

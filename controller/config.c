@@ -34,6 +34,7 @@ static const char help_text[] =
     "      --log-level LEVEL  error, warning, info or debug (default info)\n"
     "  -c, --config FILE      reads options from FILE too: lines of \"key = value\", a key being an option's long name;\n"
     "                         '#' begins a comment line; the command line goes before the file\n"
+    "      --check-config     reads the options and every file that they name, says what is wrong, and exits\n"
     "  -V, --version          prints the version and exits\n"
     "  -h, --help             prints this and exits\n"
     "\n"
@@ -218,6 +219,7 @@ read_file(struct given from_file[N_OPTIONS], const char *path, char *why, size_t
     return r;
 }
 
+#define CHECK_CONFIG 255
 #define FIRST_LONG 256 /* getopt_long() answers this plus the index of an option without a letter. */
 
 /* Reads the arguments into 'given' and '*ret_path', the config file's (borrowed from 'argv') or NULL. */
@@ -225,13 +227,14 @@ static int
 read_arguments(int argc, char *argv[], struct given given[N_OPTIONS], const char **ret_path, enum sp_config_wish *wish, char *why,
                size_t why_size)
 {
-    struct option longs[N_OPTIONS + 4] = {{0}};
+    struct option longs[N_OPTIONS + 5] = {{0}};
     for (size_t i = 0; i < N_OPTIONS; i++) {
         longs[i] = (struct option){options[i].name, required_argument, NULL, FIRST_LONG + (int) i};
     }
     longs[N_OPTIONS] = (struct option){"config", required_argument, NULL, 'c'};
     longs[N_OPTIONS + 1] = (struct option){"help", no_argument, NULL, 'h'};
     longs[N_OPTIONS + 2] = (struct option){"version", no_argument, NULL, 'V'};
+    longs[N_OPTIONS + 3] = (struct option){"check-config", no_argument, NULL, CHECK_CONFIG};
     *wish = SP_CONFIG_RUN;
     *ret_path = NULL;
     opterr = 0;
@@ -248,6 +251,8 @@ read_arguments(int argc, char *argv[], struct given given[N_OPTIONS], const char
             }
         } else if (letter == 'c') {
             *ret_path = optarg;
+        } else if (letter == CHECK_CONFIG) {
+            *wish = SP_CONFIG_CHECK;
         } else if (letter == 'h' || letter == 'V') {
             *wish = letter == 'h' ? SP_CONFIG_HELP : SP_CONFIG_VERSION;
             return 0;
@@ -354,7 +359,7 @@ sp_config_read(int argc, char *argv[], struct sp_config *ret, enum sp_config_wis
     struct given given[N_OPTIONS] = {{0}}, from_file[N_OPTIONS] = {{0}};
     const char *path;
     int r = read_arguments(argc, argv, given, &path, ret_wish, why, why_size);
-    if (!r && *ret_wish == SP_CONFIG_RUN) {
+    if (!r && (*ret_wish == SP_CONFIG_RUN || *ret_wish == SP_CONFIG_CHECK)) {
         r = path ? read_file(from_file, path, why, why_size) : 0;
         for (size_t i = 0; i < N_OPTIONS && !r; i++) {
             if (!given[i].n) {

@@ -29,13 +29,12 @@ struct sp_config {
     enum sp_level log_level;
 };
 
-enum sp_config_wish { SP_CONFIG_RUN, SP_CONFIG_HELP, SP_CONFIG_VERSION };
+enum sp_config_wish { SP_CONFIG_RUN, SP_CONFIG_CHECK, SP_CONFIG_HELP, SP_CONFIG_VERSION };
 
-/* Reads the arguments of main() and the file that they name.  Returns 0 and what the user wishes; with SP_CONFIG_RUN '*ret' is
+/* Reads the arguments of main() and the file that they name.  Returns 0 and what the user wishes; with the first two '*ret' is
  * complete and to be cleared by the caller.  Else SP_E_INVALID, or -ENOMEM, with one line in 'why' that names the option or the
- * file's line, and
- * '*ret' needs no clearing.  A listener for HTTP on an address other than loopback without a token file is invalid, and so is
- * TLS without all of its files. */
+ * file's line, and '*ret' needs no clearing.  A listener for HTTP on an address other than loopback without a token file is
+ * invalid, and so is TLS without all of its files. */
 int sp_config_read(int argc, char *argv[], struct sp_config *ret, enum sp_config_wish *ret_wish, char *why,
                    size_t why_size) SP_MUST_USE;
 void sp_config_clear(struct sp_config *);

@@ -7,13 +7,9 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 #include <uv.h>
 
 #include "controller/api/api.h"
@@ -24,6 +20,7 @@
 #include "controller/io/tls.h"
 #include "controller/io/transport.h"
 #include "controller/ovsdb/ovsdb.h"
+#include "controller/service.h"
 #include "controller/store/sqlite.h"
 
 #define WHY_SIZE 512
@@ -33,6 +30,8 @@ struct daemon {
     uv_loop_t loop;
     uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP. */
     size_t n_signals;
+    uv_timer_t watchdog;
+    bool is_watched;          /* That is a handle. */
     const char *token_file;   /* NULL: none.  Borrowed. */
     struct sp_tls *tls;       /* NULL: not asked for. */
     struct sp_tokens *tokens; /* Until the interface has them. */
@@ -45,29 +44,6 @@ struct daemon {
     size_t n_ovsdbs;
     bool is_stopping;
 };
-
-/* Tells the service manager, if there is one.  Source: sd_notify(3), "Notes". */
-static void
-notify(const char *state)
-{
-    const char *path = getenv("NOTIFY_SOCKET");
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (!path || (*path != '/' && *path != '@') || strlen(path) >= sizeof address.sun_path) {
-        return;
-    }
-    memcpy(address.sun_path, path, strlen(path));
-    if (*path == '@') {
-        address.sun_path[0] = '\0';
-    }
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    socklen_t size = (socklen_t) (offsetof(struct sockaddr_un, sun_path) + strlen(path));
-    if (fd < 0 || sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *) &address, size) < 0) {
-        sp_log(SP_LOG_WARNING, "main", "cannot tell the service manager: %s", strerror(errno));
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-}
 
 /* Stopping. */
 
@@ -97,6 +73,9 @@ stop(struct daemon *daemon)
     for (size_t i = 0; i < daemon->n_signals; i++) {
         uv_close((uv_handle_t *) &daemon->signals[i], NULL);
     }
+    if (daemon->is_watched) {
+        uv_close((uv_handle_t *) &daemon->watchdog, NULL);
+    }
     if (daemon->api) {
         sp_api_stop(daemon->api);
     }
@@ -114,7 +93,7 @@ static void
 on_signal(uv_signal_t *handle, int number)
 {
     sp_log(SP_LOG_INFO, "main", "stopping: %s; flows stay in the switches", strsignal(number));
-    notify("STOPPING=1");
+    sp_service_notify("STOPPING=1");
     stop(handle->data);
 }
 
@@ -123,7 +102,7 @@ static void
 reload(struct daemon *daemon)
 {
     char why[WHY_SIZE] = "";
-    notify("RELOADING=1");
+    sp_service_notify("RELOADING=1");
     struct sp_tokens *tokens = NULL;
     int r = daemon->token_file ? sp_tokens_load(daemon->token_file, &tokens, why, sizeof why) : 0;
     if (!r && daemon->tls) {
@@ -145,7 +124,7 @@ reload(struct daemon *daemon)
             sp_ovsdb_check_peers(daemon->ovsdbs[i]);
         }
     }
-    notify("READY=1");
+    sp_service_notify("READY=1");
 }
 
 static void
@@ -388,6 +367,29 @@ start(struct daemon *daemon, const struct sp_config *config, char *why, size_t w
     return r;
 }
 
+/* Reads every file that the configuration names, and opens nothing.  Returns the exit status. */
+static int
+check(const struct sp_config *config)
+{
+    struct daemon daemon = {0};
+    struct sp_http_credentials credentials;
+    char why[WHY_SIZE] = "";
+    int r = load_files(&daemon, config, why, sizeof why);
+    if (!r && config->http_private_key) {
+        r = sp_http_credentials_load(config->http_private_key, config->http_certificate, &credentials, why, sizeof why);
+        if (!r) {
+            sp_http_credentials_clear(&credentials);
+        }
+    }
+    sp_tokens_free(daemon.tokens);
+    sp_tls_unref(daemon.tls);
+    if (r) {
+        fprintf(stderr, "sallyportd: %s\n", why);
+        return EXIT_USAGE;
+    }
+    return EXIT_SUCCESS;
+}
+
 /* Runs until a signal.  Returns the exit status. */
 static int
 run(const struct sp_config *config)
@@ -406,7 +408,9 @@ run(const struct sp_config *config)
     } else {
         sp_api_ready(daemon.api);
         sp_log(SP_LOG_INFO, "main", "sallyportd %s is ready", SP_VERSION);
-        notify("READY=1");
+        sp_service_notify("READY=1");
+        sp_service_watch(&daemon.loop, &daemon.watchdog);
+        daemon.is_watched = true;
     }
     uv_run(&daemon.loop, UV_RUN_DEFAULT);
     sp_api_free(daemon.api);
@@ -429,6 +433,11 @@ main(int argc, char *argv[])
     if (sp_config_read(argc, argv, &config, &wish, why, sizeof why)) {
         fprintf(stderr, "sallyportd: %s\n", why);
         return EXIT_USAGE;
+    }
+    if (wish == SP_CONFIG_CHECK) {
+        int status = check(&config);
+        sp_config_clear(&config);
+        return status;
     }
     if (wish != SP_CONFIG_RUN) {
         fputs(wish == SP_CONFIG_HELP ? sp_config_help() : "sallyportd " SP_VERSION "\n", stdout);

@@ -1,5 +1,7 @@
 # The daemon and the command line.
 
+include controller/packaging/module.mk
+
 CONTROLLER_SOURCES = $(filter-out controller/main.c,$(wildcard controller/*.c)) \
 	$(foreach d,model io json store http api obs ovsdb,$(wildcard controller/$(d)/*.c))
 # The console's files, in the binary.

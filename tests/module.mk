@@ -28,7 +28,6 @@ check-console: deps-test deps-console all $(CONSOLE_MODULES)
 
 .PHONY: check-console check check-unit check-property check-style check-api check-system check-truth check-truth-short check-truth-live check-asan check-clang
 check: check-style check-mutants-apply check-unit check-property check-api check-system check-truth-short check-formal-short
-.PHONY: check-formal check-formal-short check-mutants check-mutants-apply
 	@echo 'make check: all suites passed'
 
 check-unit: deps-test $(UNIT_TESTS)
@@ -61,6 +60,7 @@ check-truth: check-truth-short
 	SALLYPORT_PATIENT=1 SALLYPORT_DRIFTS=5 SALLYPORT_EVASIONS=20000 $(PYTEST) -rP \
 	    tests/truth/test_refusals.py tests/truth/test_drift.py tests/truth/test_evasions_random.py
 
+.PHONY: check-formal check-formal-short check-mutants check-mutants-apply
 # The flows of the switch and the policy, proved equal for all packets.  ARGS='--seed 7 --policies 50' makes the long run another.
 check-formal-short: deps-test all
 	$(PYTEST) tests/formal
@@ -89,6 +89,11 @@ test-programs: deps-test $(UNIT_TESTS) $(PROPERTY_TESTS) $(SYSTEM_TOOLS)
 check-clang:
 	$(call packages,clang)
 	$(MAKE) BUILD=$(BUILD)/clang CC=clang all test-programs
+
+# The Debian package, on a copy of this machine that is gone afterwards.
+.PHONY: check-package
+check-package: deps-test deb
+	$(PYTEST) tests/package
 
 check-asan:
 	$(MAKE) BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -U_FORTIFY_SOURCE' \

@@ -180,6 +180,47 @@ def test_notifies_the_service_manager(make_daemon, directory):
         assert manager.recv(100) == b"STOPPING=1"
 
 
+def test_watchdog(make_daemon, directory):
+    """Told regularly, and only if it is meant for this process."""
+    path = os.path.join(directory, "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.settimeout(20)
+        one = make_daemon()
+        one.environment = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "200000"}
+        one.start()
+        assert [manager.recv(100) for _ in range(4)] == [b"READY=1"] + 3 * [b"WATCHDOG=1"]
+        assert one.stop() == 0
+        while manager.recv(100) != b"STOPPING=1":
+            pass
+        other = make_daemon()
+        other.environment = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}
+        other.start()
+        assert manager.recv(100) == b"READY=1"
+        other.process.send_signal(signal.SIGHUP)
+        assert [manager.recv(100) for _ in range(2)] == [b"RELOADING=1", b"READY=1"]
+        assert other.stop() == 0
+        assert manager.recv(100) == b"STOPPING=1"
+
+
+def test_check_config(directory):
+    """Reads what is named and opens nothing."""
+    tokens, config, database = (os.path.join(directory, name) for name in ("tokens", "conf", "x.db"))
+    with open(tokens, "w", encoding="ascii") as file:
+        file.write("some-token\n")
+    with open(config, "w", encoding="ascii") as file:
+        file.write(f"token-file = {tokens}\ndb = sqlite:{database}\nhttp = 127.0.0.1:0\n")
+    done = sallyport.run("--check-config", "--config", config)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "") and not os.path.exists(database)
+    with open(tokens, "w", encoding="ascii") as file:
+        file.write("some token\n")
+    assert_refused(sallyport.run("--config", config, "--check-config"), tokens, "line 1")
+    with open(config, "a", encoding="ascii") as file:
+        file.write("nonsense = 1\n")
+    assert_refused(sallyport.run("--config", config, "--check-config"), "conf:4", "nonsense")
+    assert_refused(sallyport.run("--check-config", "--http-private-key", "/nonexistent", "--http-certificate", "/nonexistent"), "/nonexistent")
+
+
 def test_stale_sockets_are_replaced(make_daemon):
     one = make_daemon().start()
     one.kill()

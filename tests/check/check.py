@@ -43,8 +43,8 @@ HOMES = {
     "microhttpd.h": ["controller/http/"],
     "curl/": ["controller/cli/"],
     "openssl/": ["controller/io/tls"],
-    "uv.h": ["controller/io/", "controller/store/", "controller/http/", "controller/ovsdb/", "controller/main.c", "controller/engine",
-             "controller/switch"],
+    "uv.h": ["controller/io/", "controller/store/", "controller/http/", "controller/ovsdb/", "controller/main.c", "controller/service",
+             "controller/engine", "controller/switch"],
 }
 SINGLE_HOME = ["sqlite3.h", "microhttpd.h"]
 
