@@ -14,6 +14,7 @@
 #include "controller/io/tls.h"
 
 #define LOW_MARK (64u << 10)
+#define TURN_NS 3000000u /* What streams may spend in a turn of the loop, reading, and again writing. */
 #define QUEUE_MAX (SP_STREAM_CHUNK + LOW_MARK)
 #define TLS_SEND_MAX (QUEUE_MAX + LOW_MARK / 2) /* What encryption adds. */
 #define TLS_QUEUE_MAX (QUEUE_MAX + LOW_MARK)    /* What the channel itself has to say. */
@@ -33,7 +34,8 @@ struct sp_stream {
     bool paused;
     bool closing;
     size_t queued;      /* Bytes whose write has not ended. */
-    uint8_t *buffer;
+    struct sp_stream_share *share;
+    uint64_t cohort;    /* Of share's cohorts the one with which it waits to read; 0: it does not wait. */
     const struct sp_stream_events *events; /* NULL: not started. */
     void *events_aux;
     const struct sp_stream_maker *maker; /* NULL: nobody hears of it any more. */
@@ -61,14 +63,15 @@ static int flush(struct sp_stream *);
 static int submit(struct sp_stream *, struct write *);
 
 int
-sp_stream_open(uv_loop_t *loop, int fd, bool local, struct sp_tls_channel *tls, const char *peer, uint8_t *buffer,
+sp_stream_open(uv_loop_t *loop, int fd, bool local, struct sp_tls_channel *tls, const char *peer,
+               struct sp_stream_share *share,
                const struct sp_stream_maker *maker, void *aux, struct sp_stream **ret)
 {
     struct sp_stream *s = calloc(1, sizeof *s);
     if (!s) {
         return -ENOMEM;
     }
-    s->buffer = buffer;
+    s->share = share;
     s->maker = maker;
     s->maker_aux = aux;
     snprintf(s->peer, sizeof s->peer, "%s", peer);
@@ -217,19 +220,62 @@ sp_stream_close(struct sp_stream *s, const char *why)
     uv_close((uv_handle_t *) &s->wake, on_handle_closed);
 }
 
-/* One buffer serves all streams: libuv asks for it just before it reads and hands it back before it asks again. */
+/* Whether 'turn' has time left.  Its first caller always finds some.  '*ret_new' tells that the caller is the first. */
+static bool
+has_time(struct sp_stream *s, struct sp_stream_turn *turn, bool *ret_new)
+{
+    uint64_t now_ms = uv_now(s->u.handle.loop);
+    *ret_new = turn->now_ms != now_ms || !turn->begun_ns;
+    if (*ret_new) {
+        *turn = (struct sp_stream_turn) { .now_ms = now_ms, .begun_ns = uv_hrtime() };
+    }
+    return *ret_new || uv_hrtime() - turn->begun_ns < TURN_NS;
+}
+
+/* Whether 's' may read in this turn.  libuv offers one stream up to 32 reads, and streams always in the same order; so those that
+ * had no time in a turn form a cohort, of which each gets one read before anybody else gets one. */
+static bool
+may_read(struct sp_stream *s)
+{
+    struct sp_stream_share *share = s->share;
+    bool is_new, has = has_time(s, &share->reading, &is_new);
+    if (is_new) {
+        /* One that no longer asks, for whatever reason, holds up nobody. */
+        if (!share->n_cohort || !share->served) {
+            share->cohort++;
+            share->n_cohort = share->n_next;
+            share->n_next = 0;
+        }
+        share->served = false;
+    }
+    bool is_due = s->cohort == share->cohort;
+    if (!has || (share->n_cohort && !is_due)) {
+        if (s->cohort < share->cohort) {
+            s->cohort = share->cohort + 1;
+            share->n_next++;
+        }
+        return false;
+    }
+    share->n_cohort -= is_due && share->n_cohort;
+    share->served = share->served || is_due;
+    s->cohort = 0;
+    return true;
+}
+
+/* One buffer serves all streams: libuv asks for it just before it reads and hands it back before it asks again.  Without one it
+ * says so (UV_ENOBUFS) and asks again in the next turn. */
 static void
 on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
 {
     struct sp_stream *s = handle->data;
-    *ret = uv_buf_init((char *) s->buffer, SP_STREAM_READ_SIZE);
+    *ret = may_read(s) ? uv_buf_init((char *) s->share->buffer, SP_STREAM_READ_SIZE) : uv_buf_init(NULL, 0);
 }
 
 static void
 on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct sp_stream *s = stream->data;
-    if (s->closing || !n) {
+    if (s->closing || !n || n == UV_ENOBUFS) {
         return;
     }
     if (n < 0) {
@@ -335,6 +381,11 @@ static void
 on_wake(uv_timer_t *timer)
 {
     struct sp_stream *s = timer->data;
+    bool is_new;
+    if (!has_time(s, &s->share->writing, &is_new)) {
+        uv_timer_start(&s->wake, on_wake, 1, 0); /* With 0 it would come back in this same turn. */
+        return;
+    }
     if (s->tls) {
         advance(s);
     }

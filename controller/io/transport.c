@@ -51,7 +51,7 @@ struct sp_method {
     char complaint[160];  /* The last one that was logged. */
     const struct sp_transport_events *events;
     void *aux;
-    uint8_t buffer[SP_STREAM_READ_SIZE];
+    struct sp_stream_share share;
 };
 
 static int open_listener(struct sp_method *, char *why, size_t why_size);
@@ -370,7 +370,7 @@ adopt(struct sp_method *m, int fd, const struct sockaddr_storage *peer)
     sp_method_format_peer(peer, m->spec.tls, text);
     int error = m->spec.tls && !channel ? -ENOMEM : 0;
     if (!error) {
-        error = sp_stream_open(m->loop, fd, m->spec.local, channel, text, m->buffer, &stream_maker, m, &stream);
+        error = sp_stream_open(m->loop, fd, m->spec.local, channel, text, &m->share, &stream_maker, m, &stream);
     }
     if (error) {
         sp_tls_channel_free(channel);
