@@ -55,7 +55,9 @@ class World:
 class SmallLab(Lab):
     def _start(self):
         self.switch.start()
-        self.switch.vsctl("set", "Open_vSwitch", ".", "other_config:max-revalidator=50")  # await_datapath() is quicker so.
+        # await_datapath() is quicker so; and no megaflow goes because nothing has come for some seconds.
+        self.switch.vsctl("set", "Open_vSwitch", ".", "other_config:max-revalidator=200", "other_config:min-revalidate-pps=1",
+                          "other_config:max-idle=60000")
         self.switch.add_bridge("br1", self.world.bridges["br1"])
         for end in self.world.ends:
             self.switch.add_port("br1", end.name, self.switch.add_host(end.name, ipv6=False), mac=end.mac)
