@@ -72,7 +72,7 @@ mutant("a-mark-that-nobody-knows-passes", "a fragment behind ct(commit) whose ma
 # What never and what always passes.
 
 mutant("router-advertisements-allowed", "a server may send router advertisements",
-       (STATIC, "never[] = {ND_ROUTER_ADVERTISEMENT, ND_REDIRECT};", "never[] = {ND_REDIRECT};"), near=["system/test_spoof.py"])
+       (STATIC, "never[] = {ND_ROUTER_ADVERTISEMENT, ND_REDIRECT};", "never[] = {ND_REDIRECT};"), near=["formal/test_formal.py"])
 mutant("dhcp-server-allowed", "a server may answer as a DHCP server if its rules let it",
        (STATIC,
         "match_udp(sp_emit_begin(e, SP_T_SOURCE, 300), SP_ETH_IPV4, DHCP_SERVER",
@@ -98,7 +98,7 @@ mutant("link-local-refused", "a server cannot use the link-local address of its 
        (PORT, "    claim_address(e, base, &link_local);\n", "    (void) link_local;\n"),
        near=["unit/compile", "system/test_spoof.py"])
 mutant("strangers-among-the-fragments", "fragments that conntrack hands to another port's packets pass as that port's",
-       (PORT, "    sp_flow_match_exact(b, SP_F_CT_ZONE, port->zone);\n", ""), near=["unit/compile", "system/test_fragment.py"])
+       (PORT, "    sp_flow_match_exact(b, SP_F_CT_ZONE, port->zone);\n", ""), near=["formal/test_formal.py"])
 mutant("unknown-unicast-floods", "a frame to an unknown address is copied to server ports",
        (STATIC, "sp_flow_resubmit(b, SP_T_LEARNED);\n        sp_emit_goto(e, SP_T_UPLINK);",
         "sp_flow_resubmit(b, SP_T_LEARNED);\n        sp_emit_goto(e, SP_T_FLOOD);"), near=["system/test_forward.py"])
@@ -135,7 +135,7 @@ mutant("host-bits-stay", "192.168.1.100/24 is another network than 192.168.1.0/2
 mutant("two-new-ports-one-zone", "the ports of one request get the same conntrack zone",
        ("controller/model/draw.c",
         "if (has_bit(batch->drawn_zones, zone) || has_bit(here, zone)) {", "if (has_bit(here, zone)) {"),
-       near=["unit/model_server", "property/model"])
+       near=["unit/model_server"])
 mutant("zone-used-again-at-once", "a zone that has become free is the next one given",
        ("controller/model/draw.c", "    batch->counters.next_zone = zone % ZONE_MAX + 1;\n", ""),
        near=["unit/model_server", "property/model"])
@@ -156,7 +156,7 @@ mutant("put-makes-all-rules-new", "replacing the rules by themselves ends all co
        near=["unit/model_group", "api/test_rules.py"])
 mutant("a-refused-change-leaves-traces", "what a request staged before it was refused stays",
        ("controller/engine_writes.c", "            sp_batch_rollback(engine->batch, mark);\n", "            (void) mark;\n"),
-       near=["unit/engine", "property/engine", "api/test_groups.py"])
+       near=["unit/engine"])
 mutant("explain-lets-the-first-equal-win", "explain says allow where an equal deny decides",
        ("flows/explain.c", "(a->priority == b->priority && a->action == SP_DENY && b->action == SP_ALLOW)", "false"),
        near=["unit/explain"])
@@ -179,7 +179,7 @@ mutant("nobody-is-waited-for", "an answer does not wait for any switch",
         "        if (confirmation == SP_CONFIRMATION_PENDING) {\n            return true;"), near=["unit/engine"])
 mutant("any-barrier-will-do", "a barrier reply to another request counts",
        ("flows/openflow/session_batch.c", "if (!s->batch.barrier_xid || ntohl(oh->xid) != s->batch.barrier_xid) {",
-        "if (!s->batch.barrier_xid) {"), near=["unit/session_batch", "unit/session_hostile"])
+        "if (!s->batch.barrier_xid) {"), near=["unit/session_batch"])
 mutant("committed-with-errors", "a bundle is committed although the switch refused a part of it",
        ("flows/openflow/session_batch.c", "    } else if (s->batch.error[0]) {\n        enter(s, STATE_DISCARD);",
         "    } else if (s->batch.control_refused) {\n        enter(s, STATE_DISCARD);"),

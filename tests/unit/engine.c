@@ -175,6 +175,30 @@ test_slow_switch(void **state)
     rig_check(rig);
 }
 
+static int
+make_region_in_vain(struct rig_request *r, struct sp_batch *batch)
+{
+    int error = rig_region(r, batch);
+    return error ? error : SP_E_INVALID;
+}
+
+/* What a refused write has staged is not there for the one that shares its commit. */
+static void
+test_refused_leaves_nothing(void **state)
+{
+    struct rig *rig = *state;
+    struct rig_request refused = { .operation = make_region_in_vain, .region = "in-vain" };
+    struct rig_request accepted = { .operation = rig_create_group, .region = "SV2", .name = "g" };
+    assert_int_equal(rig_post(rig, &refused), 0);
+    assert_int_equal(rig_post(rig, &accepted), 0);
+    RIG_UNTIL(rig, refused.done && accepted.done);
+    assert_int_equal(refused.outcome.error, SP_E_INVALID);
+    assert_int_equal(accepted.outcome.error, 0);
+    assert_null(sp_model_region(sp_engine_model(rig->engine), "in-vain"));
+    rig_request_clear(&refused);
+    rig_request_clear(&accepted);
+}
+
 /* Writes that come while a commit is under way share the next one; each is refused or accepted on its own. */
 static void
 test_group_commit(void **state)
@@ -531,7 +555,7 @@ main(void)
         TEST(test_released_while_away),
         TEST(test_edit),
         TEST(test_slow_switch),
-        TEST(test_group_commit),
+        TEST(test_refused_leaves_nothing), TEST(test_group_commit),
         TEST(test_queue_bound),
         TEST(test_store_fails),
         TEST(test_second_connection),

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openvswitch/ofp-msgs.h>
+
 #include "tests/support/session_pair.h"
 
 static void applied(void **aux)
@@ -41,6 +43,21 @@ static void foreign_flow_stays(void **aux)
     session_pair_apply(p, mods, 1);
     assert_int_equal(session_pair_last(p)->kind, SP_EVENT_APPLIED);
     assert_int_equal(p->fs.n_entries, 1);
+    session_pair_free_mods(mods, 1);
+    session_pair_clear(p);
+}
+
+/* Only the reply to its own barrier tells that the switch has looked at a bundle. */
+static void barrier_of_another_request(void **aux)
+{
+    struct session_pair *p = session_pair_ready();
+    struct sp_flow_mod *mods = session_pair_mods(1);
+
+    p->fs.mute_type = OFPTYPE_BARRIER_REQUEST;
+    session_pair_apply(p, mods, 1);
+    assert_int_equal(p->n, 0);
+    session_pair_feed(p, "\x06\x15\0\x08\x12\x34\x56\x78", 8);
+    session_pair_assert_closed(p, "unexpected barrier reply");
     session_pair_free_mods(mods, 1);
     session_pair_clear(p);
 }
@@ -195,7 +212,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(applied),
         cmocka_unit_test(foreign_flow_stays),
-        cmocka_unit_test(refused_when_added),
+        cmocka_unit_test(barrier_of_another_request), cmocka_unit_test(refused_when_added),
         cmocka_unit_test(not_expressible),
         cmocka_unit_test(refused_at_commit),
         cmocka_unit_test(refused_to_open),
