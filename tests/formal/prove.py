@@ -17,9 +17,13 @@ all states of conntrack below:
      port's inbound rules (for an answer: outbound rules) allow its connection.
  F4  A port that is neither a server's nor an uplink passes nothing.
  F5  Each port has a conntrack zone of its own.
- F6  A fragment that conntrack hands on behind a commit, whosever it is, goes nowhere unless it carries a live mark.
+ F6  A fragment that conntrack hands on with a packet that it does not belong to goes nowhere if it has another zone, nor behind
+     a commit if it carries no live mark.
 
-The three together are the contract's verdict: sender's outbound and receiver's inbound rules, for both directions of a connection.
+What must pass is said of frames whose source is one station (IEEE 802.3: no group address), what must not of all.
+
+F1 to F3 together are the contract's verdict: sender's outbound and receiver's inbound rules, for both directions of a
+connection.
 They hold for connections that are new, established in either direction, and for ICMP errors about one (whose tuple is then
 independent of the packet), in conntrack's states of the sender's and the receiver's zone independently, and for each ct_mark:
 none, stale, or live.  Of a live mark it is assumed only that the connection got it from flows that the checker has seen: the
@@ -248,7 +252,10 @@ class Prover:
         may, may_not = flows
         self.refute(bridge, what + ": the flows let pass what the policy does not", kind, constraints,
                     both(may, negate(policy_may)))
-        self.refute(bridge, what + ": the flows stop what the policy lets pass", kind, constraints, both(may_not, policy_must))
+        packets = self._frames[kind].packets
+        from_one = packets.equals(packets.slice(packets.fields["dl_src"], 40, 1), 0)
+        self.refute(bridge, what + ": the flows stop what the policy lets pass", kind, (*constraints, from_one),
+                    both(may_not, policy_must))
 
 
 def describe(model):
@@ -361,10 +368,10 @@ class _BridgeProof:
         for ofport, zone in self.zones.items():
             runs = (executor.run(0, executor.start(ofport, 0), CUTS[0], True),
                     executor.run(ENTER, {**executor.start(65535, 0), "reg8": ofport}, CUTS[1]))
-            unmarked = [later.packets.symbol(f"z{zone}.mark", 32) == 0]
+            strange = [z3.Or(later.packets.symbol(f"z{zone}.mark", 32) == 0, later.packets.symbol("stranger.zone", 16) != zone)]
             for result in runs:
                 for event, (may, _) in result.outs.items():
-                    self.prover.refute(self.bridge, f"F6 {self.ports[ofport].name}: {event[0]}", later.kind, unmarked, may)
+                    self.prover.refute(self.bridge, f"F6 {self.ports[ofport].name}: {event[0]}", later.kind, strange, may)
 
     def _marks_of_fragments(self, protocol):
         """With what a later fragment marks its connection: {zone: marks}."""

@@ -375,7 +375,7 @@ def _token(value):
 
 class Executor:
     """Executes the flows of 'switch' for 'packets'.  'leaving' says in which direction the packets are tracked.  With
-    'strangers' what comes out of a commit is not the packet that went in, but one with any mark and of any connection."""
+    'strangers' what comes out of conntrack is not the packet that went in, but one with any zone, and any mark behind a commit."""
 
     def __init__(self, switch, packets, strangers=False):
         self.switch, self.packets, self._strangers = switch, packets, strangers
@@ -616,6 +616,8 @@ class Executor:
         if not isinstance(zone, int):
             raise Unknown("a zone that depends on the packet")
         tracked = self.connection(zone, self._mode[1])
+        if self._strangers:
+            tracked = {**tracked, "ct_zone": self.packets.symbol("stranger.zone", 16)}
         marks = {}
         if commit:
             for step in executed:

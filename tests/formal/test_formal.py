@@ -111,6 +111,7 @@ BROKEN = {
     "another Ethernet type": ("F3", OTHER, added("table=41, priority=1 actions=goto_table:60")),
     "a stranger among the fragments": (
         "F6", UDP, changed(r"(table=14, priority=)190(,reg11=0x400/0x400 actions=)drop", r"\g<1>190\g<2>goto_table:27")),
+    "a stranger of another zone": ("F6", UDP, changed(r"(table=6, priority=100,)ct_zone=[0-9]+,", r"\g<1>")),
     "a closed port": ("F4", OTHER, added("priority=1 actions=goto_table:30")),
     "two ports with one zone": ("F5", TCP, changed(r"set_field:0x3->reg6", "set_field:0x1->reg6")),
     "reserved group addresses": ("F2", TCP, without(r"dl_dst=01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0")),

@@ -169,7 +169,7 @@ class Scratch:
         status, out = run(command, self.path, FOLDER_MAX_S)
         if status == 0:
             return Verdict(False, path)
-        failed = re.search(r"^(?:FAILED|ERROR) (\S+)", out, re.M)
+        failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", out, re.M)
         if status == 1 and failed:
             return Verdict(True, failed.group(1))
         if status is None:
@@ -208,7 +208,7 @@ def kill(scratch, mutant):
             verdict = scratch.ask(suite, name)
             if not verdict.killed:
                 continue
-            only = verdict.test.split(" ")[0] if suite in PYTEST_SUITES else None
+            only = verdict.test.split(" (no end")[0] if suite in PYTEST_SUITES else None
             again = scratch.ask(suite, name, only)
             if not again.killed:
                 print(f"    {verdict.test}: failed once and passed then; not counted", flush=True)
@@ -223,7 +223,7 @@ def kills_nothing(scratch, killers):
     failing = []
     for suite, name, test in sorted(killers):
         scratch.prepare(suite, [name])
-        only = test.split(" ")[0] if suite in PYTEST_SUITES else None
+        only = test.split(" (no end")[0] if suite in PYTEST_SUITES else None
         if scratch.ask(suite, name, only).killed and scratch.ask(suite, name, only).killed:
             failing.append(test)
     return failing
