@@ -592,6 +592,14 @@ test("by keyboard alone", async (t) => {
   await page.keyboard.press("Enter");
   await page.row("typed").waitFor();
   assert.equal(await active(), "Add a security group");
+  // What another person does meanwhile makes the table anew, and with it the button that opened the dialog.
+  await press("Edit web");
+  await page.getByRole("dialog", {name: "Edit Security Group"}).waitFor();
+  await groupCall({name: "meanwhile"});
+  await page.locator("tr", {hasText: "meanwhile"}).waitFor();
+  await page.keyboard.press("Escape");
+  await page.dialog.waitFor({state: "detached"});
+  assert.equal(await active(), "Edit web");
   await press("Delete web");
   await page.getByRole("dialog", {name: "Delete security group web?"}).waitFor();
   await page.keyboard.press("Escape");
