@@ -30,7 +30,7 @@ class Ovn:
                 topology.run("ovsdb-tool", "create", self._path(f"{name}.db"), f"{ROOT}/usr/share/ovn/ovn-{name}.ovsschema",
                              env=self._env)
                 self._spawn(f"ovsdb-{name}", "ovsdb-server", self._path(f"{name}.db"), f"--remote=punix:{self._path(name + '.sock')}")
-                topology.wait_until(lambda name=name: os.path.exists(self._path(name + ".sock")), f"{name} database")
+                topology.wait_until(lambda name=name: topology.listens(self._path(name + ".sock")), f"{name} database")
             self._northd = self._spawn("northd", "ovn-northd", f"--ovnnb-db=unix:{self._path('nb.sock')}",
                                        f"--ovnsb-db=unix:{self._path('sb.sock')}")
             self.ovs.vsctl("set", "Open_vSwitch", ".", f"external_ids:ovn-remote=unix:{self._path('sb.sock')}",

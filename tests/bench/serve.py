@@ -26,7 +26,7 @@ def hello(folder, size):
     child = subprocess.Popen([os.path.join(measure.TOOLS, "raw_http"), path, str(size)], stdin=subprocess.PIPE,
                              preexec_fn=topology._die_with_parent)
     try:
-        topology.wait_until(lambda: os.path.exists(path), "the plain server listens")
+        topology.wait_until(lambda: topology.listens(path), "the plain server listens")
         yield f"unix:{path}", measure.Process(child.pid)
     finally:
         child.stdin.close()
