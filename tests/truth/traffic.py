@@ -238,7 +238,8 @@ class Traffic(Prober):
             self._socket_drops[end] += dropped
             found[end] = self._socket_drops[end]
         # The switch's packet sockets: "skmem:(r0,...,d17)", 17 of them dropped.
-        found["sockets of the switch"] = sum(map(int, re.findall(r"skmem:\([^)]*\bd(\d+)\)", self._switch_sockets())))
+        for name, dropped in re.findall(r"\*:(\S+)[^*]*\*[^*]*?skmem:\([^)]*\bd(\d+)\)", self._switch_sockets()):
+            found["the switch's socket at " + name] += int(dropped)
         # Counted by the datapath for other reasons than an action's: "datapath_drop_lock_error  0.0/sec ... total: 3".
         for name, total in re.findall(r"^(datapath_drop_\w+) .* total: (\d+)", self.lab.switch.appctl("coverage/show"), re.M):
             found[name] = int(total)
