@@ -183,7 +183,10 @@ def test_record_does_the_same(player, records, without_daemon, name):
 def test_without_the_version_one_is_left_behind(player, records, without_daemon, name):
     lists = [without_version(flows) for flows in records[name]]
     right = (N, N) if PASSES_LAST[name] else (0, 0)
-    seen = player.play(by_record(player.lab), lists)
+    for _ in range(5):  # A switch that has no time deletes what it would have changed, and nothing is left behind.
+        seen = player.play(by_record(player.lab), lists)
+        if seen != right:
+            break
     if seen == right and not ovs.run("ovs-vswitchd", "--version").splitlines()[0].endswith(" 3.1.0"):
         pytest.skip("this Open vSwitch changes the right megaflow")
     assert seen == (N - right[0], right[1])
