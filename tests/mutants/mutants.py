@@ -218,7 +218,7 @@ mutant("a-restart-sends-all-again", "flows that are there are taken for others",
 mutant("changed-actions-are-no-drift", "a flow of ours whose actions another hand changed is left as it is",
        ("flows/flow.c", "(a == b || !memcmp(sp_flow_actions(a), sp_flow_actions(b), a->actions_size));",
         "(a == b || sp_flow_actions(a) != NULL);"),
-       near=["unit/flow", "unit/switch"])
+       near=["unit/table", "unit/switch"])
 mutant("added-flows-stay", "a flow that another hand added under our cookie is left",
        ("controller/switch_dump.c", "            error = error ? error : add_orphan(sw, strange.flows[i]);\n",
         "            error = error ? error : 0 * add_orphan(sw, strange.flows[i]);\n"
