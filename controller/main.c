@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <uv.h>
 
 #include "controller/api/api.h"
@@ -390,6 +391,20 @@ check(const struct sp_config *config)
     return EXIT_SUCCESS;
 }
 
+/* As many descriptors as the system lets this process have: each switch is one, and shells begin with 1024. */
+static void
+raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == limit.rlim_max) {
+        return;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit)) {
+        sp_log(SP_LOG_WARNING, "main", "cannot raise the limit of file descriptors: %s", strerror(errno));
+    }
+}
+
 /* Runs until a signal.  Returns the exit status. */
 static int
 run(const struct sp_config *config)
@@ -444,6 +459,7 @@ main(int argc, char *argv[])
         return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
     }
     sp_log_set_level(config.log_level);
+    raise_descriptors();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* A limit on file sizes is the store's to report, not the end of everything. */
     int status = run(&config);

@@ -1,6 +1,7 @@
 """Contract 1: options, starting and stopping."""
 
 import os
+import resource
 import signal
 import socket
 import stat
@@ -250,3 +251,15 @@ def test_closed_output_does_not_end_it(directory):
     finally:
         process.kill()
         process.wait()
+
+
+def test_takes_the_descriptors_that_it_may_have(make_daemon):
+    """A shell's soft limit of 1024 would keep a thousand switches out."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    try:
+        daemon = make_daemon().start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    metrics = daemon.client().get("/metrics").body.decode().splitlines()
+    assert f"process_max_fds {hard}" in metrics
