@@ -254,7 +254,7 @@ mutant("any-token-will-do", "any well-formed token opens everything",
 
 mutant("reading-is-enough", "a token that may read may change as well",
        ("controller/api/access.c", "if (sp_token_role(token) < route->role) {", "if (sp_token_role(token) + 2 < route->role) {"),
-       near=["api/test_tokens.py"])
+       near=["api/test_roles.py"])
 mutant("open-to-the-world", "a listener on every address starts without tokens",
        ("controller/config.c", "if (sp_http_address_is_exposed(given[OPTION_HTTP].values[i])) {",
         "if (!*given[OPTION_HTTP].values[i] && sp_http_address_is_exposed(given[OPTION_HTTP].values[i])) {"),
