@@ -28,6 +28,7 @@ struct sp_database {
     sqlite3 *sqlite;
     struct sp_statement *statements; /* All that were prepared. */
     struct sp_statement *begin, *commit;
+    size_t version; /* Of its schema. */
     char why[256];
 };
 
@@ -125,6 +126,16 @@ sp_database_rollback(struct sp_database *d)
     if (!sqlite3_get_autocommit(d->sqlite)) {
         sqlite3_exec(d->sqlite, "ROLLBACK", NULL, NULL, NULL);
     }
+}
+
+int
+sp_database_overwrite(struct sp_database *d)
+{
+    char sql[48];
+
+    /* This writes its page though the number stays, which an UPDATE would not. */
+    snprintf(sql, sizeof sql, "PRAGMA user_version = %zu", d->version);
+    return execute(d, sql);
 }
 
 int
@@ -351,6 +362,7 @@ open_checked(struct sp_database *d, const char *path, const struct sp_database_s
                    "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;"
                    "PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -65536");
     if (!r) {
+        d->version = schema->n_migrations;
         r = migrate(d, schema, is_new);
     }
     /* Only now: a file is created whole or not at all with a rollback journal, while the first page of one that starts with a

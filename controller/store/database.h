@@ -40,6 +40,10 @@ int sp_database_begin(struct sp_database *) SP_MUST_USE;
 int sp_database_commit(struct sp_database *) SP_MUST_USE;
 void sp_database_rollback(struct sp_database *);
 
+/* A commit whose last step fails (fsync() for one) may have left all of the transaction in the log, and a crash would make it
+ * count after all.  This puts a transaction without effect in its place.  Returns 0, or an error: it is to be tried again. */
+int sp_database_overwrite(struct sp_database *) SP_MUST_USE;
+
 /* Prepares 'sql'; the database owns the statement.  Returns 0 or a negative errno. */
 int sp_database_prepare(struct sp_database *, const char *sql, struct sp_statement **ret) SP_MUST_USE;
 void sp_statement_free(struct sp_statement *);

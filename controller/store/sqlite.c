@@ -1,6 +1,7 @@
 /* The happy path of a commit: the loop leaves a job, the writer's thread takes it, writes it in one transaction and wakes the
- * loop, which calls 'done'.  What can go wrong: the transaction fails, is rolled back, and 'done' hears of it; the store is
- * closed with a job under way: it is waited for, and 'done' is called from inside of the closing. */
+ * loop, which calls 'done'.  What can go wrong: the transaction fails, is rolled back, and 'done' hears of it; what it may have
+ * left on the disk is overwritten, if need be again and again, so that no crash brings it back; the store is closed with a job
+ * under way: it is waited for, and 'done' is called from inside of the closing. */
 
 #include "controller/store/sqlite.h"
 
@@ -11,8 +12,11 @@
 #include <string.h>
 #include <uv.h>
 
+#include "controller/obs/log.h"
 #include "controller/store/rows.h"
 #include "controller/store/schema.h"
+
+#define OVERWRITE_NS UINT64_C(250000000) /* Between two tries. */
 
 struct job {
     const struct sp_change *changes;
@@ -29,6 +33,7 @@ struct sqlite_store {
     char *path;
     struct sp_database *database; /* The writer's, from the start of its thread to its end. */
     struct sp_rows *rows;
+    bool has_remains;             /* Of a transaction that failed, in the log of the database. */
     struct job job;               /* The loop's, but the writer's while has_work. */
     uv_async_t wake;              /* Keeps the loop running while a commit is under way. */
     uv_thread_t thread;
@@ -46,6 +51,7 @@ static void commit(struct sp_store *, const struct sp_change *, size_t n_changes
 static void close_store(struct sp_store *);
 static void write_jobs(void *store);
 static void write_job(struct sqlite_store *);
+static void overwrite(struct sqlite_store *);
 static void on_wake(uv_async_t *);
 static void on_wake_closed(uv_handle_t *);
 static void deliver(struct sqlite_store *);
@@ -174,7 +180,13 @@ write_jobs(void *store)
     uv_mutex_lock(&s->mutex);
     for (;;) {
         while (!s->has_work && !s->is_ending) {
-            uv_cond_wait(&s->cond, &s->mutex);
+            if (!s->has_remains) {
+                uv_cond_wait(&s->cond, &s->mutex);
+            } else if (uv_cond_timedwait(&s->cond, &s->mutex, OVERWRITE_NS)) {
+                uv_mutex_unlock(&s->mutex);
+                overwrite(s);
+                uv_mutex_lock(&s->mutex);
+            }
         }
         if (!s->has_work) {
             break;
@@ -203,11 +215,26 @@ write_job(struct sqlite_store *s)
         if (r) {
             snprintf(job->why, sizeof job->why, "%s", r == -ENOMEM ? "out of memory" : sp_database_why(s->database));
             sp_database_rollback(s->database);
+            s->has_remains = true;
         }
     } else {
         snprintf(job->why, sizeof job->why, "%s", sp_database_why(s->database));
     }
     job->error = r > 0 ? -EIO : r; /* Damage found while writing: the disk's fault for all that the caller can do. */
+    if (!r) {
+        s->has_remains = false; /* This stands in their place. */
+    } else if (s->has_remains) {
+        overwrite(s);
+    }
+}
+
+static void
+overwrite(struct sqlite_store *s)
+{
+    if (!sp_database_overwrite(s->database)) {
+        s->has_remains = false;
+        sp_log(SP_LOG_INFO, "store", "%s: can be written to", s->path);
+    }
 }
 
 static void
