@@ -1,10 +1,12 @@
 #include "controller/obs/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -112,10 +114,22 @@ sanitize(char *text, size_t size)
     return out;
 }
 
-/* A line that stderr does not take is lost: there is nobody left to tell. */
+/* A line that stderr does not take at once is lost: there is nobody left to tell, and whoever waited for a reader that reads no
+ * more would let the switches down.  Not by O_NONBLOCK, which is shared with whoever gave us stderr.  A pipe that poll() says is
+ * ready takes a line whole.  Source: pipe(7), "PIPE_BUF"; poll(2). */
 static void
 write_line(const char *line, size_t size)
 {
-    while (write(STDERR_FILENO, line, size) < 0 && errno == EINTR) {
+    struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+    while (send(STDERR_FILENO, line, size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+        if (errno == ENOTSOCK) {
+            while (poll(&ready, 1, 0) > 0 && ready.revents & POLLOUT && write(STDERR_FILENO, line, size) < 0 && errno == EINTR) {
+            }
+            return;
+        }
+        if (errno != EINTR) {
+            return;
+        }
     }
 }

@@ -1,10 +1,12 @@
 #include "controller/obs/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -114,6 +116,32 @@ test_levels(void **state)
     assert_int_equal(level, SP_LOG_DEBUG);
 }
 
+/* Nobody reads what stderr leads to: a line is lost, and nobody waits. */
+static void
+test_full(void **state)
+{
+    for (int kind = 0; kind < 3; kind++) {
+        int saved = dup(STDERR_FILENO), ends[2] = {-1, -1}, full;
+
+        if (kind == 2) {
+            full = open("/dev/full", O_WRONLY);
+        } else {
+            assert_int_equal(kind ? socketpair(AF_UNIX, SOCK_STREAM, 0, ends) : pipe(ends), 0);
+            full = ends[1];
+        }
+        assert_true(dup2(full, STDERR_FILENO) >= 0);
+        alarm(60); /* To fail, if it waits. */
+        for (int i = 0; i < 5000; i++) {
+            sp_log(SP_LOG_INFO, "area", "%0100d", i);
+        }
+        alarm(0);
+        assert_true(dup2(saved, STDERR_FILENO) >= 0);
+        close(saved);
+        close(full);
+        close(ends[0]);
+    }
+}
+
 int
 main(void)
 {
@@ -122,6 +150,7 @@ main(void)
         cmocka_unit_test(test_sanitized),
         cmocka_unit_test(test_long_is_cut),
         cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_full),
     };
 
     return cmocka_run_group_tests_name("log", tests, NULL, NULL);
