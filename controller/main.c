@@ -33,12 +33,12 @@ struct daemon {
     size_t n_signals;
     uv_timer_t watchdog;
     bool is_watched;          /* That is a handle. */
-    const char *token_file;   /* NULL: none.  Borrowed. */
+    const struct sp_config *config;
     struct sp_tls *tls;       /* NULL: not asked for. */
     struct sp_tokens *tokens; /* Until the interface has them. */
     struct sp_engine *engine;
     struct sp_api *api;
-    struct sp_http_server **https;
+    struct sp_http_site **https;
     size_t n_https;
     bool exposes_key;         /* Everybody may read the private key of HTTPS. */
     struct sp_ovsdb **ovsdbs;
@@ -98,6 +98,29 @@ on_signal(uv_signal_t *handle, int number)
     stop(handle->data);
 }
 
+/* Those of HTTPS and of OpenFlow: all of them or none. */
+static int
+reload_keys(struct daemon *daemon, char *why, size_t why_size)
+{
+    const struct sp_config *config = daemon->config;
+    const struct sp_tls_files files = {config->private_key, config->certificate, config->ca_cert, config->peer_file};
+    struct sp_http_credentials credentials;
+    struct sp_tls *trial = NULL;
+    int r = daemon->tls ? sp_tls_new(&files, SP_TLS_HANDSHAKE_MS, &trial, why, why_size) : 0;
+    sp_tls_unref(trial);
+    if (!r && config->http_private_key) {
+        r = sp_http_credentials_load(config->http_private_key, config->http_certificate, &credentials, why, why_size);
+        if (r) {
+            return r;
+        }
+        for (size_t i = 0; i < daemon->n_https && !r; i++) {
+            r = sp_http_port(daemon->https[i]) ? sp_http_renew(daemon->https[i], &credentials, why, why_size) : 0;
+        }
+        sp_http_credentials_clear(&credentials);
+    }
+    return r || !daemon->tls ? r : sp_tls_reload(daemon->tls, why, why_size);
+}
+
 /* Reads the files again that may be read again.  What is wrong with them is logged, and they count as they were. */
 static void
 reload(struct daemon *daemon)
@@ -105,10 +128,8 @@ reload(struct daemon *daemon)
     char why[WHY_SIZE] = "";
     sp_service_notify("RELOADING=1");
     struct sp_tokens *tokens = NULL;
-    int r = daemon->token_file ? sp_tokens_load(daemon->token_file, &tokens, why, sizeof why) : 0;
-    if (!r && daemon->tls) {
-        r = sp_tls_reload(daemon->tls, why, sizeof why);
-    }
+    int r = daemon->config->token_file ? sp_tokens_load(daemon->config->token_file, &tokens, why, sizeof why) : 0;
+    r = r ? r : reload_keys(daemon, why, sizeof why);
     if (r) {
         sp_tokens_free(tokens);
         sp_log(SP_LOG_ERROR, "main", "not reloaded: %s", why);
@@ -345,7 +366,7 @@ load_files(struct daemon *daemon, const struct sp_config *config, char *why, siz
 static int
 start(struct daemon *daemon, const struct sp_config *config, char *why, size_t why_size)
 {
-    daemon->token_file = config->token_file;
+    daemon->config = config;
     int r = load_files(daemon, config, why, why_size);
     bool exposes_tokens = daemon->tokens && sp_tokens_are_exposed(daemon->tokens);
     r = r ? r : load(daemon, config->db_path, why, why_size);

@@ -1,4 +1,4 @@
-/* The HTTP/1.1 server: the only door to libmicrohttpd.
+/* The HTTP/1.1 server.
  *
  * The happy path: a listener is opened on the loop; a whole request (its body bounded) is handed to 'handle'; the handler
  * answers with sp_http_respond(), at once or in a later turn of the loop.  What goes wrong is answered here, as
@@ -26,7 +26,7 @@
 
 struct uv_loop_s;
 struct sp_http_credentials;
-struct sp_http_server;
+struct sp_http_site;
 struct sp_http_request;
 
 /* Checks "HOST:PORT", "[V6]:PORT" or "unix:PATH".  Returns 0 or SP_E_SYNTAX with one line in 'why'. */
@@ -38,10 +38,14 @@ typedef void sp_http_handle(void *aux, struct sp_http_request *);
 /* With 'credentials' (borrowed for the call) a TCP listener speaks HTTPS, TLS 1.2 and 1.3, and nothing else; without (NULL) plain
  * HTTP, as a unix socket always does.  Returns 0, or a negative errno with one line in 'why'. */
 int sp_http_open(struct uv_loop_s *, const char *address, const struct sp_http_credentials *credentials, sp_http_handle *,
-                 void *aux, struct sp_http_server **ret, char *why, size_t why_size) SP_MUST_USE;
+                 void *aux, struct sp_http_site **ret, char *why, size_t why_size) SP_MUST_USE;
+/* New connections get other 'credentials' (borrowed) from now on, with no moment at which nobody listens.  Requests that have
+ * been begun are answered; streams end, as their clients can begin another one.  Returns 0, or a negative errno with one line in
+ * 'why', and all stays as it was. */
+int sp_http_renew(struct sp_http_site *, const struct sp_http_credentials *, char *why, size_t why_size) SP_MUST_USE;
 /* Stops accepting, answers what is still open with 503, and calls 'closed' when all is freed. */
-void sp_http_close(struct sp_http_server *, void (*closed)(void *aux), void *aux);
-uint16_t sp_http_port(const struct sp_http_server *); /* Bound port, 0 for a unix socket. */
+void sp_http_close(struct sp_http_site *, void (*closed)(void *aux), void *aux);
+uint16_t sp_http_port(const struct sp_http_site *); /* Bound port, 0 for a unix socket. */
 
 /* A request is valid from 'handle' until it is answered. */
 const char *sp_http_method(const struct sp_http_request *);
@@ -83,5 +87,6 @@ struct sp_http_stream *sp_http_respond_stream(struct sp_http_request *, const ch
 /* Has a copy of 'data' sent; never waits.  Returns 0, SP_E_FULL (more would wait than may) or -ENOMEM; the client is cut off
  * then. */
 int sp_http_stream_write(struct sp_http_stream *, const char *data, size_t size) SP_MUST_USE;
+void sp_http_stream_end(struct sp_http_stream *); /* Once what waits is sent. */
 
 #endif

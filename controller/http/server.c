@@ -10,7 +10,7 @@
  * What libmicrohttpd 0.9.75 lets pass is refused in the first call of its handler.  What it refuses by itself it answers with a
  * page of its own, in HTML: a broken request line, header line, length or chunk, and a head over HEAD_MAX. */
 
-#include "controller/http/http.h"
+#include "controller/http/server.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -70,7 +70,6 @@ struct sp_http_server {
     sp_http_handle *handle;
     void *aux;
     struct MHD_Daemon *daemon;
-    struct sp_http_listener listener;
     struct sp_http_linger *linger;
     struct connection *connections;
     size_t n_connections;
@@ -80,6 +79,7 @@ struct sp_http_server {
     uv_timer_t tick_timer; /* Deadlines. */
     int n_handles;
     bool is_closing;
+    bool is_retired; /* What has been begun is finished, and then it closes. */
     uint64_t close_until_ms;
     void (*closed)(void *aux);
     void *closed_aux;
@@ -93,6 +93,7 @@ static void on_poll(uv_poll_t *, int status, int events);
 static void on_tick(uv_timer_t *);
 static void on_handle_closed(uv_handle_t *);
 static void cut(struct connection *);
+static void finish_connections(struct sp_http_server *);
 static void on_connection(void *aux, struct MHD_Connection *, void **context, enum MHD_ConnectionNotificationCode);
 static void *on_target(void *aux, const char *target, struct MHD_Connection *);
 static size_t keep_escapes(void *aux, struct MHD_Connection *, char *text);
@@ -117,84 +118,89 @@ static struct sp_http_request *take_request(struct sp_http_exchange *);
 static void enter(struct connection *, enum state);
 
 int
-sp_http_open(struct uv_loop_s *loop, const char *address, const struct sp_http_credentials *credentials, sp_http_handle *handle,
-             void *aux, struct sp_http_server **ret, char *why, size_t why_size)
+sp_http_server_new(uv_loop_t *loop, const struct sp_http_credentials *credentials, bool is_exposed, sp_http_handle *handle,
+                   void *aux, struct sp_http_server **ret)
 {
     struct sp_http_server *s = calloc(1, sizeof *s);
 
     if (!s) {
-        snprintf(why, why_size, "cannot serve HTTP on %s: out of memory", address);
         return -ENOMEM;
     }
     s->loop = loop;
     s->handle = handle;
     s->aux = aux;
-
-    int r = sp_http_listen(address, &s->listener, why, why_size);
-
-    if (r) {
-        free(s);
-        return r;
-    }
     s->linger = sp_http_linger_new(loop);
-    credentials = s->listener.path ? NULL : credentials;
-    r = s->linger ? start_daemon(s, credentials, sp_http_address_is_exposed(address)) : -ENOMEM;
-    if (r) {
-        close(s->listener.fd);
-    } else {
-        r = start_handles(s);
-    }
+
+    int r = s->linger ? start_daemon(s, credentials, is_exposed) : -ENOMEM;
+
+    r = r ? r : start_handles(s);
     if (!r) {
         *ret = s;
         return 0;
     }
-    snprintf(why, why_size, r == -EKEYREJECTED ? "cannot serve HTTPS on %s: the private key and the certificate cannot be used"
-                                               : "cannot serve HTTP on %s: %s", address, strerror(-r));
     if (s->daemon) {
         MHD_stop_daemon(s->daemon);
     }
-    sp_http_listener_clear(&s->listener);
     sp_http_linger_close(s->linger);
     s->linger = NULL;
     close_handles(s); /* They free 's' at last. */
     return r;
 }
 
+bool
+sp_http_server_has_room(const struct sp_http_server *s)
+{
+    return s->n_connections < SP_HTTP_CONNECTIONS_MAX + SPARE_CONNECTIONS;
+}
+
 void
-sp_http_close(struct sp_http_server *s, void (*closed)(void *aux), void *aux)
+sp_http_server_take(struct sp_http_server *s, int fd, const struct sockaddr *address, socklen_t size)
+{
+    /* What it does not take, without memory or of an address that has too many, it closes. */
+    if (MHD_add_connection(s->daemon, fd, address, size) != MHD_YES) {
+        sp_log(SP_LOG_DEBUG, "http", "a connection was refused");
+    }
+    sp_http_turn_again(&s->turn, 0);
+}
+
+void
+sp_http_server_retire(struct sp_http_server *s, void (*closed)(void *aux), void *aux)
+{
+    s->closed = closed;
+    s->closed_aux = aux;
+    s->is_retired = true;
+    s->close_until_ms = UINT64_MAX;
+    finish_connections(s);
+}
+
+void
+sp_http_server_close(struct sp_http_server *s, void (*closed)(void *aux), void *aux)
 {
     s->closed = closed;
     s->closed_aux = aux;
     s->is_closing = true;
     s->close_until_ms = uv_now(s->loop) + CLOSE_MS;
-
-    MHD_socket fd = MHD_quiesce_daemon(s->daemon);
-
-    if (fd != MHD_INVALID_SOCKET) {
-        close(fd);
-    }
-    sp_http_listener_clear(&s->listener);
     while (s->handed) {
         struct sp_http_exchange *x = s->handed->exchange;
 
         take_request(x); /* Stays with the handler, and goes when the handler answers. */
         answer_problem(x, 503, "the controller is stopping");
     }
+    finish_connections(s);
+}
+
+/* Ends what would not end by itself. */
+static void
+finish_connections(struct sp_http_server *s)
+{
     for (struct connection *c = s->connections; c; c = c->next) {
         if (c->state == WAITING) {
             cut(c);
         } else if (c->stream) {
-            c->stream->is_ended = true;
-            wake(c->stream);
+            sp_http_stream_end(c->stream);
         }
     }
     sp_http_turn_again(&s->turn, 0);
-}
-
-uint16_t
-sp_http_port(const struct sp_http_server *s)
-{
-    return s->listener.port;
 }
 
 void
@@ -257,12 +263,18 @@ sp_http_stream_write(struct sp_http_stream *stream, const char *data, size_t siz
     return r;
 }
 
+void
+sp_http_stream_end(struct sp_http_stream *stream)
+{
+    stream->is_ended = true;
+    wake(stream);
+}
+
 static int
 start_daemon(struct sp_http_server *s, const struct sp_http_credentials *credentials, bool is_exposed)
 {
-    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
+    unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME;
     struct MHD_OptionItem options[] = {
-        {MHD_OPTION_LISTEN_SOCKET, s->listener.fd, NULL},
         {MHD_OPTION_CONNECTION_LIMIT, SP_HTTP_CONNECTIONS_MAX + SPARE_CONNECTIONS, NULL},
         {MHD_OPTION_PER_IP_CONNECTION_LIMIT, is_exposed ? PER_ADDRESS_MAX : 0, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, HEAD_MAX, NULL},
@@ -344,7 +356,7 @@ run(void *server)
 
     sp_http_turn_begin(&s->turn);
     MHD_run(s->daemon);
-    if (s->is_closing && (!s->n_connections || uv_now(s->loop) >= s->close_until_ms)) {
+    if ((s->is_closing || s->is_retired) && (!s->n_connections || uv_now(s->loop) >= s->close_until_ms)) {
         uv_poll_stop(&s->poll); /* Before its descriptor goes. */
         MHD_stop_daemon(s->daemon);
         s->daemon = NULL;
@@ -386,7 +398,7 @@ on_tick(uv_timer_t *timer)
     }
     size_t n_lingering = sp_http_linger_expire(s->linger, now_ms);
 
-    if (s->is_closing) {
+    if (s->is_closing || s->is_retired) {
         run(s);
     } else if (s->n_connections || n_lingering) {
         uv_timer_start(timer, on_tick, TICK_MS, 0);
@@ -594,13 +606,12 @@ on_completed(void *aux, struct MHD_Connection *mhd, void **context, enum MHD_Req
         return;
     }
     enter(x->connection, WAITING);
-    if (x->connection->server->is_closing) {
+    if (x->connection->server->is_closing || x->connection->server->is_retired) {
         cut(x->connection);
     }
 
     bool is_handed = x->is_handed;
     struct sp_http_request *request = take_request(x);
-
     if (!is_handed) {
         sp_http_request_free(request);
     }
@@ -703,7 +714,7 @@ answer_now(struct sp_http_exchange *x)
 {
     enter(x->connection, x->stream ? STREAMING : ANSWERING);
     x->connection->stream = x->stream;
-    if (x->stream && x->connection->server->is_closing) {
+    if (x->stream && (x->connection->server->is_closing || x->connection->server->is_retired)) {
         x->stream->is_ended = true;
     }
     return x->response ? MHD_queue_response(x->mhd, x->status, x->response) : MHD_NO;
@@ -747,7 +758,6 @@ give_response(struct sp_http_exchange *x, unsigned status, const char *content_t
     x->is_answered = true;
 
     bool ok = x->response && (!content_type || MHD_add_response_header(x->response, "Content-Type", content_type) == MHD_YES);
-
     for (size_t i = 0; i < n_fields && ok; i++) {
         ok = MHD_add_response_header(x->response, fields[i].name, fields[i].value) == MHD_YES;
     }

@@ -3,6 +3,8 @@
 import http.client
 import os
 import re
+import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -121,6 +123,56 @@ def test_silence_is_cut_off(https):
             except ConnectionResetError:
                 break
     assert call(https, "GET", "/healthz", believing(https)).status == 200
+
+
+def hang_up(https, word):
+    """SIGHUP; until `word` has come once more into the log."""
+    count = https.text().count(word)
+    https.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 20
+    while https.text().count(word) == count:
+        assert time.monotonic() < deadline, https.text()
+        time.sleep(0.02)
+
+
+def shown(https):
+    """The certificate that a new connection is shown."""
+    return ssl.get_server_certificate(("127.0.0.1", https.port), timeout=20)
+
+
+def test_another_certificate(https, directory):
+    """Read again at SIGHUP: requests under way are answered on the connection that they have, streams end, nobody finds the door
+    shut meanwhile; and a certificate that does not fit its key changes nothing."""
+    old, context = shown(https), believing(https)
+    region = call(https, "PUT", "/v1/regions/A", context)
+    assert region.status == 201
+    kept = http.client.HTTPSConnection("127.0.0.1", https.port, context=context, timeout=60)
+    kept.putrequest("PUT", "/v1/regions/B")
+    kept.putheader("Authorization", f"Bearer {TOKEN}")
+    kept.putheader("Content-Type", "application/json")
+    kept.putheader("Content-Length", "2")
+    kept.endheaders(b"{")  # It has been begun.
+    stream = http.client.HTTPSConnection("127.0.0.1", https.port, context=context, timeout=60)
+    stream.request("GET", "/v1/events", headers={"Authorization": f"Bearer {TOKEN}"})
+    events = stream.getresponse()
+    assert b"id:" in events.readline()
+    key, certificate = make_certificate(directory, "renewed")
+    shutil.copy(certificate, https.certificate)
+    hang_up(https, "not reloaded: cannot serve HTTPS")
+    assert shown(https) == old
+    shutil.copy(key, https.certificate.replace(".pem", ".key"))
+    hang_up(https, "INFO main: reloaded")
+    with open(certificate, encoding="ascii") as file:
+        assert shown(https).split() == file.read().split()
+    assert call(https, "GET", "/v1/regions", believing(https)).status == 200
+    while events.readline():
+        pass
+    kept.send(b"}")
+    assert sallyport.Answer(kept.getresponse()).status == 201
+    for _ in range(50):
+        hang_up(https, "INFO main: reloaded")
+        assert call(https, "GET", "/healthz", believing(https)).status == 200
+    assert https.stop() == 0 and "left open" not in https.text()
 
 
 def test_command_line(https, directory):

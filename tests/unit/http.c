@@ -34,7 +34,7 @@ clock_gettime(clockid_t id, struct timespec *ret)
 
 struct fixture {
     uv_loop_t loop;
-    struct sp_http_server *server;
+    struct sp_http_site *site;
     struct sp_http_request *later; /* Of "/later". */
     unsigned n_handled;
     bool is_closed;
@@ -99,7 +99,7 @@ open_server(struct fixture *f, const char *address)
 
     memset(f, 0, sizeof *f);
     assert_int_equal(uv_loop_init(&f->loop), 0);
-    if (sp_http_open(&f->loop, address, NULL, handle, f, &f->server, why, sizeof why)) {
+    if (sp_http_open(&f->loop, address, NULL, handle, f, &f->site, why, sizeof why)) {
         fail_msg("%s", why);
     }
 }
@@ -107,7 +107,7 @@ open_server(struct fixture *f, const char *address)
 static void
 close_server(struct fixture *f)
 {
-    sp_http_close(f->server, on_closed, f);
+    sp_http_close(f->site, on_closed, f);
     while (!f->is_closed) {
         uv_run(&f->loop, UV_RUN_ONCE);
     }
@@ -137,7 +137,7 @@ teardown(void **state)
 static int
 dial(struct fixture *f)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(sp_http_port(f->server))};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(sp_http_port(f->site))};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -646,7 +646,7 @@ test_close_answers_503(void **state)
     fd = dial(&f);
     say(&f, fd, "PUT /later HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\nab", 53);
     wait_for_later(&f, fd);
-    sp_http_close(f.server, on_closed, &f);
+    sp_http_close(f.site, on_closed, &f);
     hear(&f, fd, false, &reply);
     assert_int_equal(reply.status, 503);
     assert_true(is_closed(&f, fd));
@@ -762,10 +762,10 @@ static void
 test_port_in_use(void **state)
 {
     struct fixture *f = *state;
-    struct sp_http_server *second;
+    struct sp_http_site *second;
     char address[64], why[256] = "";
 
-    snprintf(address, sizeof address, "127.0.0.1:%u", sp_http_port(f->server));
+    snprintf(address, sizeof address, "127.0.0.1:%u", sp_http_port(f->site));
     assert_int_equal(sp_http_open(&f->loop, address, NULL, handle, f, &second, why, sizeof why), -EADDRINUSE);
     assert_non_null(strstr(why, address));
 }

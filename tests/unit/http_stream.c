@@ -37,7 +37,7 @@ clock_gettime(clockid_t id, struct timespec *ret)
 
 struct fixture {
     uv_loop_t loop;
-    struct sp_http_server *server;
+    struct sp_http_site *site;
     struct sp_http_stream *stream;
     char client[SP_CIDR_TEXT_SIZE];
     unsigned n_ended;
@@ -88,13 +88,13 @@ on_closed(void *aux)
 static void
 close_server(struct fixture *f)
 {
-    sp_http_close(f->server, on_closed, f);
+    sp_http_close(f->site, on_closed, f);
     while (!f->is_closed) {
         uv_run(&f->loop, UV_RUN_ONCE);
     }
     uv_run(&f->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&f->loop), 0);
-    f->server = NULL;
+    f->site = NULL;
 }
 
 static struct fixture *
@@ -105,7 +105,7 @@ open_server(const char *address)
 
     assert_non_null(f);
     assert_int_equal(uv_loop_init(&f->loop), 0);
-    if (sp_http_open(&f->loop, address, NULL, handle, f, &f->server, why, sizeof why)) {
+    if (sp_http_open(&f->loop, address, NULL, handle, f, &f->site, why, sizeof why)) {
         fail_msg("%s", why);
     }
     return f;
@@ -137,7 +137,7 @@ teardown(void **state)
 {
     struct fixture *f = *state;
 
-    if (f->server) {
+    if (f->site) {
         close_server(f);
     }
     assert_null(f->stream);
@@ -148,7 +148,7 @@ teardown(void **state)
 static int
 dial(struct fixture *f, int receive_buffer)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(sp_http_port(f->server))};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(sp_http_port(f->site))};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
