@@ -46,6 +46,7 @@ sp_api_free(struct sp_api *api)
 void
 sp_api_set_tokens(struct sp_api *api, struct sp_tokens *tokens)
 {
+    sp_feed_check_tokens(api, tokens);
     sp_tokens_free(api->tokens);
     api->tokens = tokens;
 }

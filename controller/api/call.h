@@ -19,6 +19,7 @@ struct sp_api {
     struct sp_protocols *protocols;
     struct sp_tokens *tokens;
     struct sp_events *events;
+    struct sp_reader_stream *streams; /* Of events, that are open; see feed.c. */
     bool is_ready;
     bool is_stopping;
     uint64_t n_answers[SP_STATUS_MAX - SP_STATUS_MIN + 1];

@@ -1,6 +1,8 @@
 #include "controller/api/feed.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -10,6 +12,15 @@
 #define ID_SIZE 80               /* Of a region's name, a UUID or a datapath id. */
 #define OBJECTS_MAX 100          /* That an event names; whoever needs more reads everything anew. */
 #define WAITING_MAX (256u << 10) /* Bytes for a subscriber that does not read; more than the whole history. */
+
+/* An open stream, and whose it is. */
+struct sp_reader_stream {
+    struct sp_api *api;
+    struct sp_reader_stream *prev, *next;
+    struct sp_http_stream *stream; /* NULL: not begun. */
+    struct sp_subscriber *subscriber;
+    const struct sp_token *token; /* NULL: nobody was asked. */
+};
 
 static void on_changed(void *aux, uint64_t revision, const struct sp_change *, size_t n);
 static void on_bridge(void *aux, const struct sp_bridge_status *);
@@ -30,6 +41,13 @@ sp_feed_new(void)
         return NULL;
     }
     return sp_events_new(run, write_stream);
+}
+
+static void
+put_text(struct sp_json_write *out, const char *key, const char *value)
+{
+    sp_json_key(out, key);
+    sp_json_string(out, value);
 }
 
 /* What a change is about, for a person; false: it is no object that the API shows. */
@@ -90,10 +108,10 @@ on_changed(void *aux, uint64_t revision, const struct sp_change *changes, size_t
             continue;
         }
         sp_json_object_open(out);
-        sp_json_text(out, "kind", kind);
-        sp_json_text(out, "id", id);
-        sp_json_text(out, "region", region);
-        sp_json_text(out, "action", !changes[i].before ? "created" : changes[i].after ? "updated" : "deleted");
+        put_text(out, "kind", kind);
+        put_text(out, "id", id);
+        put_text(out, "region", region);
+        put_text(out, "action", !changes[i].before ? "created" : changes[i].after ? "updated" : "deleted");
         sp_json_object_close(out);
     }
     sp_json_array_close(out);
@@ -109,8 +127,8 @@ on_bridge(void *aux, const struct sp_bridge_status *bridge)
     struct sp_json_write *out = sp_json_write_new(false);
     char dpid[SP_DPID_TEXT_SIZE];
     sp_json_object_open(out);
-    sp_json_text(out, "dpid", sp_render_dpid(bridge->dpid, dpid));
-    sp_json_text(out, "name", bridge->name);
+    put_text(out, "dpid", sp_render_dpid(bridge->dpid, dpid));
+    put_text(out, "name", bridge->name);
     sp_json_key(out, "listed");
     sp_json_bool(out, bridge->adopted || bridge->connected);
     sp_json_key(out, "connected");
@@ -119,7 +137,7 @@ on_bridge(void *aux, const struct sp_bridge_status *bridge)
     sp_json_bool(out, bridge->pending);
     sp_json_key(out, "revision");
     sp_json_integer(out, (int64_t) bridge->revision);
-    sp_json_text(out, "last_error", bridge->last_error);
+    put_text(out, "last_error", bridge->last_error);
     sp_json_object_close(out);
     tell(aux, "bridge", out);
 }
@@ -127,7 +145,51 @@ on_bridge(void *aux, const struct sp_bridge_status *bridge)
 static void
 on_ended(void *aux)
 {
-    sp_events_leave(aux);
+    struct sp_reader_stream *reader = aux;
+    if (reader->prev) {
+        reader->prev->next = reader->next;
+    } else {
+        reader->api->streams = reader->next;
+    }
+    if (reader->next) {
+        reader->next->prev = reader->prev;
+    }
+    sp_events_leave(reader->subscriber);
+    free(reader);
+}
+
+void
+sp_feed_check_tokens(struct sp_api *api, const struct sp_tokens *tokens)
+{
+    for (struct sp_reader_stream *reader = api->streams; reader; reader = reader->next) {
+        reader->token = reader->token ? sp_tokens_find_same(tokens, reader->token) : NULL;
+        if (!reader->token || !sp_token_is_for_all(reader->token)) {
+            reader->token = NULL;
+            sp_http_stream_end(reader->stream);
+        }
+    }
+}
+
+/* Joins the events for the caller.  Returns 0, SP_E_FULL, or -ENOMEM. */
+static int
+join(struct sp_call *call, struct sp_reader_stream **ret)
+{
+    struct sp_api *api = call->api;
+    struct sp_reader_stream *reader = calloc(1, sizeof *reader);
+    int r = reader ? sp_events_join(api->events, &reader->subscriber) : -ENOMEM;
+    if (r) {
+        free(reader);
+        return r;
+    }
+    reader->api = api;
+    reader->token = call->token;
+    reader->next = api->streams;
+    if (reader->next) {
+        reader->next->prev = reader;
+    }
+    api->streams = reader;
+    *ret = reader;
+    return 0;
 }
 
 void
@@ -135,12 +197,12 @@ sp_read_events(struct sp_call *call)
 {
     static const struct sp_http_field fields[] = {{"Cache-Control", "no-store"}, {"X-Content-Type-Options", "nosniff"}};
     static const char type[] = "text/event-stream";
-    struct sp_subscriber *subscriber;
+    struct sp_reader_stream *reader;
     if (!strcmp(sp_http_method(call->request), "HEAD")) {
         sp_call_text(call, type, "", 0);
         return;
     }
-    int r = sp_events_join(call->api->events, &subscriber);
+    int r = join(call, &reader);
     if (r) {
         sp_call_refuse(call, r > 0 ? 429 : 503, r > 0 ? "Too many event streams are open." : "There is no memory.");
         return;
@@ -148,18 +210,17 @@ sp_read_events(struct sp_call *call)
     char *last_id = NULL;
     const char *given = sp_http_header(call->request, "Last-Event-ID");
     if (given && !(last_id = sp_pool_text(&call->pool, given, strlen(given)))) {
-        sp_events_leave(subscriber);
+        on_ended(reader);
         sp_call_refuse(call, 503, "There is no memory.");
         return;
     }
-    struct sp_http_stream_options options = {.idle = ":\n\n", .waiting_max = WAITING_MAX, .ended = on_ended, .aux = subscriber};
-    struct sp_http_stream *stream =
-        sp_http_respond_stream(call->request, type, fields, sizeof fields / sizeof *fields, &options);
-    if (!stream) {
-        sp_events_leave(subscriber);
+    struct sp_http_stream_options options = {.idle = ":\n\n", .waiting_max = WAITING_MAX, .ended = on_ended, .aux = reader};
+    reader->stream = sp_http_respond_stream(call->request, type, fields, sizeof fields / sizeof *fields, &options);
+    if (!reader->stream) {
+        on_ended(reader);
         sp_call_refuse(call, 503, "There is no memory.");
         return;
     }
-    sp_events_begin(subscriber, stream, last_id, sp_model_counters(sp_call_model(call))->revision);
+    sp_events_begin(reader->subscriber, reader->stream, last_id, sp_model_counters(sp_call_model(call))->revision);
     sp_call_streaming(call);
 }

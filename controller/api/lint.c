@@ -7,6 +7,13 @@
 static const char *const kinds[] = {[SP_LINT_REDUNDANT] = "redundant", [SP_LINT_SHADOWED] = "shadowed", [SP_LINT_OPEN] = "open"};
 
 static void
+put_text(struct sp_json_write *out, const char *key, const char *value)
+{
+    sp_json_key(out, key);
+    sp_json_string(out, value);
+}
+
+static void
 describe(const struct sp_lint *found, const struct sp_rule *by, char *out, size_t size)
 {
     char id[SP_UUID_TEXT_SIZE], more[60] = "";
@@ -36,10 +43,10 @@ put_finding(struct sp_json_write *out, const struct sp_group *group, size_t at, 
     char id[SP_UUID_TEXT_SIZE], message[200];
     describe(found, by, message, sizeof message);
     sp_json_object_open(out);
-    sp_json_text(out, "kind", kinds[found->kind]);
-    sp_json_text(out, "rule", sp_uuid_format(&group->rules[at]->id, id));
-    sp_json_text(out, "by", by ? sp_uuid_format(&by->id, id) : NULL);
-    sp_json_text(out, "message", message);
+    put_text(out, "kind", kinds[found->kind]);
+    put_text(out, "rule", sp_uuid_format(&group->rules[at]->id, id));
+    put_text(out, "by", by ? sp_uuid_format(&by->id, id) : NULL);
+    put_text(out, "message", message);
     sp_json_object_close(out);
 }
 

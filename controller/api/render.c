@@ -4,6 +4,13 @@
 #include <stdio.h>
 
 static void
+put_text(const struct sp_render *render, const char *key, const char *value)
+{
+    sp_json_key(render->out, key);
+    sp_json_string(render->out, value);
+}
+
+static void
 put_integer(const struct sp_render *render, const char *key, int64_t value)
 {
     sp_json_key(render->out, key);
@@ -22,14 +29,14 @@ static void
 put_uuid(const struct sp_render *render, const char *key, const struct sp_uuid *id)
 {
     char text[SP_UUID_TEXT_SIZE];
-    sp_json_text(render->out, key, sp_uuid_is_none(id) ? NULL : sp_uuid_format(id, text));
+    put_text(render, key, sp_uuid_is_none(id) ? NULL : sp_uuid_format(id, text));
 }
 
 static void
 put_time(const struct sp_render *render, const char *key, int64_t time_us)
 {
     char text[SP_TIME_TEXT_SIZE];
-    sp_json_text(render->out, key, sp_time_format(time_us, text));
+    put_text(render, key, sp_time_format(time_us, text));
 }
 
 const char *
@@ -44,7 +51,7 @@ sp_render_region(const struct sp_render *render, const struct sp_region *region)
 {
     const struct sp_model *model = sp_engine_model(render->engine);
     sp_json_object_open(render->out);
-    sp_json_text(render->out, "name", region->name);
+    put_text(render, "name", region->name);
     put_uuid(render, "default_group", &region->default_group);
     sp_json_key(render->out, "counts");
     sp_json_object_open(render->out);
@@ -60,7 +67,7 @@ put_protocol(const struct sp_render *render, int16_t protocol)
 {
     const char *name = sp_protocols_name(render->protocols, protocol);
     if (name) {
-        sp_json_text(render->out, "protocol", name);
+        put_text(render, "protocol", name);
     } else {
         put_integer(render, "protocol", protocol);
     }
@@ -73,20 +80,19 @@ sp_render_rule(const struct sp_render *render, const struct sp_rule *rule)
     char cidr[SP_CIDR_TEXT_SIZE];
     sp_json_object_open(render->out);
     put_uuid(render, "id", &rule->id);
-    sp_json_text(render->out, "direction", meaning->direction == SP_INBOUND ? "inbound" : "outbound");
-    sp_json_text(render->out, "action", meaning->action == SP_ALLOW ? "allow" : "deny");
+    put_text(render, "direction", meaning->direction == SP_INBOUND ? "inbound" : "outbound");
+    put_text(render, "action", meaning->action == SP_ALLOW ? "allow" : "deny");
     put_integer(render, "priority", meaning->priority);
     put_protocol(render, meaning->protocol);
-    sp_json_text(render->out, "remote_ip",
-                 meaning->remote == SP_REMOTE_CIDR ? sp_cidr_format(&meaning->remote_cidr, cidr) : NULL);
+    put_text(render, "remote_ip", meaning->remote == SP_REMOTE_CIDR ? sp_cidr_format(&meaning->remote_cidr, cidr) : NULL);
     const struct sp_uuid none = {{0}};
     put_uuid(render, "remote_group", meaning->remote == SP_REMOTE_GROUP ? &meaning->remote_group : &none);
     put_integer(render, "port_min", meaning->port_min);
     put_integer(render, "port_max", meaning->port_max);
     put_integer(render, "icmp_type", meaning->icmp_type);
     put_integer(render, "icmp_code", meaning->icmp_code);
-    sp_json_text(render->out, "description", rule->description);
-    sp_json_text(render->out, "origin", rule->origin == SP_ORIGIN_DEFAULT ? "default" : "user");
+    put_text(render, "description", rule->description);
+    put_text(render, "origin", rule->origin == SP_ORIGIN_DEFAULT ? "default" : "user");
     put_time(render, "created_at", rule->created_at);
     put_time(render, "updated_at", rule->updated_at);
     sp_json_object_close(render->out);
@@ -119,9 +125,9 @@ sp_render_group(const struct sp_render *render, const struct sp_group *group)
     struct sp_render copy = *render;
     sp_json_object_open(render->out);
     put_uuid(render, "id", &group->id);
-    sp_json_text(render->out, "region", group->region);
-    sp_json_text(render->out, "name", group->name);
-    sp_json_text(render->out, "description", group->description);
+    put_text(render, "region", group->region);
+    put_text(render, "name", group->name);
+    put_text(render, "description", group->description);
     put_bool(render, "default", sp_model_group_is_default(model, group));
     sp_render_rules(render, group);
     sp_json_key(render->out, "servers");
@@ -142,16 +148,16 @@ render_port(const struct sp_render *render, const struct sp_port *port)
     char mac[SP_MAC_TEXT_SIZE], ip[SP_CIDR_TEXT_SIZE], dpid[SP_DPID_TEXT_SIZE];
     sp_json_object_open(render->out);
     put_uuid(render, "id", &port->id);
-    sp_json_text(render->out, "mac", sp_mac_format(&port->mac, mac));
+    put_text(render, "mac", sp_mac_format(&port->mac, mac));
     sp_json_key(render->out, "ips");
     sp_json_array_open(render->out);
     for (size_t i = 0; i < port->n_ips; i++) {
         sp_json_string(render->out, sp_cidr_format_address(&port->ips[i], ip));
     }
     sp_json_array_close(render->out);
-    sp_json_text(render->out, "bridge", port->has_bridge ? sp_render_dpid(port->dpid, dpid) : NULL);
-    sp_json_text(render->out, "port", port->has_bridge ? port->name : NULL);
-    sp_json_text(render->out, "iface_id", port->iface_id);
+    put_text(render, "bridge", port->has_bridge ? sp_render_dpid(port->dpid, dpid) : NULL);
+    put_text(render, "port", port->has_bridge ? port->name : NULL);
+    put_text(render, "iface_id", port->iface_id);
     sp_json_key(render->out, "vlan");
     if (port->vlan) {
         sp_json_integer(render->out, port->vlan);
@@ -164,12 +170,12 @@ render_port(const struct sp_render *render, const struct sp_port *port)
     for (size_t i = 0; i < port->n_pairs; i++) {
         const struct sp_cidr *pair = &port->pairs[i].ip;
         sp_json_object_open(render->out);
-        sp_json_text(render->out, "ip", sp_cidr_is_address(pair) ? sp_cidr_format_address(pair, ip) : sp_cidr_format(pair, ip));
-        sp_json_text(render->out, "mac", sp_mac_format(&port->pairs[i].mac, mac));
+        put_text(render, "ip", sp_cidr_is_address(pair) ? sp_cidr_format_address(pair, ip) : sp_cidr_format(pair, ip));
+        put_text(render, "mac", sp_mac_format(&port->pairs[i].mac, mac));
         sp_json_object_close(render->out);
     }
     sp_json_array_close(render->out);
-    sp_json_text(render->out, "state", states[sp_engine_port_state(render->engine, port)]);
+    put_text(render, "state", states[sp_engine_port_state(render->engine, port)]);
     sp_json_object_close(render->out);
 }
 
@@ -179,9 +185,9 @@ sp_render_server(const struct sp_render *render, const struct sp_server *server)
     char id[SP_UUID_TEXT_SIZE];
     sp_json_object_open(render->out);
     put_uuid(render, "id", &server->id);
-    sp_json_text(render->out, "name", server->name);
-    sp_json_text(render->out, "region", server->region);
-    sp_json_text(render->out, "kind", server->kind == SP_SERVER_VPS ? "vps" : "baremetal");
+    put_text(render, "name", server->name);
+    put_text(render, "region", server->region);
+    put_text(render, "kind", server->kind == SP_SERVER_VPS ? "vps" : "baremetal");
     sp_json_key(render->out, "security_groups");
     sp_json_array_open(render->out);
     for (size_t i = 0; i < server->n_groups; i++) {
@@ -212,8 +218,8 @@ render_bridge_port(const struct sp_render *render, const struct sp_bridge_port_s
     const struct sp_uuid none = {{0}};
     sp_json_object_open(render->out);
     put_integer(render, "ofport", port->ofport);
-    sp_json_text(render->out, "name", port->name);
-    sp_json_text(render->out, "role", roles[port->role]);
+    put_text(render, "name", port->name);
+    put_text(render, "role", roles[port->role]);
     put_uuid(render, "server", port->server ? &port->server->id : &none);
     sp_json_object_close(render->out);
 }
@@ -223,11 +229,11 @@ sp_render_bridge(const struct sp_render *render, const struct sp_bridge_status *
 {
     char dpid[SP_DPID_TEXT_SIZE];
     sp_json_object_open(render->out);
-    sp_json_text(render->out, "dpid", sp_render_dpid(bridge->dpid, dpid));
-    sp_json_text(render->out, "name", text_or_null(bridge->name));
+    put_text(render, "dpid", sp_render_dpid(bridge->dpid, dpid));
+    put_text(render, "name", text_or_null(bridge->name));
     put_bool(render, "connected", bridge->connected);
-    sp_json_text(render->out, "peer", text_or_null(bridge->peer));
-    sp_json_text(render->out, "version", text_or_null(bridge->version));
+    put_text(render, "peer", text_or_null(bridge->peer));
+    put_text(render, "version", text_or_null(bridge->version));
     sp_json_key(render->out, "uplinks");
     sp_json_array_open(render->out);
     for (size_t i = 0; i < bridge->n_uplinks; i++) {
@@ -246,6 +252,6 @@ sp_render_bridge(const struct sp_render *render, const struct sp_bridge_status *
     put_integer(render, "installed", (int64_t) bridge->flows_installed);
     sp_json_object_close(render->out);
     put_integer(render, "revision", (int64_t) bridge->revision);
-    sp_json_text(render->out, "last_error", text_or_null(bridge->last_error));
+    put_text(render, "last_error", text_or_null(bridge->last_error));
     sp_json_object_close(render->out);
 }

@@ -151,6 +151,17 @@ sp_token_role_name(enum sp_token_role role)
     return role_names[role];
 }
 
+const struct sp_token *
+sp_tokens_find_same(const struct sp_tokens *tokens, const struct sp_token *token)
+{
+    for (size_t i = 0; i < tokens->n; i++) {
+        if (!memcmp(tokens->items[i].digest, token->digest, SP_DIGEST_SIZE)) {
+            return &tokens->items[i];
+        }
+    }
+    return NULL;
+}
+
 const char *
 sp_token_name(const struct sp_token *token)
 {

@@ -33,6 +33,8 @@ bool sp_tokens_are_exposed(const struct sp_tokens *); /* Whether everybody might
 /* Whose token 'authorization' (the header's value, or NULL) has behind "Bearer"; NULL: nobody's.  Valid as long as 'tokens'.
  * The time it takes tells nothing about how much of a token was right.  Source: RFC 6750 section 2.1. */
 const struct sp_token *sp_tokens_find(const struct sp_tokens *tokens, const char *authorization);
+/* The token of 'tokens' that 'token', of others, is too; NULL: it is none of them. */
+const struct sp_token *sp_tokens_find_same(const struct sp_tokens *tokens, const struct sp_token *token);
 
 const char *sp_token_name(const struct sp_token *); /* "" of one that has none. */
 enum sp_token_role sp_token_role(const struct sp_token *);

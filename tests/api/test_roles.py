@@ -234,6 +234,12 @@ def test_reload(make_daemon, directory):
             assert time.monotonic() < deadline, one.text()
             time.sleep(0.02)
 
+    streams = {}
+    for name in ("read", "operator"):
+        streams[name] = sallyport.Client(one.address).connection()
+        streams[name].request("GET", "/v1/events", headers={"Authorization": f"Bearer token-of-{name}"})
+        streams[name] = streams[name].getresponse()
+        assert b"id:" in streams[name].readline()
     with open(path, "a", encoding="ascii") as file:
         file.write("late read\n")
     reload(1, "not reloaded: token file")
@@ -246,6 +252,20 @@ def test_reload(make_daemon, directory):
     reload(1, "INFO main: reloaded")
     assert client_of(one, "late").get("/v1/regions").status == 200
     assert client_of(one, "read").get("/v1/regions").status == 401
+    while streams["read"].readline():  # To its end.
+        pass
+    assert client_of(one, "operator").get("/v1/regions").status == 200
+    assert client_of(one, "admin").put("/v1/regions/Z").status == 201
+    while b"event: change" not in streams["operator"].readline():
+        pass
+    write_tokens(directory, f"operator read A sha256:{hashlib.sha256(b'token-of-operator').hexdigest()}")
+    with open(path, encoding="ascii") as file:
+        kept = [line for line in file if not line.startswith("operator operator")]
+    with open(path, "w", encoding="ascii") as file:
+        file.writelines(kept)
+    reload(2, "INFO main: reloaded")
+    while streams["operator"].readline():  # Events are about all regions.
+        pass
     assert "token-of" not in one.text()
 
 

@@ -93,6 +93,11 @@ sp_http_stream_write(struct sp_http_stream *stream, const char *data, size_t siz
     return -EINVAL;
 }
 
+void
+sp_http_stream_end(struct sp_http_stream *stream)
+{
+}
+
 bool
 sp_http_client(const struct sp_http_request *request, char *out, size_t size)
 {
