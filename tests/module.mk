@@ -26,8 +26,8 @@ deps-console:
 check-console: deps-test deps-console all $(CONSOLE_MODULES)
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/console/run.py $(ARGS)
 
-.PHONY: check-console check check-unit check-property check-style check-api check-system check-truth check-truth-short check-truth-live check-asan check-clang
-check: check-style check-mutants-apply check-unit check-property check-api check-system check-truth-short check-formal-short
+.PHONY: check-console check check-unit check-property check-style check-api check-system check-truth check-truth-short check-truth-live check-asan check-clang check-fault check-fault-long
+check: check-style check-mutants-apply check-unit check-property check-api check-system check-truth-short check-formal-short check-fault
 	@echo 'make check: all suites passed'
 
 check-unit: deps-test $(UNIT_TESTS)
@@ -43,6 +43,17 @@ check-api: deps-test all
 SYSTEM_TOOLS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/system/*.c))
 check-system: deps-test all $(SYSTEM_TOOLS)
 	$(PYTEST) tests/system
+
+# A failing disk, want of memory, a bad network.  The short run is a part of `make check`.
+FAULT_SHIMS = $(patsubst tests/%.c,$(BUILD)/tests/%.so,$(wildcard tests/fault/*.c))
+$(BUILD)/tests/fault/%.so: tests/fault/%.c
+	@mkdir -p $(@D)
+	@echo '  LD      $@'
+	$(Q)$(CC) $(filter-out -fPIE,$(SP_CFLAGS)) -fPIC $(CFLAGS) -shared -o $@ $<
+check-fault: deps-test all $(FAULT_SHIMS)
+	$(PYTEST) tests/fault
+check-fault-long: deps-test all $(FAULT_SHIMS)
+	SALLYPORT_LONG=1 $(PYTEST) -s tests/fault
 
 # What passes is what the rules say.  The short run is a part of `make check`; tests/README.md tells of the long ones.
 check-truth-short: deps-test all

@@ -47,10 +47,11 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Daemon:
-    """One sallyportd with its database in `directory`.  `options` is more of its command line."""
+    """One sallyportd with its database in `directory`.  `options` is more of its command line, `environment` of its environment,
+    and `prefix` the words before the command, which run it in the same process."""
 
     def __init__(self, directory, name="sallyport"):
-        self.directory, self.name, self.options = directory, name, []
+        self.directory, self.name, self.options, self.environment, self.prefix = directory, name, [], {}, []
         self.database = os.path.join(directory, name + ".db")
         self.http = os.path.join(directory, name + ".http")
         self.openflow = os.path.join(directory, name + ".of")
@@ -61,9 +62,9 @@ class Daemon:
         log = open(os.path.join(self.directory, self.name + ".log"), "ab")
         with log:
             self._process = subprocess.Popen(
-                [DAEMON, "--db", "sqlite:" + self.database, "--http", "unix:" + self.http, "--openflow", "punix:" + self.openflow,
+                [*self.prefix, DAEMON, "--db", "sqlite:" + self.database, "--http", "unix:" + self.http, "--openflow", "punix:" + self.openflow,
                  *self.options],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **self.environment})
 
         def ready():
             if self._process.poll() is not None:
