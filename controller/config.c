@@ -8,6 +8,7 @@
 
 #include "controller/http/http.h"
 #include "controller/io/transport.h"
+#include "sallyport/utf8.h"
 
 #define FILE_LINES_MAX 10000
 
@@ -353,6 +354,20 @@ finish(struct given given[N_OPTIONS], struct sp_config *ret, char *why, size_t w
     return 0;
 }
 
+/* What is quoted may have line ends, and what a terminal obeys: puts '?' in the place of each byte of such. */
+static void
+make_printable(char *text)
+{
+    size_t left = strlen(text), size;
+    for (; left; text += size, left -= size) {
+        size = sp_utf8_size(text, left);
+        if (!size || sp_utf8_is_control(text, size)) {
+            size = size ? size : 1;
+            memset(text, '?', size);
+        }
+    }
+}
+
 int
 sp_config_read(int argc, char *argv[], struct sp_config *ret, enum sp_config_wish *ret_wish, char *why, size_t why_size)
 {
@@ -372,6 +387,9 @@ sp_config_read(int argc, char *argv[], struct sp_config *ret, enum sp_config_wis
             }
         }
         r = r ? r : finish(given, ret, why, why_size);
+    }
+    if (r) {
+        make_printable(why);
     }
     for (size_t i = 0; i < N_OPTIONS; i++) {
         clear_given(&given[i]);

@@ -127,6 +127,9 @@ test_refused_arguments(void **state)
 {
     assert_refused(read_text("--nonsense"), "--nonsense: unknown option");
     assert_refused(read_text("-x"), "unknown option");
+    assert_refused(read_text("--http a\nb\x1b[31m"), "--http: a?b?[31m: ");
+    assert_refused(read_text("--x\xc2\x85\ny"), "--x???y: unknown option");
+    assert_refused(read_text("caf\xc3\xa9\xff"), "caf\xc3\xa9?: unexpected argument");
     assert_refused(read_text("--db"), "needs a value");
     assert_refused(read_text("extra"), "extra: unexpected argument");
     assert_refused(read_text("--db sqlite:"), "--db: sqlite:: must be sqlite:PATH");
