@@ -22,6 +22,7 @@ VERSION = 0.1.0
 include flows/module.mk
 include controller/module.mk
 include tests/module.mk
+include tests/fuzz/module.mk
 include tests/bench/module.mk
 include topology/module.mk
 
@@ -40,6 +41,7 @@ help:
 	@echo 'make check-formal  flows against random policies, proved for all packets'
 	@echo 'make check-mutants seeded bugs: which test kills which'
 	@echo 'make check-asan    unit and property tests under ASan and UBSan'
+	@echo 'make check-fuzz    each fuzz target for a minute; make fuzz ARGS="session --seconds 3600"; make fuzz-coverage'
 	@echo 'make bench         speed and scale beside the switch itself, ovs-ofctl and OVN; ARGS="changes --ports 100"'
 	@echo 'make install       DESTDIR=, prefix=/usr/local; make uninstall; make deb builds a Debian package'
 	@echo 'make demo          the story of the README on a Mininet net; ARGS=--stay keeps it up'

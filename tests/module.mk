@@ -30,7 +30,7 @@ check-console: deps-test deps-console all $(CONSOLE_MODULES)
 check: check-style check-mutants-apply check-unit check-property check-api check-system check-truth-short check-formal-short check-fault
 	@echo 'make check: all suites passed'
 
-check-unit: deps-test $(UNIT_TESTS)
+check-unit: deps-test $(UNIT_TESTS) check-fuzz-replay
 	@set -e; for t in $(UNIT_TESTS); do echo "== $$t"; $$t; done
 check-property: deps-test $(PROPERTY_TESTS)
 	@set -e; for t in $(PROPERTY_TESTS); do echo "== $$t"; $$t; done
