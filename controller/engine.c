@@ -99,6 +99,12 @@ sp_engine_model(const struct sp_engine *engine)
 }
 
 int
+sp_engine_load_history(struct sp_engine *engine, sp_store_receive_record *receive, void *aux, char *why, size_t why_size)
+{
+    return engine->store->ops->load_history(engine->store, receive, aux, why, why_size);
+}
+
+int
 sp_engine_open(struct sp_engine *engine, const char *method, struct sp_tls *tls, char *why, size_t why_size)
 {
     struct sp_method **methods = realloc(engine->methods, (engine->n_methods + 1) * sizeof(struct sp_method *));

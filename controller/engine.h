@@ -29,6 +29,8 @@ struct sp_engine *sp_engine_new(struct uv_loop_s *, struct sp_store *store, stru
 void sp_engine_stop(struct sp_engine *, void (*stopped)(void *aux), void *aux);
 
 const struct sp_model *sp_engine_model(const struct sp_engine *);
+/* Reads the history from the store; before the first write.  As sp_store_ops.load_history. */
+int sp_engine_load_history(struct sp_engine *, sp_store_receive_record *, void *aux, char *why, size_t why_size) SP_MUST_USE;
 
 /* Begins to listen or dial for switches.  As sp_method_open(). */
 int sp_engine_open(struct sp_engine *, const char *method, struct sp_tls *tls, char *why, size_t why_size) SP_MUST_USE;
@@ -50,6 +52,13 @@ struct sp_write {
     /* Stages the change in the batch; runs exactly once, in a later turn of the loop or in this one.  Returns 0 to accept or
      * a positive SP_E_* or negative errno to refuse, after noting down what 'done' needs. */
     int (*stage)(void *aux, struct sp_batch *);
+    /* NULL, or gives in '*ret' the record of what was staged, which stays the caller's until 'done'.  'changes' (borrowed for the
+     * call) are what is accepted as 'revision' at 'now_us'; the model shows them.  Does not run if nothing changed.  Returns as
+     * 'stage', and refuses the change as that does. */
+    int (*record)(void *aux, uint64_t revision, int64_t now_us, const struct sp_change *changes, size_t n,
+                  const struct sp_history_record **ret);
+    /* With 'record': it is durable, and the change published.  Runs before anybody hears of the change. */
+    void (*recorded)(void *aux);
     /* Runs exactly once, never from inside sp_engine_write(). */
     void (*done)(void *aux, const struct sp_outcome *);
     void *aux;

@@ -161,6 +161,7 @@ struct sp_pending {
     struct sp_write write;
     int error;
     uint64_t revision;
+    const struct sp_history_record *record; /* NULL: none. */
     int64_t begin_us;
     int64_t deadline_ms;
     struct sp_wait *waits;
@@ -215,6 +216,9 @@ struct sp_engine {
     struct sp_pending_list committing;
     struct sp_pending_list waiting;
     struct sp_batch *batch;    /* Being committed. */
+    int64_t batch_us;          /* When it began, since 1970. */
+    const struct sp_history_record **records; /* What it adds to the history; room for one per write. */
+    size_t n_records;
     struct sp_pending *toucher;/* The write whose changes are being followed; NULL: none. */
     uint64_t n_followed;       /* Its number. */
     struct sp_revisions now;   /* What stale units are marked with. */

@@ -9,7 +9,10 @@
 static void push(struct sp_pending_list *, struct sp_pending *);
 static struct sp_pending *pop(struct sp_pending_list *);
 static void finish(struct sp_engine *, struct sp_pending *, const char *why, bool applied);
+static bool begin_batch(struct sp_engine *);
+static void end_batch(struct sp_engine *);
 static void stage(struct sp_engine *);
+static int accept_staged(struct sp_engine *, struct sp_pending *, size_t mark);
 static void on_committed(void *aux, int error, const char *why);
 static void follow_writes(struct sp_engine *, uint64_t before);
 static void await(struct sp_engine *);
@@ -54,8 +57,7 @@ sp_engine_commit(struct sp_engine *engine)
     if (!engine->queue.n || engine->batch || engine->stopping) {
         return;
     }
-    engine->batch = sp_batch_begin(engine->model, sp_engine_clock_us());
-    if (!engine->batch) {
+    if (!begin_batch(engine)) {
         struct sp_pending *pending;
         for (size_t n = engine->queue.n; n-- && (pending = pop(&engine->queue));) {
             pending->error = -ENOMEM;
@@ -67,13 +69,13 @@ sp_engine_commit(struct sp_engine *engine)
     sp_batch_seal(engine->batch);
     size_t n;
     const struct sp_change *changes = sp_batch_changes(engine->batch, &n);
-    if (n) {
+    if (n || engine->n_records) {
         engine->commit_begin_us = sp_histogram_clock_us();
-        engine->store->ops->commit(engine->store, changes, n, sp_batch_counters(engine->batch), on_committed, engine);
+        const struct sp_journal journal = { engine->records, engine->n_records };
+        engine->store->ops->commit(engine->store, changes, n, sp_batch_counters(engine->batch), &journal, on_committed, engine);
         return;
     }
-    sp_batch_free(engine->batch);
-    engine->batch = NULL;
+    end_batch(engine);
     await(engine);
 }
 
@@ -152,6 +154,29 @@ finish(struct sp_engine *engine, struct sp_pending *pending, const char *why, bo
     free(pending);
 }
 
+/* Begins a batch for what is queued.  False: no memory. */
+static bool
+begin_batch(struct sp_engine *engine)
+{
+    engine->batch_us = sp_engine_clock_us();
+    engine->records = calloc(engine->queue.n, sizeof *engine->records);
+    engine->n_records = 0;
+    engine->batch = engine->records ? sp_batch_begin(engine->model, engine->batch_us) : NULL;
+    if (!engine->batch) {
+        end_batch(engine);
+    }
+    return engine->batch;
+}
+
+static void
+end_batch(struct sp_engine *engine)
+{
+    sp_batch_free(engine->batch);
+    engine->batch = NULL;
+    free(engine->records);
+    engine->records = NULL;
+}
+
 /* Stages every write of the queue, each on its own: one that is refused leaves nothing. */
 static void
 stage(struct sp_engine *engine)
@@ -161,12 +186,40 @@ stage(struct sp_engine *engine)
         size_t mark = sp_batch_mark(engine->batch);
         pending->error = pending->write.stage(pending->write.aux, engine->batch);
         if (!pending->error) {
-            pending->error = sp_batch_accept(engine->batch, mark, &pending->revision);
+            pending->error = accept_staged(engine, pending, mark);
         }
         if (pending->error) {
             sp_batch_rollback(engine->batch, mark);
         }
         push(&engine->committing, pending);
+    }
+}
+
+static int
+accept_staged(struct sp_engine *engine, struct sp_pending *pending, size_t mark)
+{
+    uint64_t before = sp_batch_counters(engine->batch)->revision;
+    int error = sp_batch_accept(engine->batch, mark, &pending->revision);
+    if (error || pending->revision == before || !pending->write.record) {
+        return error;
+    }
+    size_t n;
+    const struct sp_change *changes = sp_batch_changes_of(engine->batch, pending->revision, &n);
+    error = pending->write.record(pending->write.aux, pending->revision, engine->batch_us, changes, n, &pending->record);
+    if (!error) {
+        engine->records[engine->n_records++] = pending->record;
+    }
+    return error;
+}
+
+/* The change and its record are durable. */
+static void
+tell_recorded(struct sp_engine *engine)
+{
+    for (struct sp_pending *pending = engine->committing.first; pending; pending = pending->next) {
+        if (!pending->error && pending->record && pending->write.recorded) {
+            pending->write.recorded(pending->write.aux);
+        }
     }
 }
 
@@ -178,8 +231,7 @@ on_committed(void *aux, int error, const char *why)
     if (error) {
         engine->commits_failed++;
         sp_log(SP_LOG_ERROR, "engine", "the store did not take a change: %s", why ? why : strerror(-error));
-        sp_batch_free(batch);
-        engine->batch = NULL;
+        end_batch(engine);
         struct sp_pending *pending;
         while ((pending = pop(&engine->committing))) {
             /* One that was refused was refused in view of the others, which did not happen: it may be tried again as well. */
@@ -191,11 +243,11 @@ on_committed(void *aux, int error, const char *why)
         sp_histogram_add_since(&engine->commit_time, engine->commit_begin_us);
         uint64_t before = sp_model_counters(engine->model)->revision;
         sp_batch_publish(batch);
+        tell_recorded(engine);
         if (!engine->stopping) {
             follow_writes(engine, before);
         }
-        sp_batch_free(batch);
-        engine->batch = NULL;
+        end_batch(engine);
         await(engine);
     }
     sp_engine_turn_later(engine);

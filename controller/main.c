@@ -379,6 +379,12 @@ start(struct daemon *daemon, const struct sp_config *config, char *why, size_t w
         return -ENOMEM;
     }
     daemon->tokens = NULL;
+    char problem[WHY_SIZE];
+    r = sp_api_load(daemon->api, problem, sizeof problem);
+    if (r) {
+        snprintf(why, why_size, "--db: %.200s: %.290s", config->db_path, problem);
+        return r;
+    }
     r = catch_signals(daemon, why, why_size);
     r = r ? r : serve(daemon, config, why, why_size);
     r = r ? r : open_openflow(daemon, &config->openflow, why, why_size);

@@ -18,7 +18,9 @@ sp_api_new(struct sp_engine *engine, struct sp_tokens *tokens)
     struct sp_api *api = calloc(1, sizeof *api);
     struct sp_protocols *protocols = sp_protocols_new();
     struct sp_events *events = sp_feed_new();
-    if (!api || !protocols || !events) {
+    struct sp_history *history = sp_history_new();
+    if (!api || !protocols || !events || !history) {
+        sp_history_free(history);
         sp_events_free(events);
         sp_protocols_free(protocols);
         free(api);
@@ -28,14 +30,35 @@ sp_api_new(struct sp_engine *engine, struct sp_tokens *tokens)
     api->protocols = protocols;
     api->tokens = tokens;
     api->events = events;
+    api->history = history;
     sp_engine_set_watch(engine, &sp_feed_watch, events);
     return api;
+}
+
+static int
+receive_record(void *aux, const struct sp_history_record *record)
+{
+    struct sp_api *api = aux;
+    struct sp_history_entry *entry = sp_history_entry_new(record);
+    if (!entry) {
+        return -ENOMEM;
+    }
+    sp_history_add(api->history, entry);
+    return 0;
+}
+
+int
+sp_api_load(struct sp_api *api, char *why, size_t why_size)
+{
+    snprintf(why, why_size, "out of memory");
+    return sp_engine_load_history(api->engine, receive_record, api, why, why_size);
 }
 
 void
 sp_api_free(struct sp_api *api)
 {
     if (api) {
+        sp_history_free(api->history);
         sp_events_free(api->events);
         sp_protocols_free(api->protocols);
         sp_tokens_free(api->tokens);

@@ -20,6 +20,8 @@ struct sp_api;
 /* 'engine' is borrowed until sp_api_stop(); 'tokens' (NULL: everybody may call) is taken over.  NULL: no memory; 'tokens' stays
  * the caller's then. */
 struct sp_api *sp_api_new(struct sp_engine *engine, struct sp_tokens *tokens);
+/* Loads the history from the engine's store; before the first request.  Returns 0, or an error with one line in 'why'. */
+int sp_api_load(struct sp_api *, char *why, size_t why_size) SP_MUST_USE;
 void sp_api_free(struct sp_api *); /* NULL is fine.  No request may be under way. */
 
 /* Answers one request; an sp_http_handle whose 'aux' is the struct sp_api. */

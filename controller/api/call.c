@@ -53,6 +53,7 @@ sp_call_new(struct sp_api *api, struct sp_http_request *request)
 static void
 free_call(struct sp_call *call)
 {
+    sp_history_entry_free(call->record);
     sp_json_free(call->body);
     sp_problems_clear(&call->problems);
     sp_pool_clear(&call->pool);
@@ -253,6 +254,7 @@ describe_missing(const struct sp_call *call)
     return strstr(pattern, "{group}")    ? "There is no such security group."
            : strstr(pattern, "{server}") ? "There is no such server."
            : strstr(pattern, "{region}") ? "There is no such region."
+           : strstr(pattern, "{change}") ? "There is no such change in the history."
                                          : "There is no such bridge.";
 }
 

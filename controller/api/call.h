@@ -9,6 +9,7 @@
 #include "controller/api/api.h"
 #include "controller/api/decode.h"
 #include "controller/api/feed.h"
+#include "controller/api/history.h"
 #include "controller/api/render.h"
 
 #define SP_STATUS_MIN 100
@@ -20,6 +21,7 @@ struct sp_api {
     struct sp_tokens *tokens;
     struct sp_events *events;
     struct sp_reader_stream *streams; /* Of events, that are open; see feed.c. */
+    struct sp_history *history;
     bool is_ready;
     bool is_stopping;
     uint64_t n_answers[SP_STATUS_MAX - SP_STATUS_MIN + 1];
@@ -89,9 +91,11 @@ struct sp_call {
     struct sp_uuid id; /* Group or server. */
     struct sp_uuid rule;
     uint64_t dpid;
+    uint64_t change;
 
     unsigned wait_ms;
     bool created;
+    struct sp_history_entry *record; /* Of the change, until it is in the history. */
     union {
         struct sp_rule_input rule;
         struct {

@@ -56,6 +56,8 @@ int sp_decode_uplinks(const struct sp_decode *, const struct sp_json *body, bool
 
 /* Sixteen hexadecimal digits of either case.  Returns 0 or SP_E_SYNTAX. */
 int sp_decode_dpid(const char *text, uint64_t *ret) SP_MUST_USE;
+/* A number of 1 to 'max' in decimal, of at most 19 digits.  Returns 0 or SP_E_SYNTAX. */
+int sp_decode_number(const char *text, uint64_t max, uint64_t *ret) SP_MUST_USE;
 /* Whether 'name' may be a region's: [A-Za-z0-9._-]{1,64}. */
 bool sp_decode_is_region_name(const char *name);
 

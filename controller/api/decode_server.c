@@ -34,6 +34,17 @@ sp_decode_dpid(const char *text, uint64_t *ret)
     return 0;
 }
 
+int
+sp_decode_number(const char *text, uint64_t max, uint64_t *ret)
+{
+    size_t len = strspn(text, "0123456789");
+    if (!len || len > 19 || text[len]) {
+        return SP_E_SYNTAX;
+    }
+    *ret = strtoull(text, NULL, 10);
+    return *ret >= 1 && *ret <= max ? 0 : SP_E_SYNTAX;
+}
+
 bool
 sp_decode_is_region_name(const char *name)
 {

@@ -140,8 +140,8 @@ sp_render_group(const struct sp_render *render, const struct sp_group *group)
     sp_json_object_close(render->out);
 }
 
-static void
-render_port(const struct sp_render *render, const struct sp_port *port)
+void
+sp_render_port(const struct sp_render *render, const struct sp_port *port)
 {
     static const char *const states[] = {
         [SP_PORT_UNBOUND] = "unbound", [SP_PORT_PENDING] = "pending", [SP_PORT_ACTIVE] = "active"};
@@ -175,7 +175,9 @@ render_port(const struct sp_render *render, const struct sp_port *port)
         sp_json_object_close(render->out);
     }
     sp_json_array_close(render->out);
-    put_text(render, "state", states[sp_engine_port_state(render->engine, port)]);
+    if (render->engine) {
+        put_text(render, "state", states[sp_engine_port_state(render->engine, port)]);
+    }
     sp_json_object_close(render->out);
 }
 
@@ -197,7 +199,7 @@ sp_render_server(const struct sp_render *render, const struct sp_server *server)
     sp_json_key(render->out, "ports");
     sp_json_array_open(render->out);
     for (size_t i = 0; i < server->n_ports; i++) {
-        render_port(render, server->ports[i]);
+        sp_render_port(render, server->ports[i]);
     }
     sp_json_array_close(render->out);
     put_time(render, "created_at", server->created_at);

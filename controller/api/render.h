@@ -11,13 +11,14 @@
 
 struct sp_render {
     struct sp_json_write *out;
-    const struct sp_engine *engine;
+    const struct sp_engine *engine; /* NULL: only what objects say themselves, for rules and ports. */
     const struct sp_protocols *protocols;
 };
 
 void sp_render_region(const struct sp_render *, const struct sp_region *);
 void sp_render_rule(const struct sp_render *, const struct sp_rule *);
 void sp_render_group(const struct sp_render *, const struct sp_group *);
+void sp_render_port(const struct sp_render *, const struct sp_port *);
 void sp_render_server(const struct sp_render *, const struct sp_server *);
 void sp_render_bridge(const struct sp_render *, const struct sp_bridge_status *);
 

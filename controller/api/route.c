@@ -7,6 +7,7 @@
 static const char *const nothing[] = {NULL};
 static const char *const wait[] = {"wait", NULL};
 static const char *const by_group[] = {"region", "name", NULL};
+static const char *const by_change[] = {"limit", "before", "region", "object", NULL};
 static const char *const by_server[] = {"region", "name", "security_group", NULL};
 
 #define GROUP "/v1/security-groups/{group}"
@@ -48,6 +49,8 @@ static const struct sp_route routes[] = {
     {"DELETE", "/v1/bridges/{dpid}", wait, .operation = &sp_bridge_delete, .role = SP_TOKEN_ADMIN},
     {"POST", "/v1/explain", nothing, SP_BODY_REQUIRED, .read = sp_read_explain, .scope = SP_SCOPE_ITSELF},
     {"GET", "/v1/status", nothing, .read = sp_read_status},
+    {"GET", "/v1/changes", by_change, .read = sp_read_changes, .scope = SP_SCOPE_ITSELF},
+    {"GET", "/v1/changes/{change}", nothing, .read = sp_read_change, .scope = SP_SCOPE_ITSELF},
     {"GET", "/v1/openapi.json", nothing, .read = sp_read_openapi, .scope = SP_SCOPE_ITSELF},
     {"GET", "/v1/events", nothing, .read = sp_read_events},
     {"GET", "/v1/client", nothing, .read = sp_read_client, .scope = SP_SCOPE_ITSELF},
@@ -106,6 +109,9 @@ take_segment(struct sp_call *call, const char *name, size_t name_len, const char
     }
     if (!strncmp(name, "{dpid}", name_len)) {
         return sp_decode_dpid(text, &call->dpid) ? refuse_name(call, "dpid", "must be 16 hexadecimal digits") : 0;
+    }
+    if (!strncmp(name, "{change}", name_len)) {
+        return sp_decode_number(text, INT64_MAX, &call->change) ? SP_E_MISSING : 0;
     }
     return sp_uuid_parse(text, strncmp(name, "{rule}", name_len) ? &call->id : &call->rule) ? SP_E_MISSING : 0;
 }

@@ -26,6 +26,8 @@ void sp_read_servers(struct sp_call *);
 void sp_read_server(struct sp_call *);
 void sp_read_bridges(struct sp_call *);
 void sp_read_bridge(struct sp_call *);
+void sp_read_changes(struct sp_call *);
+void sp_read_change(struct sp_call *);
 void sp_read_status(struct sp_call *);
 void sp_read_health(struct sp_call *);
 void sp_read_ready(struct sp_call *);

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "controller/api/call.h"
+#include "controller/api/record.h"
+#include "controller/obs/log.h"
 
 /* Whether one of the entity tags in 'list' is 'etag'; a weak one never is.  Source: RFC 9110 section 8.8.3.2. */
 static bool
@@ -58,6 +60,38 @@ stage(void *aux, struct sp_batch *batch)
     }
     r = check_match(call);
     return r ? r : operation->stage(call, batch);
+}
+
+static int
+record(void *aux, uint64_t revision, int64_t now_us, const struct sp_change *changes, size_t n,
+       const struct sp_history_record **ret)
+{
+    struct sp_call *call = aux;
+    const struct sp_history_record frame = {
+        .revision = revision,
+        .at_us = now_us,
+        .who = *call->caller ? call->caller : NULL,
+        .method = sp_http_method(call->request),
+        .path = sp_http_path(call->request),
+        .role = sp_token_role_name(call->route->role),
+        .forget_below = sp_history_oldest(call->api->history),
+    };
+    int r = sp_record_make(call->api->protocols, &frame, &call->id, changes, n, &call->record);
+    if (!r) {
+        *ret = &call->record->record;
+    }
+    return r;
+}
+
+static void
+recorded(void *aux)
+{
+    struct sp_call *call = aux;
+    const struct sp_history_record *made = &call->record->record;
+    sp_log(SP_LOG_INFO, "api", "revision %" PRIu64 "%s%s: %s", made->revision, made->who ? " by " : "",
+           made->who ? made->who : "", made->what);
+    sp_history_add(call->api->history, call->record);
+    call->record = NULL;
 }
 
 static void
@@ -120,7 +154,8 @@ sp_write_run(struct sp_call *call)
         sp_call_fail(call, r, NULL);
         return;
     }
-    struct sp_write write = {.stage = stage, .done = done, .aux = call, .wait_ms = call->wait_ms};
+    struct sp_write write = {
+        .stage = stage, .record = record, .recorded = recorded, .done = done, .aux = call, .wait_ms = call->wait_ms};
     r = sp_engine_write(call->api->engine, &write);
     if (r == SP_E_FULL) {
         sp_call_refuse(call, 429, "Too many changes are waiting; try again in a second.");

@@ -54,6 +54,9 @@ enum sp_option {
     SP_OPTION_NO_UPLINKS,
     SP_OPTION_REMOTE_PORT,
     SP_OPTION_LOCAL_PORT,
+    SP_OPTION_OBJECT,
+    SP_OPTION_LIMIT,
+    SP_OPTION_BEFORE,
     SP_N_OPTIONS
 };
 #define SP_OPTION_BIT(OPTION) (UINT64_C(1) << (OPTION))
@@ -147,6 +150,8 @@ int sp_cli_bridge_list(struct sp_cli *);
 int sp_cli_bridge_show(struct sp_cli *);
 int sp_cli_bridge_set(struct sp_cli *);
 int sp_cli_bridge_delete(struct sp_cli *);
+int sp_cli_change_list(struct sp_cli *);
+int sp_cli_change_show(struct sp_cli *);
 int sp_cli_explain(struct sp_cli *);
 int sp_cli_status(struct sp_cli *);
 int sp_cli_completion(struct sp_cli *);

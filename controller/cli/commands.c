@@ -41,6 +41,9 @@ const struct sp_option_info sp_options[SP_N_OPTIONS] = {
     [SP_OPTION_NO_UPLINKS] = {"no-uplinks", NULL, false, "no port of the bridge is an uplink"},
     [SP_OPTION_REMOTE_PORT] = {"remote-port", "PORT", false, "port of the other side, where it matters"},
     [SP_OPTION_LOCAL_PORT] = {"local-port", "PORT", false, "port of the server, where it matters"},
+    [SP_OPTION_OBJECT] = {"object", "ID", false, "changes of this object: an id, a region's name or a datapath id"},
+    [SP_OPTION_LIMIT] = {"limit", "N", false, "so many at most, 1 to 1000 (default 100)"},
+    [SP_OPTION_BEFORE] = {"before", "CHANGE", false, "those before this one"},
 };
 
 #define O(NAME) SP_OPTION_BIT(SP_OPTION_##NAME)
@@ -116,6 +119,11 @@ const struct sp_command sp_commands[] = {
      "DPID is the datapath id, 16 hexadecimal digits.\n", sp_cli_bridge_set},
     {"bridge", "delete", "DPID", 1, 1, O(WAIT), 0, "remove our flows from a switch that no server names", NULL,
      sp_cli_bridge_delete},
+
+    {"change", "list", "", 0, 0, O(REGION) | O(OBJECT) | O(LIMIT) | O(BEFORE), 0, "list what was changed, newest first", NULL,
+     sp_cli_change_list},
+    {"change", "show", "CHANGE", 1, 1, 0, 0, "show a change and what differs by it", "CHANGE is its number.\n",
+     sp_cli_change_show},
 
     {"explain", NULL, "SERVER inbound|outbound PROTOCOL [PORT]", 3, 4,
      O(REGION) | O(REMOTE) | O(REMOTE_PORT) | O(LOCAL_PORT), O(REMOTE),

@@ -49,6 +49,7 @@ void sp_json_integer(struct sp_json_write *, int64_t);
 void sp_json_bool(struct sp_json_write *, bool);
 void sp_json_null(struct sp_json_write *);
 void sp_json_value(struct sp_json_write *, const struct sp_json *); /* A whole tree. */
+void sp_json_raw(struct sp_json_write *, const char *text); /* A whole value as JSON text that is known to be right. */
 /* The text, NUL-terminated, borrowed until the next call, with its length.  Returns 0, or -ENOMEM (also for NULL) or SP_E_INVALID
  * (a string that is not UTF-8, steps that make no one whole value) if some step failed. */
 int sp_json_write_done(struct sp_json_write *, const char **ret_text, size_t *ret_size) SP_MUST_USE;

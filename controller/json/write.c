@@ -203,6 +203,15 @@ sp_json_value(struct sp_json_write *w, const struct sp_json *json)
     }
 }
 
+/* yajl writes a number's text as it is given. */
+void
+sp_json_raw(struct sp_json_write *w, const char *text)
+{
+    if (w) {
+        note(w, yajl_gen_number(w->gen, text, strlen(text)));
+    }
+}
+
 int
 sp_json_write_done(struct sp_json_write *w, const char **ret_text, size_t *ret_size)
 {

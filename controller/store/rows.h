@@ -23,4 +23,14 @@ int sp_rows_write(struct sp_rows *, const struct sp_change *changes, size_t n_ch
 int sp_rows_load(struct sp_database *, sp_store_receive *, void *aux, struct sp_counters *ret_counters, char *why,
                  size_t why_size) SP_MUST_USE;
 
+/* The same for the history: the statements that write it, and records to rows. */
+struct sp_pages;
+int sp_pages_new(struct sp_database *, struct sp_pages **ret) SP_MUST_USE;
+void sp_pages_free(struct sp_pages *); /* NULL is fine. */
+/* As sp_rows_write(). */
+int sp_pages_write(struct sp_pages *, const struct sp_journal *) SP_MUST_USE;
+
+/* Reads the history, oldest first.  Returns as sp_store_ops.load_history. */
+int sp_pages_load(struct sp_database *, sp_store_receive_record *, void *aux, char *why, size_t why_size) SP_MUST_USE;
+
 #endif

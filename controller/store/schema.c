@@ -144,8 +144,32 @@ static const char version_1[] =
     " PRIMARY KEY (port, position)"
     ") STRICT, WITHOUT ROWID;";
 
+/* The history.  Objects lie with their change, in the order in which they are read. */
+static const char version_2[] =
+    "CREATE TABLE change ("
+    " revision INTEGER PRIMARY KEY CHECK (revision >= 1),"
+    " at INTEGER NOT NULL,"
+    " who TEXT,"
+    " what TEXT NOT NULL,"
+    " method TEXT NOT NULL,"
+    " path TEXT NOT NULL,"
+    " role TEXT NOT NULL,"
+    " undoes INTEGER CHECK (undoes BETWEEN 1 AND revision - 1),"
+    " whole INTEGER NOT NULL CHECK (whole IN (0, 1))"
+    ") STRICT;"
+    "CREATE TABLE change_object ("
+    " change INTEGER NOT NULL REFERENCES change" DEFERRED ","
+    " position INTEGER NOT NULL,"
+    " kind TEXT NOT NULL,"
+    " id TEXT NOT NULL,"
+    " region TEXT,"
+    " difference TEXT NOT NULL,"
+    " PRIMARY KEY (change, position)"
+    ") STRICT, WITHOUT ROWID;";
+
 static const char *const migrations[] = {
     version_1,
+    version_2,
 };
 
 const struct sp_database_schema sp_store_schema = {

@@ -22,6 +22,7 @@ struct job {
     const struct sp_change *changes;
     size_t n_changes;
     struct sp_counters counters;
+    struct sp_journal journal;
     void (*done)(void *aux, int error, const char *why);
     void *aux;
     int error;
@@ -34,6 +35,7 @@ struct sqlite_store {
     struct sp_database *database; /* The writer's, from the start of its thread to its end. */
     struct sp_rows *rows;
     bool has_remains;             /* Of a transaction that failed, in the log of the database. */
+    struct sp_pages *pages;
     struct job job;               /* The loop's, but the writer's while has_work. */
     uv_async_t wake;              /* Keeps the loop running while a commit is under way. */
     uv_thread_t thread;
@@ -47,7 +49,8 @@ struct sqlite_store {
 static int start(struct sqlite_store *, struct uv_loop_s *);
 static void end_thread(struct sqlite_store *);
 static void commit(struct sp_store *, const struct sp_change *, size_t n_changes, const struct sp_counters *,
-                   void (*done)(void *aux, int error, const char *why), void *aux);
+                   const struct sp_journal *, void (*done)(void *aux, int error, const char *why), void *aux);
+static int load_history(struct sp_store *, sp_store_receive_record *, void *aux, char *why, size_t why_size);
 static void close_store(struct sp_store *);
 static void write_jobs(void *store);
 static void write_job(struct sqlite_store *);
@@ -58,6 +61,7 @@ static void deliver(struct sqlite_store *);
 
 static const struct sp_store_ops ops = {
     .commit = commit,
+    .load_history = load_history,
     .close = close_store,
 };
 
@@ -86,12 +90,16 @@ sp_sqlite_open(struct uv_loop_s *loop, const char *path, sp_store_receive *recei
     if (!r) {
         r = sp_rows_new(s->database, &s->rows);
         if (!r) {
+            r = sp_pages_new(s->database, &s->pages);
+        }
+        if (!r) {
             r = start(s, loop);
         }
         snprintf(reason, sizeof reason, "cannot prepare to write: %s", sp_database_why(s->database));
     }
     if (r) {
         snprintf(why, why_size, "%s: %s", path, reason);
+        sp_pages_free(s->pages);
         sp_rows_free(s->rows);
         sp_database_abandon(s->database);
         free(s->path);
@@ -144,17 +152,29 @@ end_thread(struct sqlite_store *s)
 
 static void
 commit(struct sp_store *store, const struct sp_change *changes, size_t n_changes, const struct sp_counters *counters,
-       void (*done)(void *aux, int error, const char *why), void *aux)
+       const struct sp_journal *journal, void (*done)(void *aux, int error, const char *why), void *aux)
 {
     struct sqlite_store *s = (struct sqlite_store *) store;
 
     assert(!s->job.done);
     s->job = (struct job) {.changes = changes, .n_changes = n_changes, .counters = *counters, .done = done, .aux = aux};
+    if (journal) {
+        s->job.journal = *journal;
+    }
     uv_ref((uv_handle_t *) &s->wake);
     uv_mutex_lock(&s->mutex);
     s->has_work = true;
     uv_cond_signal(&s->cond);
     uv_mutex_unlock(&s->mutex);
+}
+
+static int
+load_history(struct sp_store *store, sp_store_receive_record *receive, void *aux, char *why, size_t why_size)
+{
+    struct sqlite_store *s = (struct sqlite_store *) store;
+
+    assert(!s->job.done); /* The writer waits for work. */
+    return sp_pages_load(s->database, receive, aux, why, why_size);
 }
 
 static void
@@ -164,6 +184,7 @@ close_store(struct sp_store *store)
 
     end_thread(s);
     deliver(s);
+    sp_pages_free(s->pages);
     sp_rows_free(s->rows);
     sp_database_close(s->database);
     uv_cond_destroy(&s->cond);
@@ -209,6 +230,9 @@ write_job(struct sqlite_store *s)
 
     if (!r) {
         r = sp_rows_write(s->rows, job->changes, job->n_changes, &job->counters);
+        if (!r) {
+            r = sp_pages_write(s->pages, &job->journal);
+        }
         if (!r) {
             r = sp_database_commit(s->database);
         }

@@ -1,8 +1,8 @@
 /* Where objects last: a vtable that any store can serve, asynchronous throughout.
  *
- * The store holds the five kinds of objects (object.h) and a few counters, and nothing else.  It loads everything once
- * and then takes transactions, each all or nothing.  A commit's callback with 0 is a promise: the transaction
- * survives a kill of the process and a loss of power.  No SQL and no file name is known above this header. */
+ * The store holds the five kinds of objects (object.h), a few counters, and the history: a record of each change.
+ * It loads everything once and then takes transactions, each all or nothing.  A commit's callback with 0 is a promise: the
+ * transaction survives a kill of the process and a loss of power.  No SQL and no file name is known above this header. */
 
 #ifndef SALLYPORT_STORE_H
 #define SALLYPORT_STORE_H 1
@@ -26,15 +26,53 @@ struct sp_change {
     const void *after;
 };
 
+/* An object in the history.  'text' is JSON; what it means is not the store's matter. */
+struct sp_history_object {
+    const char *kind;   /* "region", "security_group", "server", "bridge". */
+    const char *id;
+    const char *region; /* NULL: it is of none. */
+    const char *text;
+};
+
+/* A change in the history.  Strings are UTF-8. */
+struct sp_history_record {
+    uint64_t revision;     /* Which the change made: its id. */
+    int64_t at_us;         /* Microseconds since 1970. */
+    const char *who;       /* NULL: nobody was asked. */
+    const char *what;      /* One line. */
+    const char *method;    /* How it was asked for. */
+    const char *path;
+    const char *role;      /* What it needed of a token. */
+    uint64_t undoes;       /* The change that it takes back; 0: none. */
+    bool is_whole;         /* The objects are all that it changed, with what differs. */
+    const struct sp_history_object *objects;
+    size_t n_objects;
+    uint64_t forget_below; /* Records of lower revisions go in the same transaction. */
+};
+
+/* What a transaction adds to the history, in ascending order of revisions. */
+struct sp_journal {
+    const struct sp_history_record *const *records;
+    size_t n_records;
+};
+
 struct sp_store;
 
+/* Takes a record that is loaded, borrowed for the call.  Returns 0, or a positive SP_E_* or negative errno that ends the
+ * loading. */
+typedef int sp_store_receive_record(void *aux, const struct sp_history_record *record);
+
 struct sp_store_ops {
-    /* Writes 'changes' and 'counters' in one transaction, off the calling thread.  The caller keeps everything that it
-     * passes unchanged and referenced until 'done' runs, on the loop's thread, never from inside this call.
+    /* Writes 'changes', 'counters' and 'journal' (NULL: nothing) in one transaction, off the calling thread.  The caller keeps
+     * everything that it passes unchanged and referenced until 'done' runs, on the loop's thread, never from inside this call.
      * 'done' gets 0, or a negative errno with a text in 'why' when nothing was written (the store stays usable and a
      * later commit may succeed).  At most one commit is under way; another one before 'done' is the caller's bug. */
     void (*commit)(struct sp_store *, const struct sp_change *changes, size_t n_changes, const struct sp_counters *,
-                   void (*done)(void *aux, int error, const char *why), void *aux);
+                   const struct sp_journal *, void (*done)(void *aux, int error, const char *why), void *aux);
+
+    /* Reads the history, oldest first.  Blocks: for the start of the daemon, before the first commit.  Returns 0; SP_E_DAMAGED or
+     * a negative errno with one line in 'why'; or what 'receive' returned, with 'why' untouched. */
+    int (*load_history)(struct sp_store *, sp_store_receive_record *receive, void *aux, char *why, size_t why_size);
 
     /* Ends the store; waits for a commit under way, whose 'done' then runs before this returns, unless it has.  The object is
      * gone afterwards. */

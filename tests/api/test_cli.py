@@ -18,7 +18,7 @@ from ovs import Ovs, wait_until  # noqa: E402
 SALLYPORT = os.path.join(TOP, "build/bin/sallyport")
 DPID = "00000000000000a1"
 NOUNS = {"region": "list create delete", "group": "list show lint create set delete", "rule": "list add set replace delete",
-         "server": "list show create set delete", "bridge": "list show set delete"}
+         "server": "list show create set delete", "bridge": "list show set delete", "change": "list show"}
 COMMANDS = [(noun, verb) for noun, verbs in NOUNS.items() for verb in verbs.split()] + [("explain",), ("status",), ("completion",)]
 
 
@@ -112,7 +112,7 @@ def test_version():
 
 @pytest.mark.parametrize("words, said", [
     ([], "what is to be done"),
-    (["grup"], "unknown noun 'grup'; there is region group rule server bridge explain status completion"),
+    (["grup"], "unknown noun 'grup'; there is region group rule server bridge change explain status completion"),
     (["group"], "'group' needs a verb; there is list show lint create set delete"),
     (["group", "lst"], "unknown verb 'lst'"),
     (["group", "list", "x"], "'x' is one argument too many"),
@@ -474,6 +474,27 @@ def test_bridges(sv2):
 
 
 # Questions.
+
+
+def test_changes(sv2):
+    sv2("group", "create", "--region", "SV2", "--name", "web", "--template", "none")
+    sv2("rule", "add", "web", "inbound", "tcp", "8080", "--description", "panel")
+    sv2("group", "set", "web", "--description", "front")
+    group = sv2.group("web")["id"]
+    listed = sv2("change", "list", "--object", group).splitlines()
+    assert listed[0].split() == ["CHANGE", "TIME", "WHO", "WHAT"]
+    assert [" ".join(line.split()[2:]) for line in listed[1:]] == ["- group web changed", "- rule added to group web", "- group web created"]
+    numbers = [line.split()[0] for line in listed[1:]]
+    assert f"There are older ones: --before {numbers[1]}" in sv2("change", "list", "--region", "SV2", "--limit", "2")
+    assert sv2("change", "list", "--object", group, "--before", numbers[1]).splitlines()[1].startswith(numbers[2])
+    shown = sv2("change", "show", numbers[1])
+    assert f"Change {numbers[1]}: rule added to group web\n" in shown and "8080" in shown and "panel" in shown
+    assert "rules as they are:" in shown and "rules as they were:" not in shown
+    assert '    description:  -> front\n' in sv2("change", "show", numbers[0])
+    assert f"security_group web ({group}): created\n" in sv2("change", "show", numbers[2])
+    assert sv2.json("change", "show", numbers[2])["objects"][0]["before"] is None
+    assert sv2("change", "list", "--object", "nobody") == "No changes.\n"
+    sv2("change", "show", "999999", status=1)
 
 
 def test_explain(sv2):

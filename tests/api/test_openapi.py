@@ -8,7 +8,7 @@ from description import METHODS, read
 
 DESCRIPTION = read()
 DOCUMENT = DESCRIPTION.document
-PLACES = {"region": "SV2", "dpid": "0000000000000001"}
+PLACES = {"region": "SV2", "dpid": "0000000000000001", "change": "1"}
 OPERATIONS = [(path, method) for path, item in DOCUMENT["paths"].items() for method in METHODS if method in item]
 
 

@@ -164,8 +164,8 @@ mutant("explain-lets-the-first-equal-win", "explain says allow where an equal de
 # Durable, then applied, then answered.
 
 mutant("acknowledged-before-the-commit", "a change is answered when the store has got it, not when it has kept it",
-       ("controller/engine_writes.c", "sp_batch_counters(engine->batch), on_committed, engine);\n",
-        "sp_batch_counters(engine->batch), on_committed, engine);\n        await(engine);\n"),
+       ("controller/engine_writes.c", "sp_batch_counters(engine->batch), &journal, on_committed, engine);\n",
+        "sp_batch_counters(engine->batch), &journal, on_committed, engine);\n        await(engine);\n"),
        near=["unit/engine", "api/test_durability.py"])
 mutant("a-failed-commit-is-published", "a change that the store could not write is in force",
        ("controller/engine_writes.c", "    struct sp_batch *batch = engine->batch;\n    if (error) {",

@@ -50,11 +50,11 @@ on_store_timer(uv_timer_t *timer)
 
 static void
 store_commit(struct sp_store *base, const struct sp_change *changes, size_t n, const struct sp_counters *counters,
-             void (*done)(void *aux, int error, const char *why), void *aux)
+             const struct sp_journal *journal, void (*done)(void *aux, int error, const char *why), void *aux)
 {
     struct rig_store *store = (struct rig_store *) base;
     assert_null(store->done);
-    assert_true(n > 0);
+    assert_true(n || journal->n_records);
     store->n_commits++;
     store->changes = changes;
     store->n_changes = n;
@@ -74,7 +74,13 @@ store_close(struct sp_store *base)
     store->closed = true;
 }
 
-static const struct sp_store_ops store_ops = { store_commit, store_close };
+static int
+store_load_history(struct sp_store *base, sp_store_receive_record *receive, void *aux, char *why, size_t why_size)
+{
+    return 0; /* It begins empty. */
+}
+
+static const struct sp_store_ops store_ops = { store_commit, store_load_history, store_close };
 
 void
 rig_store_go(struct rig *rig)

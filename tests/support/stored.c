@@ -615,7 +615,7 @@ sp_book_commit(struct sp_book *b, struct sp_store *store, struct uv_loop_s *loop
 {
     struct outcome o = {.why = why, .why_size = why_size};
 
-    store->ops->commit(store, b->changes, b->n_changes, &b->counters, on_done, &o);
+    store->ops->commit(store, b->changes, b->n_changes, &b->counters, NULL, on_done, &o);
     assert_false(o.is_done);
     while (!o.is_done) {
         uv_run(loop, UV_RUN_ONCE);

@@ -223,7 +223,7 @@ test_close_with_commit_under_way(void **state)
     int done = 0;
 
     sp_book_begin(&f->book, &f->random);
-    store->ops->commit(store, f->book.changes, f->book.n_changes, &f->book.counters, note_done, &done);
+    store->ops->commit(store, f->book.changes, f->book.n_changes, &f->book.counters, NULL, note_done, &done);
     assert_int_equal(done, 0);
     store->ops->close(store);
     assert_int_equal(done, 1);
@@ -539,7 +539,7 @@ test_many_servers(void **state)
         }
         done = 0;
         begun = cpu_ms();
-        store->ops->commit(store, changes, N, &f->book.counters, note_done, &done);
+        store->ops->commit(store, changes, N, &f->book.counters, NULL, note_done, &done);
         while (!done) {
             uv_run(&f->loop, UV_RUN_ONCE);
         }

@@ -1,0 +1,42 @@
+/* The history in memory: the records of changes as the store has them, newest first.
+ *
+ * Bounds: SP_HISTORY_MAX records and SP_HISTORY_SIZE bytes; the oldest go.  What goes here goes from the store with the next
+ * change, by the record's 'forget_below'. */
+
+#ifndef SALLYPORT_CONTROLLER_API_HISTORY_H
+#define SALLYPORT_CONTROLLER_API_HISTORY_H 1
+
+#include "sallyport/store.h"
+
+#define SP_HISTORY_MAX 10000
+#define SP_HISTORY_SIZE (32u << 20)
+#define SP_HISTORY_ID_SIZE 80 /* Of an id: a region's name, a UUID or a datapath id. */
+
+struct sp_history;
+
+/* A record and what later ones say about it. */
+struct sp_history_entry {
+    struct sp_history_entry *older;
+    struct sp_history_entry *newer;
+    uint64_t undone_by; /* 0: nobody has. */
+    size_t size;
+    struct sp_history_record record;
+};
+
+struct sp_history *sp_history_new(void); /* NULL: no memory. */
+void sp_history_free(struct sp_history *); /* NULL is fine. */
+
+/* A copy of 'record' with all that it points to; not in the history yet.  NULL: no memory. */
+struct sp_history_entry *sp_history_entry_new(const struct sp_history_record *record);
+void sp_history_entry_free(struct sp_history_entry *); /* NULL is fine. */
+/* Takes 'entry' over, which is newer than all others, and forgets what is beyond the bounds. */
+void sp_history_add(struct sp_history *, struct sp_history_entry *entry);
+
+/* The newest one, NULL if there is none; and the one of 'revision', NULL if there is no such one (any more). */
+struct sp_history_entry *sp_history_newest(const struct sp_history *);
+struct sp_history_entry *sp_history_find(const struct sp_history *, uint64_t revision);
+/* The lowest revision that is kept; 0: none. */
+uint64_t sp_history_oldest(const struct sp_history *);
+size_t sp_history_count(const struct sp_history *);
+
+#endif

@@ -1,0 +1,156 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/api/access.h"
+#include "controller/api/route.h"
+
+#define LIMIT_DEFAULT 100
+#define LIMIT_MAX 1000
+#define PAGE_SIZE (1u << 20) /* A page ends when its objects' texts are longer. */
+
+/* Whether the caller may know of the change: it sees some of its objects, and all of those that are of a region. */
+static bool
+sees(const struct sp_call *call, const struct sp_history_record *record)
+{
+    bool has_region = false;
+    if (!call->token || sp_token_is_for_all(call->token)) {
+        return true;
+    }
+    for (size_t i = 0; i < record->n_objects; i++) {
+        const char *region = record->objects[i].region;
+        if (region && !sp_access_sees(call, region)) {
+            return false;
+        }
+        has_region |= region != NULL;
+    }
+    return has_region;
+}
+
+static void
+put_text(struct sp_json_write *out, const char *key, const char *value)
+{
+    sp_json_key(out, key);
+    sp_json_string(out, value);
+}
+
+/* A revision, or null for none. */
+static void
+put_revision(struct sp_json_write *out, const char *key, uint64_t revision)
+{
+    sp_json_key(out, key);
+    if (revision) {
+        sp_json_integer(out, (int64_t) revision);
+    } else {
+        sp_json_null(out);
+    }
+}
+
+/* Appends the change; returns the size of its objects' texts. */
+static size_t
+put_change(struct sp_json_write *out, const struct sp_history_entry *entry)
+{
+    const struct sp_history_record *record = &entry->record;
+    char time[SP_TIME_TEXT_SIZE];
+    size_t size = 0;
+    sp_json_object_open(out);
+    put_revision(out, "id", record->revision);
+    put_text(out, "at", sp_time_format(record->at_us, time));
+    put_text(out, "who", record->who);
+    put_text(out, "what", record->what);
+    put_text(out, "method", record->method);
+    put_text(out, "path", record->path);
+    put_revision(out, "undoes", record->undoes);
+    put_revision(out, "undone_by", entry->undone_by);
+    sp_json_key(out, "whole");
+    sp_json_bool(out, record->is_whole);
+    sp_json_key(out, "objects");
+    sp_json_array_open(out);
+    for (size_t i = 0; i < record->n_objects; i++) {
+        sp_json_raw(out, record->objects[i].text);
+        size += strlen(record->objects[i].text);
+    }
+    sp_json_array_close(out);
+    sp_json_object_close(out);
+    return size;
+}
+
+struct filter {
+    const char *region; /* NULL: any. */
+    const char *object;
+    uint64_t before; /* Revisions below. */
+    uint64_t limit;
+};
+
+/* Reads the query.  Notes down what is wrong with it. */
+static struct filter
+read_filter(struct sp_call *call)
+{
+    struct filter filter = {.region = sp_call_parameter(call, "region"), .object = sp_call_parameter(call, "object"),
+                            .before = UINT64_MAX, .limit = LIMIT_DEFAULT};
+    const char *before = sp_call_parameter(call, "before"), *limit = sp_call_parameter(call, "limit");
+    if (before && sp_decode_number(before, INT64_MAX, &filter.before)) {
+        sp_problems_add(&call->problems, "?before", "must be the id of a change");
+    }
+    if (limit && sp_decode_number(limit, LIMIT_MAX, &filter.limit)) {
+        sp_problems_add(&call->problems, "?limit", "must be 1 to %d", LIMIT_MAX);
+    }
+    return filter;
+}
+
+static bool
+fits(const struct filter *filter, const struct sp_history_record *record)
+{
+    bool region_fits = !filter->region, object_fits = !filter->object;
+    for (size_t i = 0; i < record->n_objects && !(region_fits && object_fits); i++) {
+        const struct sp_history_object *object = &record->objects[i];
+        region_fits |= !region_fits && object->region && !strcmp(object->region, filter->region);
+        object_fits |= !object_fits && !strcmp(object->id, filter->object);
+    }
+    return region_fits && object_fits;
+}
+
+void
+sp_read_changes(struct sp_call *call)
+{
+    struct filter filter = read_filter(call);
+    if (call->problems.n || call->problems.n_lost) {
+        sp_call_refuse(call, 422, NULL);
+        return;
+    }
+    struct sp_json_write *out = sp_json_write_new(false);
+    uint64_t n = 0, last = 0;
+    size_t size = 0;
+    bool has_more = false;
+    sp_json_object_open(out);
+    sp_json_key(out, "changes");
+    sp_json_array_open(out);
+    for (const struct sp_history_entry *entry = sp_history_newest(call->api->history); entry && !has_more; entry = entry->older) {
+        const struct sp_history_record *record = &entry->record;
+        if (record->revision >= filter.before || !sees(call, record) || !fits(&filter, record)) {
+            continue;
+        }
+        has_more = n == filter.limit || size > PAGE_SIZE;
+        if (!has_more) {
+            size += put_change(out, entry);
+            last = record->revision;
+            n++;
+        }
+    }
+    sp_json_array_close(out);
+    put_revision(out, "next", has_more ? last : 0);
+    sp_json_object_close(out);
+    sp_call_json(call, 200, out, NULL, 0);
+}
+
+void
+sp_read_change(struct sp_call *call)
+{
+    const struct sp_history_entry *entry = sp_history_find(call->api->history, call->change);
+    if (!entry || !sees(call, &entry->record)) {
+        sp_call_fail(call, SP_E_MISSING, NULL);
+        return;
+    }
+    struct sp_json_write *out = sp_json_write_new(false);
+    put_change(out, entry);
+    sp_call_json(call, 200, out, NULL, 0);
+}

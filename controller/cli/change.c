@@ -1,0 +1,181 @@
+#include "controller/cli/call.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/cli/columns.h"
+#include "controller/cli/path.h"
+#include "controller/cli/show.h"
+
+int
+sp_cli_change_list(struct sp_cli *cli)
+{
+    static const char *const titles[] = {"CHANGE", "TIME", "WHO", "WHAT"};
+    struct sp_reply reply = {0};
+    char *path = sp_path_format("/v1/changes");
+    sp_path_query(&path, "region", sp_cli_value(cli, SP_OPTION_REGION, 0));
+    sp_path_query(&path, "object", sp_cli_value(cli, SP_OPTION_OBJECT, 0));
+    sp_path_query(&path, "limit", sp_cli_value(cli, SP_OPTION_LIMIT, 0));
+    sp_path_query(&path, "before", sp_cli_value(cli, SP_OPTION_BEFORE, 0));
+    int status = sp_call_get(cli, path, &reply);
+    if (status != SP_EXIT_DONE) {
+        return status;
+    }
+    size_t n = sp_answer_count(reply.json, "changes");
+    struct sp_columns *columns = sp_columns_new(titles, 4);
+    for (size_t i = 0; !cli->json && i < n; i++) {
+        const struct sp_json *change = sp_answer_item(reply.json, "changes", i);
+        const char *who = sp_answer_text(change, "who");
+        long long undone_by = sp_answer_number(change, "undone_by");
+        sp_columns_add(columns, "%lld", (long long) sp_answer_number(change, "id"));
+        sp_columns_add(columns, "%s", sp_answer_text(change, "at"));
+        sp_columns_add(columns, "%s", *who ? who : "-");
+        if (undone_by) {
+            sp_columns_add(columns, "%s (undone by %lld)", sp_answer_text(change, "what"), undone_by);
+        } else {
+            sp_columns_add(columns, "%s", sp_answer_text(change, "what"));
+        }
+    }
+    if (cli->json) {
+        status = sp_call_print(&reply);
+    } else if (!n) {
+        printf("No changes.\n");
+    } else if (sp_columns_print(columns, 0, stdout)) {
+        status = sp_call_no_memory();
+    } else if (sp_answer_number(reply.json, "next")) {
+        printf("There are older ones: --before %lld\n", (long long) sp_answer_number(reply.json, "next"));
+    }
+    sp_columns_free(columns);
+    sp_reply_clear(&reply);
+    return status;
+}
+
+/* 'value' as JSON text, for the caller to free; "(none)" for NULL.  NULL: no memory. */
+static char *
+text_of(const struct sp_json *value)
+{
+    struct sp_json_write *out = sp_json_write_new(false);
+    const char *text;
+    size_t size;
+    char *copy = NULL;
+    if (!value) {
+        copy = strdup("(none)");
+    } else if (value->type == SP_JSON_STRING) {
+        copy = strdup(value->string);
+    } else {
+        sp_json_value(out, value);
+        copy = sp_json_write_done(out, &text, &size) ? NULL : strdup(text);
+    }
+    sp_json_write_free(out);
+    return copy;
+}
+
+/* A field that differs: what it was and what it is. */
+static int
+print_field(const char *key, const struct sp_json *before, const struct sp_json *after)
+{
+    char *was = text_of(before), *is = text_of(after);
+    int status = was && is ? SP_EXIT_DONE : sp_call_no_memory();
+    if (status == SP_EXIT_DONE) {
+        printf("    ");
+        sp_text_print(stdout, key);
+        printf(": ");
+        sp_text_print(stdout, was);
+        printf(" -> ");
+        sp_text_print(stdout, is);
+        putchar('\n');
+    }
+    free(was);
+    free(is);
+    return status;
+}
+
+/* The rules that differ, as a group's. */
+static int
+print_rules(struct sp_cli *cli, const struct sp_json *object)
+{
+    int status = SP_EXIT_DONE;
+    for (int side = 0; side < 2 && status == SP_EXIT_DONE; side++) {
+        const char *key = side ? "after" : "before";
+        struct sp_json rules = {.type = SP_JSON_ARRAY};
+        size_t n = sp_answer_count(object, "rules");
+        rules.items = calloc(n ? n : 1, sizeof *rules.items);
+        if (!rules.items) {
+            return sp_call_no_memory();
+        }
+        for (size_t i = 0; i < n; i++) {
+            const struct sp_json *rule = sp_answer_object(sp_answer_item(object, "rules", i), key);
+            if (rule) {
+                rules.items[rules.n++] = *rule;
+            }
+        }
+        if (rules.n) {
+            char *keys[] = {(char *) "region", (char *) "rules"};
+            struct sp_json region = {.type = SP_JSON_STRING, .string = (char *) sp_answer_text(object, "region")};
+            struct sp_json items[] = {region, rules};
+            const struct sp_json group = {.type = SP_JSON_OBJECT, .items = items, .keys = keys, .n = 2};
+            printf("    rules as they %s:\n", side ? "are" : "were");
+            status = sp_show_rules(cli, &group, 6);
+        }
+        free(rules.items);
+    }
+    return status;
+}
+
+static int
+print_object(struct sp_cli *cli, const struct sp_json *object)
+{
+    const struct sp_json *before = sp_answer_object(object, "before"), *after = sp_answer_object(object, "after");
+    printf("  %s ", sp_answer_text(object, "kind"));
+    sp_text_print(stdout, sp_answer_text(object, "name"));
+    printf(" (");
+    sp_text_print(stdout, sp_answer_text(object, "id"));
+    printf(")%s\n", before && !after ? ": deleted" : after && !before ? ": created" : "");
+    int status = SP_EXIT_DONE;
+    const struct sp_json *all = after ? after : before;
+    for (size_t i = 0; all && i < all->n && status == SP_EXIT_DONE; i++) {
+        const char *key = all->keys[i];
+        if (before && after) {
+            status = print_field(key, sp_json_get(before, key), &all->items[i]);
+        }
+    }
+    return status == SP_EXIT_DONE ? print_rules(cli, object) : status;
+}
+
+int
+sp_cli_change_show(struct sp_cli *cli)
+{
+    struct sp_reply reply = {0};
+    int status = sp_call_get(cli, sp_path_format("/v1/changes/%s", sp_cli_arg(cli, 0)), &reply);
+    if (status != SP_EXIT_DONE) {
+        return status;
+    }
+    if (cli->json) {
+        status = sp_call_print(&reply);
+        sp_reply_clear(&reply);
+        return status;
+    }
+    const char *who = sp_answer_text(reply.json, "who");
+    long long undoes = sp_answer_number(reply.json, "undoes"), undone_by = sp_answer_number(reply.json, "undone_by");
+    printf("Change %lld: ", (long long) sp_answer_number(reply.json, "id"));
+    sp_text_print(stdout, sp_answer_text(reply.json, "what"));
+    putchar('\n');
+    sp_show_line("time:", "%s", sp_answer_text(reply.json, "at"));
+    sp_show_line("who:", "%s", *who ? who : "-");
+    sp_show_line("request:", "%s %s", sp_answer_text(reply.json, "method"), sp_answer_text(reply.json, "path"));
+    if (undoes) {
+        sp_show_line("undoes:", "%lld", undoes);
+    }
+    if (undone_by) {
+        sp_show_line("undone by:", "%lld", undone_by);
+    }
+    if (!sp_answer_bool(reply.json, "whole")) {
+        printf("What differs is too much to be kept; it changed at least:\n");
+    }
+    for (size_t i = 0; i < sp_answer_count(reply.json, "objects") && status == SP_EXIT_DONE; i++) {
+        status = print_object(cli, sp_answer_item(reply.json, "objects", i));
+    }
+    sp_reply_clear(&reply);
+    return status;
+}
