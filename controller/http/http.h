@@ -7,6 +7,9 @@
  * like a request, and a head that is too long (414, 431), gets the status alone that counts, on a page of libmicrohttpd's.
  * Whether a request needs a body (411) is the handler's to say.
  *
+ * With SP_HTTP_CONNECTIONS_MAX connections the next one takes the place of that whose client has let the server wait longest,
+ * for its request or to read the answer; it is told 503 only if the server waits for none of them.
+ *
  * A client has SP_HTTP_REQUEST_MS to come to the end of its request line (or to begin: an idle connection is closed), as long
  * again for the rest of its request, and as long to read the answer; then it is cut off, however busy it looks.  A client
  * that goes away while its request is being worked on is told to nobody: the answer is dropped.

@@ -21,6 +21,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "controller/http/connection.h"
 #include "controller/http/credentials.h"
 #include "controller/http/linger.h"
 #include "controller/http/listen.h"
@@ -30,26 +31,12 @@
 #include "controller/obs/log.h"
 
 #define HEAD_MAX (32u << 10) /* libmicrohttpd's memory for a connection: the heads of the request and of the answer. */
-#define SPARE_CONNECTIONS 64 /* Accepted beyond the limit, to be told 503. */
+#define SPARE_CONNECTIONS 64 /* Accepted beyond the limit, while others are cut for them, or to be told 503. */
 #define PER_ADDRESS_MAX 256  /* Connections of one address, where the listener is not for this machine alone. */
 #define PRIORITIES "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA" /* Of GnuTLS; without -RSA keys would not be ephemeral. */
 #define TICK_MS 500          /* How exact deadlines are. */
 #define CLOSE_MS 2000        /* How long answers may take to leave when the server closes. */
 #define STREAM_PART 16384    /* What libmicrohttpd takes of a stream at once. */
-
-enum state { WAITING, RECEIVING, WORKING, ANSWERING, STREAMING };
-
-struct connection {
-    struct sp_http_server *server;
-    struct connection *prev, *next;
-    int fd;             /* libmicrohttpd's. */
-    enum state state;
-    uint64_t since_ms;  /* In this state, by uv_now(); or since the stream has moved. */
-    struct sp_http_stream *stream; /* With STREAMING. */
-    bool is_surplus;    /* One too many: answered 503. */
-    bool is_cut;        /* Shut down by us. */
-    bool is_unread;     /* It may have sent more than was read. */
-};
 
 /* One request and its answer on a connection. */
 struct sp_http_exchange {
@@ -71,8 +58,7 @@ struct sp_http_server {
     void *aux;
     struct MHD_Daemon *daemon;
     struct sp_http_linger *linger;
-    struct connection *connections;
-    size_t n_connections;
+    struct connections connections;
     struct sp_http_request *handed; /* Those that the handler has and that want an answer. */
     uv_poll_t poll;
     struct sp_http_turn turn; /* When libmicrohttpd runs again. */
@@ -93,6 +79,7 @@ static void on_poll(uv_poll_t *, int status, int events);
 static void on_tick(uv_timer_t *);
 static void on_handle_closed(uv_handle_t *);
 static void cut(struct connection *);
+static bool make_room(struct sp_http_server *);
 static void finish_connections(struct sp_http_server *);
 static void on_connection(void *aux, struct MHD_Connection *, void **context, enum MHD_ConnectionNotificationCode);
 static void *on_target(void *aux, const char *target, struct MHD_Connection *);
@@ -115,7 +102,7 @@ static void tick_stream(struct connection *, uint64_t now_ms);
 static void wake(struct sp_http_stream *);
 static int format_problem(char *out, size_t out_size, unsigned status, const char *detail);
 static struct sp_http_request *take_request(struct sp_http_exchange *);
-static void enter(struct connection *, enum state);
+static void enter(struct connection *, enum connection_state);
 
 int
 sp_http_server_new(uv_loop_t *loop, const struct sp_http_credentials *credentials, bool is_exposed, sp_http_handle *handle,
@@ -150,7 +137,7 @@ sp_http_server_new(uv_loop_t *loop, const struct sp_http_credentials *credential
 bool
 sp_http_server_has_room(const struct sp_http_server *s)
 {
-    return s->n_connections < SP_HTTP_CONNECTIONS_MAX + SPARE_CONNECTIONS;
+    return s->connections.n < SP_HTTP_CONNECTIONS_MAX + SPARE_CONNECTIONS;
 }
 
 void
@@ -193,7 +180,7 @@ sp_http_server_close(struct sp_http_server *s, void (*closed)(void *aux), void *
 static void
 finish_connections(struct sp_http_server *s)
 {
-    for (struct connection *c = s->connections; c; c = c->next) {
+    for (struct connection *c = s->connections.first; c; c = c->next) {
         if (c->state == WAITING) {
             cut(c);
         } else if (c->stream) {
@@ -356,7 +343,7 @@ run(void *server)
 
     sp_http_turn_begin(&s->turn);
     MHD_run(s->daemon);
-    if ((s->is_closing || s->is_retired) && (!s->n_connections || uv_now(s->loop) >= s->close_until_ms)) {
+    if ((s->is_closing || s->is_retired) && (!s->connections.n || uv_now(s->loop) >= s->close_until_ms)) {
         uv_poll_stop(&s->poll); /* Before its descriptor goes. */
         MHD_stop_daemon(s->daemon);
         s->daemon = NULL;
@@ -389,7 +376,7 @@ on_tick(uv_timer_t *timer)
     struct sp_http_server *s = timer->data;
     uint64_t now_ms = uv_now(s->loop);
 
-    for (struct connection *c = s->connections; c; c = c->next) {
+    for (struct connection *c = s->connections.first; c; c = c->next) {
         if (c->stream) {
             tick_stream(c, now_ms);
         } else if (c->state != WORKING && now_ms - c->since_ms >= SP_HTTP_REQUEST_MS) {
@@ -400,7 +387,7 @@ on_tick(uv_timer_t *timer)
 
     if (s->is_closing || s->is_retired) {
         run(s);
-    } else if (s->n_connections || n_lingering) {
+    } else if (s->connections.n || n_lingering) {
         uv_timer_start(timer, on_tick, TICK_MS, 0);
     }
 }
@@ -410,11 +397,25 @@ cut(struct connection *c)
 {
     if (!c->is_cut) {
         c->is_cut = true;
+        c->server->connections.n_cut++;
         shutdown(c->fd, SHUT_RDWR);
         if (c->stream) {
             wake(c->stream); /* For libmicrohttpd to notice. */
         }
     }
+}
+
+/* Cuts the connection whose client has let us wait longest.  Returns false if we wait for nobody.  Those who open connections and
+ * leave it at that so take each other's places, and not those of others, who ask at once. */
+static bool
+make_room(struct sp_http_server *s)
+{
+    struct connection *longest = sp_http_connections_longest(&s->connections);
+
+    if (longest) {
+        cut(longest);
+    }
+    return longest;
 }
 
 /* Looks after a stream: has the client gone, does it not read, has nothing been said for long? */
@@ -480,7 +481,7 @@ free_stream(void *aux)
 }
 
 static void
-enter(struct connection *c, enum state state)
+enter(struct connection *c, enum connection_state state)
 {
     c->state = state;
     c->since_ms = uv_now(c->server->loop);
@@ -511,14 +512,9 @@ on_connection(void *aux, struct MHD_Connection *mhd, void **context, enum MHD_Co
         }
         c->server = s;
         c->fd = info->connect_fd;
-        c->is_surplus = s->n_connections >= SP_HTTP_CONNECTIONS_MAX;
+        c->is_surplus = s->connections.n - s->connections.n_cut >= SP_HTTP_CONNECTIONS_MAX && !make_room(s);
         c->is_unread = true;
-        c->next = s->connections;
-        if (c->next) {
-            c->next->prev = c;
-        }
-        s->connections = c;
-        s->n_connections++;
+        sp_http_connections_add(&s->connections, c);
         enter(c, WAITING);
         *context = c;
         return;
@@ -533,15 +529,7 @@ on_connection(void *aux, struct MHD_Connection *mhd, void **context, enum MHD_Co
             sp_http_linger_add(s->linger, fd);
         }
     }
-    if (c->prev) {
-        c->prev->next = c->next;
-    } else {
-        s->connections = c->next;
-    }
-    if (c->next) {
-        c->next->prev = c->prev;
-    }
-    s->n_connections--;
+    sp_http_connections_remove(&s->connections, c);
     free(c);
     *context = NULL;
 }

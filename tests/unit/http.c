@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -730,35 +729,6 @@ test_slow_clients_are_cut(void **state)
 }
 
 static void
-test_too_many_connections(void **state)
-{
-    struct rlimit limit, wanted = {.rlim_cur = 3 * SP_HTTP_CONNECTIONS_MAX, .rlim_max = 3 * SP_HTTP_CONNECTIONS_MAX};
-    struct fixture *f = *state;
-    static int fds[SP_HTTP_CONNECTIONS_MAX + 1];
-    struct reply reply;
-
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
-    if (limit.rlim_max < wanted.rlim_cur) {
-        skip();
-    }
-    wanted.rlim_max = limit.rlim_max;
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &wanted), 0);
-    for (int i = 0; i < SP_HTTP_CONNECTIONS_MAX + 1; i++) {
-        fds[i] = dial(f);
-        uv_run(&f->loop, UV_RUN_NOWAIT);
-    }
-    ask(f, fds[SP_HTTP_CONNECTIONS_MAX], "GET /x HTTP/1.1\r\n" HOST "\r\n", false, &reply);
-    assert_int_equal(reply.status, 503);
-    assert_true(is_closed(f, fds[SP_HTTP_CONNECTIONS_MAX]));
-    ask(f, fds[0], "GET /x HTTP/1.1\r\n" HOST "\r\n", false, &reply);
-    assert_int_equal(reply.status, 200);
-    for (int i = 0; i < SP_HTTP_CONNECTIONS_MAX + 1; i++) {
-        close(fds[i]);
-    }
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-static void
 test_port_in_use(void **state)
 {
     struct fixture *f = *state;
@@ -790,7 +760,6 @@ main(void)
         WITH_SERVER(test_bad_field_of_answer),
         cmocka_unit_test(test_close_answers_503),
         WITH_SERVER(test_slow_clients_are_cut),
-        WITH_SERVER(test_too_many_connections),
         WITH_SERVER(test_port_in_use),
     };
 
