@@ -46,6 +46,7 @@ static int sync_folder(const char *path);
 static int open_checked(struct sp_database *, const char *path, const struct sp_database_schema *);
 static int check_header(struct sp_database *, const char *path, const struct sp_database_schema *, bool *ret_new);
 static int migrate(struct sp_database *, const struct sp_database_schema *, bool is_new);
+static int check_schema(struct sp_database *, const struct sp_database_schema *);
 static int check_content(struct sp_database *);
 static int execute(struct sp_database *, const char *sql);
 static int query_integer(struct sp_database *, const char *sql, int64_t *ret);
@@ -371,6 +372,9 @@ open_checked(struct sp_database *d, const char *path, const struct sp_database_s
         r = execute(d, "PRAGMA journal_mode = WAL");
     }
     if (!r) {
+        r = check_schema(d, schema);
+    }
+    if (!r) {
         r = check_content(d);
     }
     if (!r) {
@@ -506,6 +510,52 @@ migrate(struct sp_database *d, const struct sp_database_schema *schema, bool is_
         sp_database_rollback(d);
     }
     return r;
+}
+
+/* Steps both; whether they have the same row, or both none ('*ret_end'). */
+static bool
+have_same_row(sqlite3_stmt *one, sqlite3_stmt *other, bool *ret_end)
+{
+    int code = sqlite3_step(one);
+
+    *ret_end = code == SQLITE_DONE;
+    if (code != sqlite3_step(other) || (code != SQLITE_ROW && code != SQLITE_DONE)) {
+        return false;
+    }
+    for (int i = 0; code == SQLITE_ROW && i < sqlite3_column_count(one); i++) {
+        const char *a = (const char *) sqlite3_column_text(one, i), *b = (const char *) sqlite3_column_text(other, i);
+
+        if (!a != !b || (a && strcmp(a, b))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Its tables and indices are those of a new one, to the letter: one without an index works for long, and then does not. */
+static int
+check_schema(struct sp_database *d, const struct sp_database_schema *schema)
+{
+    static const char sql[] = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name";
+    sqlite3 *model = NULL;
+    sqlite3_stmt *here = NULL, *there = NULL;
+    int code = sqlite3_open_v2(":memory:", &model, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY | SQLITE_OPEN_NOMUTEX, NULL);
+
+    for (size_t i = 0; i < schema->n_migrations && code == SQLITE_OK; i++) {
+        code = sqlite3_exec(model, schema->migrations[i], NULL, NULL, NULL);
+    }
+    code = code == SQLITE_OK ? sqlite3_prepare_v2(model, sql, -1, &there, NULL) : code;
+    code = code == SQLITE_OK ? sqlite3_prepare_v2(d->sqlite, sql, -1, &here, NULL) : code;
+
+    bool is_end = false, is_same = true;
+
+    while (code == SQLITE_OK && !is_end && is_same) {
+        is_same = have_same_row(here, there, &is_end);
+    }
+    sqlite3_finalize(here);
+    sqlite3_finalize(there);
+    sqlite3_close(model);
+    return code != SQLITE_OK ? note(d, code) : is_same ? 0 : fail(d, SP_E_DAMAGED, "damaged: its tables are not those of its version");
 }
 
 /* All of it, as far as that takes no more than a second or so; beyond, a million rules would take twenty, and the indices'

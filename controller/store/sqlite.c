@@ -7,15 +7,21 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "controller/obs/log.h"
+#include "controller/store/checksum.h"
 #include "controller/store/rows.h"
 #include "controller/store/schema.h"
+#include "controller/store/seal.h"
 
+#define OVERRIDE "it is taken as it is once the file that ends in " SP_SEAL_SUFFIX " is removed"
 #define OVERWRITE_NS UINT64_C(250000000) /* Between two tries. */
 
 struct job {
@@ -34,6 +40,11 @@ struct sqlite_store {
     char *path;
     struct sp_database *database; /* The writer's, from the start of its thread to its end. */
     struct sp_rows *rows;
+    uint64_t checksum;            /* Of all objects. */
+    struct sp_seal sealed;        /* As it was found, if it was. */
+    bool is_sealed;
+    int seal;                     /* A descriptor. */
+    bool has_complained;          /* Of the seal. */
     bool has_remains;             /* Of a transaction that failed, in the log of the database. */
     struct sp_pages *pages;
     struct job job;               /* The loop's, but the writer's while has_work. */
@@ -46,6 +57,8 @@ struct sqlite_store {
     bool is_ending;
 };
 
+static int read_seal(struct sqlite_store *, char *why, size_t why_size);
+static int load(struct sqlite_store *, sp_store_receive *, void *aux, struct sp_counters *ret, char *why, size_t why_size);
 static int start(struct sqlite_store *, struct uv_loop_s *);
 static void end_thread(struct sqlite_store *);
 static void commit(struct sp_store *, const struct sp_change *, size_t n_changes, const struct sp_counters *,
@@ -54,6 +67,7 @@ static int load_history(struct sp_store *, sp_store_receive_record *, void *aux,
 static void close_store(struct sp_store *);
 static void write_jobs(void *store);
 static void write_job(struct sqlite_store *);
+static void seal(struct sqlite_store *);
 static void overwrite(struct sqlite_store *);
 static void on_wake(uv_async_t *);
 static void on_wake_closed(uv_handle_t *);
@@ -80,13 +94,15 @@ sp_sqlite_open(struct uv_loop_s *loop, const char *path, sp_store_receive *recei
         return r;
     }
     s->store.ops = &ops;
-    r = sp_database_open(path, &sp_store_schema, &s->database, why, why_size);
+    s->seal = -1;
+    r = read_seal(s, why, why_size);
+    r = r ? r : sp_database_open(path, &sp_store_schema, &s->database, why, why_size);
     if (r) {
         free(s->path);
         free(s);
         return r;
     }
-    r = sp_rows_load(s->database, receive, aux, &counters, reason, sizeof reason);
+    r = load(s, receive, aux, &counters, reason, sizeof reason);
     if (!r) {
         r = sp_rows_new(s->database, &s->rows);
         if (!r) {
@@ -102,6 +118,9 @@ sp_sqlite_open(struct uv_loop_s *loop, const char *path, sp_store_receive *recei
         sp_pages_free(s->pages);
         sp_rows_free(s->rows);
         sp_database_abandon(s->database);
+        if (s->seal >= 0) {
+            close(s->seal);
+        }
         free(s->path);
         free(s);
         return r;
@@ -109,6 +128,65 @@ sp_sqlite_open(struct uv_loop_s *loop, const char *path, sp_store_receive *recei
     *ret_counters = counters;
     *ret = &s->store;
     return 0;
+}
+
+struct reception {
+    struct sqlite_store *store;
+    sp_store_receive *receive;
+    void *aux;
+};
+
+static int
+receive_one(void *aux, struct sp_object object)
+{
+    struct reception *reception = aux;
+
+    reception->store->checksum += sp_checksum_object(object);
+    return reception->receive(reception->aux, object);
+}
+
+/* Reads the seal, before anything is touched: where there is one there is a database. */
+static int
+read_seal(struct sqlite_store *s, char *why, size_t why_size)
+{
+    struct stat there;
+    int r = sp_seal_read(s->path, &s->sealed, &s->is_sealed);
+
+    if (r) {
+        snprintf(why, why_size, "%s" SP_SEAL_SUFFIX ": %s", s->path, strerror(-r));
+    } else if (s->is_sealed && s->sealed.revision && (stat(s->path, &there) ? errno == ENOENT : !there.st_size)) {
+        snprintf(why, why_size, "%s: damaged: there is nothing, and change %" PRIu64 " was answered; " OVERRIDE, s->path,
+                 s->sealed.revision);
+        r = SP_E_DAMAGED;
+    }
+    return r;
+}
+
+/* Loads all rows, and compares them with the seal. */
+static int
+load(struct sqlite_store *s, sp_store_receive *receive, void *aux, struct sp_counters *ret, char *why, size_t why_size)
+{
+    struct reception reception = {s, receive, aux};
+    int r = sp_rows_load(s->database, receive_one, &reception, ret, why, why_size);
+
+    if (r) {
+        return r;
+    }
+    if (s->is_sealed && s->sealed.revision > ret->revision) {
+        snprintf(why, why_size,
+                 "damaged, or an older copy: its last change is %" PRIu64 ", and %" PRIu64 " was answered; " OVERRIDE,
+                 ret->revision, s->sealed.revision);
+        return SP_E_DAMAGED;
+    }
+    if (s->is_sealed && s->sealed.revision == ret->revision && s->sealed.checksum != s->checksum + sp_checksum_counters(ret)) {
+        snprintf(why, why_size, "damaged, or changed by another hand: it does not hold what was stored; " OVERRIDE);
+        return SP_E_DAMAGED;
+    }
+    s->seal = sp_seal_open(s->path);
+    if (s->seal < 0) {
+        snprintf(why, why_size, "cannot make its seal: %s", strerror(-s->seal));
+    }
+    return s->seal < 0 ? s->seal : 0;
 }
 
 /* The thread first: it waits for work, and is easier to end than a handle. */
@@ -187,6 +265,7 @@ close_store(struct sp_store *store)
     sp_pages_free(s->pages);
     sp_rows_free(s->rows);
     sp_database_close(s->database);
+    close(s->seal);
     uv_cond_destroy(&s->cond);
     uv_mutex_destroy(&s->mutex);
     uv_close((uv_handle_t *) &s->wake, on_wake_closed);
@@ -247,9 +326,28 @@ write_job(struct sqlite_store *s)
     job->error = r > 0 ? -EIO : r; /* Damage found while writing: the disk's fault for all that the caller can do. */
     if (!r) {
         s->has_remains = false; /* This stands in their place. */
+        seal(s);
     } else if (s->has_remains) {
         overwrite(s);
     }
+}
+
+static void
+seal(struct sqlite_store *s)
+{
+    const struct job *job = &s->job;
+
+    for (size_t i = 0; i < job->n_changes; i++) {
+        s->checksum += sp_checksum_change(&job->changes[i]);
+    }
+
+    const struct sp_seal seal = {job->counters.revision, s->checksum + sp_checksum_counters(&job->counters)};
+    int r = sp_seal_write(s->seal, &seal);
+
+    if (r && !s->has_complained) {
+        sp_log(SP_LOG_WARNING, "store", "%s" SP_SEAL_SUFFIX ": %s; damage may go unnoticed", s->path, strerror(-r));
+    }
+    s->has_complained = r;
 }
 
 static void

@@ -15,7 +15,7 @@ from lab import Daemon, dpid_text
 
 DPID = 0xd1
 PORTS = [f"p{i}" for i in range(1, 6)]
-FILES = ("", "-wal", "-journal", "-witness")
+FILES = ("", "-wal", "-journal", "-seal")
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 TIME = re.compile(r'"\d{4}-\d\d-\d\dT[^"]*Z"')
 LISTS = ("regions", "security_groups", "servers", "bridges")

@@ -131,6 +131,8 @@ restore(struct fixture *f)
     write_file(f->path, f->bytes, f->size);
     snprintf(log, sizeof log, "%s-wal", f->path);
     unlink(log);
+    snprintf(log, sizeof log, "%s-seal", f->path); /* It would tell them all. */
+    unlink(log);
 }
 
 static void
