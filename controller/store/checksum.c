@@ -199,7 +199,8 @@ sp_checksum_change(const struct sp_change *change)
     size_t skip = 0, tail = 0;
 
     if (change->kind != SP_KIND_GROUP || !before || !after) {
-        return sp_checksum_object((struct sp_object) {change->kind, after}) - sp_checksum_object((struct sp_object) {change->kind, before});
+        return sp_checksum_object((struct sp_object) {change->kind, after})
+               - sp_checksum_object((struct sp_object) {change->kind, before});
     }
     while (skip < before->n_rules && skip < after->n_rules && before->rules[skip] == after->rules[skip]) {
         skip++;

@@ -1,7 +1,7 @@
 /* A number that stands for everything that is stored: it changes with every byte of every object.
  *
- * It is a sum of one number for each part of each object, so that a change costs what it changes, and no order matters but that of
- * a group's rules.  It tells damage, not forgery. */
+ * It is a sum of one number for each part of each object, so that a change costs what it changes, and no order matters but that
+ * of a group's rules.  It tells damage, not forgery. */
 
 #ifndef SALLYPORT_CONTROLLER_STORE_CHECKSUM_H
 #define SALLYPORT_CONTROLLER_STORE_CHECKSUM_H 1

@@ -555,7 +555,10 @@ check_schema(struct sp_database *d, const struct sp_database_schema *schema)
     sqlite3_finalize(here);
     sqlite3_finalize(there);
     sqlite3_close(model);
-    return code != SQLITE_OK ? note(d, code) : is_same ? 0 : fail(d, SP_E_DAMAGED, "damaged: its tables are not those of its version");
+    if (code != SQLITE_OK) {
+        return note(d, code);
+    }
+    return is_same ? 0 : fail(d, SP_E_DAMAGED, "damaged: its tables are not those of its version");
 }
 
 /* All of it, as far as that takes no more than a second or so; beyond, a million rules would take twenty, and the indices'

@@ -18,8 +18,8 @@ struct sp_seal {
     uint64_t checksum; /* As checksum.h has it, with the counters. */
 };
 
-/* Reads the seal of the database at 'path'.  '*ret_has': whether there is one; one that is damaged is none, and logged.  Returns 0
- * or a negative errno. */
+/* Reads the seal of the database at 'path'.  '*ret_has': whether there is one; one that is damaged is none, and logged.  Returns
+ * 0 or a negative errno. */
 int sp_seal_read(const char *path, struct sp_seal *ret, bool *ret_has) SP_MUST_USE;
 /* Opens it to be written, or makes an empty one.  Returns a descriptor for the caller to close, or a negative errno. */
 int sp_seal_open(const char *path) SP_MUST_USE;
