@@ -14,6 +14,7 @@
 #include <openvswitch/vlog.h>
 
 #include "flows/openflow/session_state.h"
+#include "sallyport/utf8.h"
 
 #define KEPT_OUTPUT 4096u /* More memory is given back when all output is taken. */
 
@@ -397,46 +398,21 @@ void sp_session_error_name(const struct ofp_header *oh, char *out, size_t size)
     }
 }
 
-/* Bytes of the well-formed UTF-8 character at 'in' (of 'size' bytes), or 0.  Source: RFC 3629 section 4. */
-static size_t utf8_size(const uint8_t *in, size_t size)
-{
-    size_t n = in[0] >= 0xf0 && in[0] <= 0xf4 ? 4 : in[0] >= 0xe0 && in[0] < 0xf0 ? 3 : in[0] >= 0xc2 && in[0] < 0xe0 ? 2 : 0;
-
-    if (!n || n > size) {
-        return 0;
-    }
-    for (size_t i = 1; i < n; i++) {
-        if ((in[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    if ((in[0] == 0xe0 && in[1] < 0xa0) || (in[0] == 0xed && in[1] > 0x9f) || (in[0] == 0xf0 && in[1] < 0x90) ||
-        (in[0] == 0xf4 && in[1] > 0x8f) || (in[0] == 0xc2 && in[1] < 0xa0)) {
-        return 0;
-    }
-    return n;
-}
-
 void sp_session_printable(char *out, size_t out_size, const char *in, size_t size)
 {
-    const uint8_t *bytes = (const uint8_t *) in;
-    size_t at = 0, used = 0;
+    size_t at = 0, used = 0, n;
 
-    while (at < size && bytes[at]) {
-        bool ascii = bytes[at] >= 0x20 && bytes[at] < 0x7f;
-        size_t n = ascii ? 1 : utf8_size(bytes + at, size - at);
+    while (at < size && in[at]) {
+        size_t taken = sp_utf8_size(in + at, size - at);
+        bool printable = taken && !sp_utf8_is_control(in + at, taken);
 
-        if (used + (n ? n : 1) >= out_size) {
+        n = printable ? taken : 1;
+        if (used + n >= out_size) {
             break;
         }
-        if (n) {
-            memcpy(out + used, bytes + at, n);
-        } else {
-            out[used] = '?';
-            n = 1;
-        }
+        memcpy(out + used, printable ? in + at : "?", n);
         used += n;
-        at += n;
+        at += taken ? taken : 1;
     }
     out[used] = '\0';
 }

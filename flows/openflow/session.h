@@ -48,7 +48,7 @@ enum sp_event_kind {
 
 struct sp_session_port {
     uint16_t ofport;
-    char name[SP_SESSION_PORT_NAME_SIZE]; /* Printable ASCII or UTF-8 as the switch gave it; other bytes as '?'. */
+    char name[SP_SESSION_PORT_NAME_SIZE]; /* UTF-8 as the switch gave it; control characters, and bytes that are none, as '?'. */
     bool deleted;
 };
 

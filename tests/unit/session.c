@@ -27,7 +27,7 @@ static void check_handshake(uint32_t versions, uint8_t expected)
     p.fs.versions = versions;
     p.fs.n_ports = 2;
     p.fs.ports[0] = (struct fake_port){.no = 1, .name = "tap0"};
-    p.fs.ports[1] = (struct fake_port){.no = 0xfffe, .name = "br\x01\xc3\xa9\xff"};
+    p.fs.ports[1] = (struct fake_port){.no = 0xfffe, .name = "br\x01\xc3\xa9\xff\xe2\x80\xa8"};
     fake_switch_reconnect(&p.fs);
     session_pair_exchange(&p);
     assert_int_equal(p.n, 4);
@@ -35,13 +35,13 @@ static void check_handshake(uint32_t versions, uint8_t expected)
     assert_int_equal(p.log[0].ready.version, expected);
     assert_true(p.log[0].ready.dpid == 0xabcdef);
     assert_string_equal(p.log[0].ready.software, "3.1.0");
-    assert_string_equal(p.log[0].ready.name, "br?\xc3\xa9?"); /* As its local port. */
+    assert_string_equal(p.log[0].ready.name, "br?\xc3\xa9??"); /* As its local port. */
     assert_int_equal(p.log[1].kind, SP_EVENT_PORT);
     assert_int_equal(p.log[1].port.ofport, 1);
     assert_string_equal(p.log[1].port.name, "tap0");
     assert_false(p.log[1].port.deleted);
     assert_int_equal(p.log[2].port.ofport, 0xfffe);
-    assert_string_equal(p.log[2].port.name, "br?\xc3\xa9?");
+    assert_string_equal(p.log[2].port.name, "br?\xc3\xa9??");
     assert_int_equal(p.log[3].kind, SP_EVENT_PORTS_DONE);
     assert_true(sp_session_idle(p.s));
     session_pair_clear(&p);
