@@ -149,49 +149,97 @@ static bool replay(struct sp_random *random, const uint8_t *bytes, const uint8_t
     return closed;
 }
 
+/* What a switch has said in a session in which there was everything: for replay(). */
+struct recording {
+    struct session_pair p; /* Its 'record'. */
+    struct sp_flow_mod *mods;
+};
+
+static void record(struct recording *r)
+{
+    struct sp_known *known = sp_known_new(3);
+    unsigned step = 0, n_told = 0;
+
+    r->mods = session_pair_mods(4);
+    sp_flow_unref(r->mods[2].flow);
+    r->mods[2].flow = session_pair_flow(2, 0xff40); /* So that errors are on record too. */
+    session_pair_init(&r->p);
+    r->p.record = malloc(1);
+    fake_switch_add_flow(&r->p.fs, "table=21,priority=9,cookie=0x5350050000000007,tcp,tp_dst=5,"
+                                   "actions=ct(commit,zone=1),learn(table=1)");
+    r->p.fs.tell_changes = true;
+    do {
+        own(&r->p, known, r->mods, 4, &step);
+        if (r->p.fs.monitored && n_told < 8) { /* What others change, in between. */
+            n_told++;
+            fake_switch_add_flow(&r->p.fs, "table=22,priority=9,cookie=0x5350050000000008,tcp,tp_dst=6/0xfffe,reg2=1,"
+                                           "actions=drop");
+        }
+    } while (session_pair_exchange_once(&r->p));
+    assert_int_equal(n_told, 8);
+    assert_int_equal(step, 4);
+    assert_int_equal(session_pair_count(&r->p, SP_EVENT_CLOSED), 0);
+    sp_known_free(known);
+}
+
+static void forget(struct recording *r)
+{
+    session_pair_free_mods(r->mods, 4);
+    session_pair_clear(&r->p);
+}
+
+/* Each message in turn says that it has another length than it has. */
+static void wrong_lengths(void **aux)
+{
+    static struct recording r;
+    static const uint16_t lengths[] = {0, 1, 3, 7, 8, 9, UINT16_MAX};
+    struct sp_random random;
+    uint8_t *bytes;
+    size_t n_messages = 0;
+
+    sp_random_init(&random);
+    record(&r);
+    bytes = malloc(r.p.record_size);
+    assert_non_null(bytes);
+    for (size_t at = 0, length; at < r.p.record_size; at += length, n_messages++) {
+        length = (size_t) r.p.record[at + 2] << 8 | r.p.record[at + 3];
+        for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+            bool closed;
+
+            memcpy(bytes, r.p.record, r.p.record_size);
+            bytes[at + 2] = (uint8_t) (lengths[i] >> 8);
+            bytes[at + 3] = (uint8_t) lengths[i];
+            closed = replay(&random, bytes, r.p.record, r.p.record_size, r.mods);
+            assert_true(closed || lengths[i] >= 8);
+        }
+    }
+    assert_true(n_messages > 20);
+    free(bytes);
+    forget(&r);
+}
+
 static void mutations(void **aux)
 {
     enum { RUNS = 20000 };
-    static struct session_pair p;
-    struct sp_known *known = sp_known_new(3);
+    static struct recording r;
     struct sp_random random;
-    struct sp_flow_mod *mods = session_pair_mods(4);
     uint8_t *bytes;
-    unsigned step = 0, n_told = 0;
     size_t n_closed = 0;
 
     sp_random_init(&random);
-    sp_flow_unref(mods[2].flow);
-    mods[2].flow = session_pair_flow(2, 0xff40); /* So that errors are on record too. */
-    session_pair_init(&p);
-    p.record = malloc(1);
-    fake_switch_add_flow(&p.fs, "table=21,priority=9,cookie=0x5350050000000007,tcp,tp_dst=5,"
-                                "actions=ct(commit,zone=1),learn(table=1)");
-    p.fs.tell_changes = true;
-    do {
-        own(&p, known, mods, 4, &step);
-        if (p.fs.monitored && n_told < 8) { /* What others change, in between. */
-            n_told++;
-            fake_switch_add_flow(&p.fs, "table=22,priority=9,cookie=0x5350050000000008,tcp,tp_dst=6/0xfffe,reg2=1,actions=drop");
-        }
-    } while (session_pair_exchange_once(&p));
-    assert_int_equal(n_told, 8);
-    assert_int_equal(step, 4);
-    assert_int_equal(session_pair_count(&p, SP_EVENT_CLOSED), 0);
-    assert_false(replay(&random, p.record, p.record, p.record_size, mods));
-    bytes = malloc(p.record_size);
+    record(&r);
+    assert_false(replay(&random, r.p.record, r.p.record, r.p.record_size, r.mods));
+    bytes = malloc(r.p.record_size);
     assert_non_null(bytes);
     for (unsigned run = 0; run < RUNS; run++) {
-        memcpy(bytes, p.record, p.record_size);
-        mutate(&random, bytes, p.record_size);
-        n_closed += replay(&random, bytes, p.record, p.record_size, mods);
+        memcpy(bytes, r.p.record, r.p.record_size);
+        mutate(&random, bytes, r.p.record_size);
+        n_closed += replay(&random, bytes, r.p.record, r.p.record_size, r.mods);
     }
     print_message("%zu of %d closed\n", n_closed, RUNS);
     assert_true(n_closed > RUNS / 20 && n_closed < RUNS);
     free(bytes);
-    sp_known_free(known);
-    session_pair_free_mods(mods, 4);
-    session_pair_clear(&p);
+    forget(&r);
 }
 
 int main(void)
@@ -199,6 +247,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(malformed_input),
         cmocka_unit_test(echo_flood),
+        cmocka_unit_test(wrong_lengths),
         cmocka_unit_test(mutations),
     };
 
