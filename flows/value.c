@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -194,6 +195,18 @@ const char *sp_time_format(int64_t time_us, char *out)
     len = strftime(out, SP_TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
     snprintf(out + len, SP_TIME_TEXT_SIZE - len, ".%06uZ", (unsigned) us);
     return out;
+}
+
+int sp_time_parse(const char *text, int64_t *ret_us)
+{
+    struct tm tm = { 0 };
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+
+    if (!rest || *rest != '.' || strspn(rest + 1, "0123456789") != 6 || strcmp(rest + 7, "Z")) {
+        return SP_E_SYNTAX;
+    }
+    *ret_us = (int64_t) timegm(&tm) * 1000000 + strtol(rest + 1, NULL, 10);
+    return 0;
 }
 
 bool sp_uuid_equal(const struct sp_uuid *a, const struct sp_uuid *b)

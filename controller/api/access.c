@@ -1,6 +1,7 @@
 #include "controller/api/access.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "controller/json/json.h"
 
@@ -15,6 +16,40 @@ bool
 sp_access_sees(const struct sp_call *call, const char *region)
 {
     return !call->token || sp_token_is_for(call->token, region);
+}
+
+bool
+sp_access_sees_change(const struct sp_call *call, const struct sp_history_record *record)
+{
+    bool has_region = false;
+    if (!call->token || sp_token_is_for_all(call->token)) {
+        return true;
+    }
+    for (size_t i = 0; i < record->n_objects; i++) {
+        const char *region = record->objects[i].region;
+        if (region && !sp_access_sees(call, region)) {
+            return false;
+        }
+        has_region |= region != NULL;
+    }
+    return has_region;
+}
+
+/* What is about a change needs the role that the change needed, if it is more than to look at it. */
+static int
+check_change(const struct sp_call *call, char *why, size_t why_size)
+{
+    const struct sp_history_entry *entry = sp_history_find(call->api->history, call->change);
+    if (!entry || !sp_access_sees_change(call, &entry->record)) {
+        snprintf(why, why_size, "There is no such change in the history.");
+        return SP_E_MISSING;
+    }
+    const char *role = sp_token_role_name(sp_token_role(call->token));
+    if (call->route->operation && sp_token_role(call->token) < SP_TOKEN_ADMIN && strcmp(entry->record.role, role)) {
+        snprintf(why, why_size, "This token has the role %s; the change needed %s.", role, entry->record.role);
+        return SP_E_IN_USE;
+    }
+    return 0;
 }
 
 int
@@ -50,6 +85,8 @@ sp_access_check(const struct sp_call *call, char *why, size_t why_size)
         server = sp_model_server(model, &call->id);
         snprintf(why, why_size, "There is no such server.");
         return server && !sp_access_sees(call, server->region) ? SP_E_MISSING : 0;
+    case SP_SCOPE_CHANGE:
+        return check_change(call, why, why_size);
     case SP_SCOPE_BODY:
     case SP_SCOPE_ITSELF:
         break;

@@ -17,5 +17,7 @@ int sp_access_check(const struct sp_call *, char *why, size_t why_size) SP_MUST_
 int sp_access_check_body(const struct sp_call *, char *why, size_t why_size) SP_MUST_USE;
 /* Whether the caller may know of what is in 'region'. */
 bool sp_access_sees(const struct sp_call *, const char *region);
+/* Whether it may know of a change: that is about objects of regions, and of none that it may not know of. */
+bool sp_access_sees_change(const struct sp_call *, const struct sp_history_record *);
 
 #endif

@@ -60,6 +60,7 @@ enum sp_scope {
     SP_SCOPE_REGION, /* The region that the path names. */
     SP_SCOPE_GROUP,  /* That of the group, ... */
     SP_SCOPE_SERVER, /* ... or server, that the path names. */
+    SP_SCOPE_CHANGE, /* Those that the change which the path names is about. */
     SP_SCOPE_BODY,   /* The region that the body names. */
     SP_SCOPE_ITSELF, /* Nothing of a region, or the route asks sp_access_sees() itself. */
 };
@@ -96,6 +97,12 @@ struct sp_call {
     unsigned wait_ms;
     bool created;
     struct sp_history_entry *record; /* Of the change, until it is in the history. */
+    uint64_t made;                   /* Its id; 0: nothing has changed. */
+    struct {
+        uint64_t revision; /* The change that this one takes back; 0: none. */
+        const char *what;
+        const char *role;  /* That it needed. */
+    } undo;
     union {
         struct sp_rule_input rule;
         struct {

@@ -18,7 +18,7 @@
 
 struct sp_decode {
     const struct sp_protocols *protocols;
-    const struct sp_model *model;
+    const struct sp_model *model; /* NULL: whether ids are of anything is not looked at. */
     struct sp_problems *problems;
     struct sp_pool *pool;
 };
@@ -49,6 +49,10 @@ int sp_decode_server_patch(const struct sp_decode *, const struct sp_json *body,
 /* {"security_groups":[...]} of a server in 'region'. */
 int sp_decode_server_groups(const struct sp_decode *, const struct sp_json *body, const char *region,
                             struct sp_server_patch *ret) SP_MUST_USE;
+
+/* Ports as the history has them: each with its id, of whatever server. */
+int sp_decode_kept_ports(const struct sp_decode *, const struct sp_json *array, struct sp_port_input **ret_ports,
+                         size_t *ret_n) SP_MUST_USE;
 
 /* {"uplinks":[...]}; 'body' may be NULL, and '*ret_has' tells whether the field is there. */
 int sp_decode_uplinks(const struct sp_decode *, const struct sp_json *body, bool *ret_has, const char ***ret_names,

@@ -64,6 +64,9 @@ static bool
 check_group(const struct sp_decode *decode, const struct sp_reader *reader, const char *name, const struct sp_uuid *id,
             const char *region)
 {
+    if (!decode->model) {
+        return true;
+    }
     const struct sp_group *group = sp_model_group(decode->model, id);
     if (!group) {
         sp_reader_problem(reader, name, "no security group has this id");

@@ -287,12 +287,15 @@ is_same_place(const struct sp_port *port, const struct sp_port_input *input)
     return port->iface_id && input->iface_id && !strcmp(port->iface_id, input->iface_id);
 }
 
+/* Stands for the server of ports that may have any id. */
+static const struct sp_server any_server;
+
 /* Which of the ports of 'base' it is, if any. */
 static void
 read_port_id(const struct sp_reader *reader, const struct sp_server *base, struct sp_port_input *port)
 {
     if (sp_reader_has(reader, "id")) {
-        if (!sp_reader_uuid(reader, "id", &port->id)) {
+        if (!sp_reader_uuid(reader, "id", &port->id) || base == &any_server) {
             return;
         }
         for (size_t i = 0; i < base->n_ports; i++) {
@@ -368,6 +371,23 @@ read_ports(const struct sp_decode *decode, const struct sp_reader *reader, const
     *ret_ports = ports;
     *ret_n = array->n;
     return 0;
+}
+
+int
+sp_decode_kept_ports(const struct sp_decode *decode, const struct sp_json *array, struct sp_port_input **ret_ports, size_t *ret_n)
+{
+    struct sp_port_input *ports = sp_pool_alloc(decode->pool, array->n, sizeof *ports);
+    int r = ports ? 0 : -ENOMEM;
+    for (size_t i = 0; i < array->n && !r; i++) {
+        r = read_port(decode, &array->items[i], "", &any_server, &ports[i]);
+        ports[i].is_restored = true;
+        if (!r && sp_uuid_is_none(&ports[i].id)) {
+            sp_problems_add(decode->problems, "id", "is missing");
+        }
+    }
+    *ret_ports = ports;
+    *ret_n = array->n;
+    return r ? r : sp_decode_result(decode);
 }
 
 int

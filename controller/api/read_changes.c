@@ -8,24 +8,6 @@
 #define LIMIT_MAX 1000
 #define PAGE_SIZE (1u << 20) /* A page ends when its objects' texts are longer. */
 
-/* Whether the caller may know of the change: it sees some of its objects, and all of those that are of a region. */
-static bool
-sees(const struct sp_call *call, const struct sp_history_record *record)
-{
-    bool has_region = false;
-    if (!call->token || sp_token_is_for_all(call->token)) {
-        return true;
-    }
-    for (size_t i = 0; i < record->n_objects; i++) {
-        const char *region = record->objects[i].region;
-        if (region && !sp_access_sees(call, region)) {
-            return false;
-        }
-        has_region |= region != NULL;
-    }
-    return has_region;
-}
-
 static void
 put_text(struct sp_json_write *out, const char *key, const char *value)
 {
@@ -45,9 +27,8 @@ put_revision(struct sp_json_write *out, const char *key, uint64_t revision)
     }
 }
 
-/* Appends the change; returns the size of its objects' texts. */
-static size_t
-put_change(struct sp_json_write *out, const struct sp_history_entry *entry)
+size_t
+sp_render_change(struct sp_json_write *out, const struct sp_history_entry *entry)
 {
     const struct sp_history_record *record = &entry->record;
     char time[SP_TIME_TEXT_SIZE];
@@ -126,12 +107,12 @@ sp_read_changes(struct sp_call *call)
     sp_json_array_open(out);
     for (const struct sp_history_entry *entry = sp_history_newest(call->api->history); entry && !has_more; entry = entry->older) {
         const struct sp_history_record *record = &entry->record;
-        if (record->revision >= filter.before || !sees(call, record) || !fits(&filter, record)) {
+        if (record->revision >= filter.before || !sp_access_sees_change(call, record) || !fits(&filter, record)) {
             continue;
         }
         has_more = n == filter.limit || size > PAGE_SIZE;
         if (!has_more) {
-            size += put_change(out, entry);
+            size += sp_render_change(out, entry);
             last = record->revision;
             n++;
         }
@@ -146,11 +127,11 @@ void
 sp_read_change(struct sp_call *call)
 {
     const struct sp_history_entry *entry = sp_history_find(call->api->history, call->change);
-    if (!entry || !sees(call, &entry->record)) {
+    if (!entry) {
         sp_call_fail(call, SP_E_MISSING, NULL);
         return;
     }
     struct sp_json_write *out = sp_json_write_new(false);
-    put_change(out, entry);
+    sp_render_change(out, entry);
     sp_call_json(call, 200, out, NULL, 0);
 }

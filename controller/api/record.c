@@ -459,3 +459,43 @@ sp_record_make(const struct sp_protocols *protocols, const struct sp_history_rec
     sp_pool_clear(&making.pool);
     return r;
 }
+
+/* Reads what 'out', which is freed, says. */
+static int
+parse_written(struct sp_json_write *out, struct sp_json **ret)
+{
+    const char *text;
+    size_t size;
+    char why[120];
+    int r = sp_json_write_done(out, &text, &size);
+    r = r ? r : sp_json_parse(text, size, ret, why, sizeof why);
+    sp_json_write_free(out);
+    return r ? -ENOMEM : 0;
+}
+
+int
+sp_record_parse(const struct sp_protocols *protocols, enum sp_kind kind, const void *object, bool with_rules,
+                struct sp_json **ret)
+{
+    struct sp_render render = {.out = sp_json_write_new(false), .protocols = protocols};
+    struct sp_group bare;
+    *ret = NULL;
+    if (kind == SP_KIND_GROUP && !with_rules) {
+        bare = *(const struct sp_group *) object;
+        bare.n_rules = 0;
+        object = &bare;
+    }
+    sp_json_object_open(render.out);
+    kinds[kind].put(&render, object, NULL);
+    sp_json_object_close(render.out);
+    return parse_written(render.out, ret);
+}
+
+int
+sp_record_parse_rule(const struct sp_protocols *protocols, const struct sp_rule *rule, struct sp_json **ret)
+{
+    struct sp_render render = {.out = sp_json_write_new(false), .protocols = protocols};
+    *ret = NULL;
+    sp_render_rule(&render, rule);
+    return parse_written(render.out, ret);
+}

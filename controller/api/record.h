@@ -14,6 +14,7 @@
 
 #include "controller/api/history.h"
 #include "controller/api/protocol.h"
+#include "controller/json/json.h"
 
 #define SP_RECORD_SIZE (4u << 20)
 #define SP_RECORD_NAMED 100 /* Objects that a record names which is not whole. */
@@ -23,6 +24,12 @@
  * -ENOMEM. */
 int sp_record_make(const struct sp_protocols *, const struct sp_history_record *frame, const struct sp_uuid *subject,
                    const struct sp_change *changes, size_t n, struct sp_history_entry **ret) SP_MUST_USE;
+
+/* An object as a record has it that made it, without a group's rules if not 'with_rules'; and a rule.  The caller frees '*ret'.
+ * Returns 0 or -ENOMEM. */
+int sp_record_parse(const struct sp_protocols *, enum sp_kind, const void *object, bool with_rules,
+                    struct sp_json **ret) SP_MUST_USE;
+int sp_record_parse_rule(const struct sp_protocols *, const struct sp_rule *, struct sp_json **ret) SP_MUST_USE;
 
 /* What a group's rules have become, for one line about it. */
 struct sp_rules_difference {

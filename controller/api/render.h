@@ -5,6 +5,7 @@
 #ifndef SALLYPORT_CONTROLLER_API_RENDER_H
 #define SALLYPORT_CONTROLLER_API_RENDER_H 1
 
+#include "controller/api/history.h"
 #include "controller/api/protocol.h"
 #include "controller/engine.h"
 #include "controller/json/json.h"
@@ -21,6 +22,9 @@ void sp_render_group(const struct sp_render *, const struct sp_group *);
 void sp_render_port(const struct sp_render *, const struct sp_port *);
 void sp_render_server(const struct sp_render *, const struct sp_server *);
 void sp_render_bridge(const struct sp_render *, const struct sp_bridge_status *);
+
+/* A change of the history.  Returns the size of its objects' texts. */
+size_t sp_render_change(struct sp_json_write *out, const struct sp_history_entry *entry);
 
 /* "rules":[...] of 'group', within an open object. */
 void sp_render_rules(const struct sp_render *, const struct sp_group *);

@@ -73,11 +73,14 @@ record(void *aux, uint64_t revision, int64_t now_us, const struct sp_change *cha
         .who = *call->caller ? call->caller : NULL,
         .method = sp_http_method(call->request),
         .path = sp_http_path(call->request),
-        .role = sp_token_role_name(call->route->role),
+        .what = call->undo.what,
+        .role = call->undo.role ? call->undo.role : sp_token_role_name(call->route->role),
+        .undoes = call->undo.revision,
         .forget_below = sp_history_oldest(call->api->history),
     };
     int r = sp_record_make(call->api->protocols, &frame, &call->id, changes, n, &call->record);
     if (!r) {
+        call->made = revision;
         *ret = &call->record->record;
     }
     return r;

@@ -179,3 +179,16 @@ sp_cli_change_show(struct sp_cli *cli)
     sp_reply_clear(&reply);
     return status;
 }
+
+int
+sp_cli_change_undo(struct sp_cli *cli)
+{
+    const char *change = sp_cli_arg(cli, 0);
+    struct sp_reply reply = {0};
+    int status = sp_call(cli, "POST", sp_path_format("/v1/changes/%s/undo", change), NULL, &reply);
+    if (status == SP_EXIT_DONE) {
+        status = sp_call_report(cli, &reply, "Undid change %s", change);
+        sp_reply_clear(&reply);
+    }
+    return status;
+}

@@ -152,6 +152,7 @@ int sp_cli_bridge_set(struct sp_cli *);
 int sp_cli_bridge_delete(struct sp_cli *);
 int sp_cli_change_list(struct sp_cli *);
 int sp_cli_change_show(struct sp_cli *);
+int sp_cli_change_undo(struct sp_cli *);
 int sp_cli_explain(struct sp_cli *);
 int sp_cli_status(struct sp_cli *);
 int sp_cli_completion(struct sp_cli *);

@@ -124,6 +124,8 @@ const struct sp_command sp_commands[] = {
      sp_cli_change_list},
     {"change", "show", "CHANGE", 1, 1, 0, 0, "show a change and what differs by it", "CHANGE is its number.\n",
      sp_cli_change_show},
+    {"change", "undo", "CHANGE", 1, 1, O(WAIT), 0, "take a change back",
+     "As a change of its own; refused if what it did has changed since.\n", sp_cli_change_undo},
 
     {"explain", NULL, "SERVER inbound|outbound PROTOCOL [PORT]", 3, 4,
      O(REGION) | O(REMOTE) | O(REMOTE_PORT) | O(LOCAL_PORT), O(REMOTE),

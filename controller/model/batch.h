@@ -128,6 +128,7 @@ int sp_batch_replace_rules(struct sp_batch *, const struct sp_uuid *group, const
 
 struct sp_port_input {
     struct sp_uuid id;         /* None: a new port. */
+    bool is_restored;          /* A port that the server has no more may come back with its id. */
     struct sp_mac mac;
     const struct sp_cidr *ips;
     size_t n_ips;
@@ -149,6 +150,8 @@ struct sp_server_input {
     size_t n_groups;
     const struct sp_port_input *ports;
     size_t n_ports;
+    struct sp_uuid id;         /* None: a new one. */
+    int64_t created_at;        /* 0: now. */
 };
 /* A region without a default group gets one (template remote-login) with its first server, and with any server that leaves the
  * choice to it; the group, and a bridge that a port names and that is not adopted yet, come with the same request.  Groups
@@ -179,5 +182,19 @@ int sp_batch_put_bridge(struct sp_batch *, uint64_t dpid, const char *const *upl
                         struct sp_problems *) SP_MUST_USE;
 /* SP_E_MISSING, SP_E_IN_USE with the servers whose ports name it. */
 int sp_batch_delete_bridge(struct sp_batch *, uint64_t dpid, struct sp_problems *) SP_MUST_USE;
+
+/* Bringing back what was deleted, and what only other operations change along with theirs. */
+
+/* SP_E_EXISTS. */
+int sp_batch_restore_region(struct sp_batch *, const char *name, int64_t created_at, struct sp_problems *) SP_MUST_USE;
+/* Makes the group anew, with id, creation time and rules of 'fields', or gives the one with this id name, description and rules.
+ * Whether the rules' remote groups exist is not looked at: see sp_batch_check_group().  SP_E_INVALID: unknown region, bad name;
+ * SP_E_EXISTS: two rules mean the same. */
+int sp_batch_restore_group(struct sp_batch *, const struct sp_group *fields, struct sp_problems *) SP_MUST_USE;
+/* Checks the remote groups of the rules.  SP_E_INVALID. */
+int sp_batch_check_group(const struct sp_batch *, const struct sp_uuid *id, struct sp_problems *) SP_MUST_USE;
+/* Replaces the region's default group, none if 'id' is, and leaves the servers as they are.  SP_E_MISSING; SP_E_INVALID: no group
+ * of the region; SP_E_IN_USE: none, in a region that has servers. */
+int sp_batch_set_default(struct sp_batch *, const char *region, const struct sp_uuid *id, struct sp_problems *) SP_MUST_USE;
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "controller/model/batch.h"
+#include "controller/model/meanings.h"
 #include "controller/model/object.h"
 #include "controller/model/staging.h"
 
@@ -32,7 +33,7 @@ int sp_batch_stage_group(struct sp_batch *batch, const struct sp_group *group, c
     struct sp_group staged = *fields;
     staged.revision = batch->counters.revision + 1;
     staged.updated_at = batch->now_us;
-    staged.created_at = group ? group->created_at : batch->now_us;
+    staged.created_at = group ? group->created_at : fields->created_at ? fields->created_at : batch->now_us;
     return sp_batch_stage(batch, SP_KIND_GROUP, group, sp_group_new(&staged));
 }
 
@@ -248,4 +249,74 @@ int sp_batch_delete_group(struct sp_batch *batch, const struct sp_uuid *id, stru
         }
     }
     return sp_batch_stage_removal(batch, SP_KIND_GROUP, group);
+}
+
+/* Restoring. */
+
+static int check_meanings(const struct sp_group *group, struct sp_problems *problems)
+{
+    struct sp_meanings meanings = { 0 };
+    int r = sp_meanings_init(&meanings, group->n_rules);
+    for (size_t i = 0; i < group->n_rules && !r; i++) {
+        const struct sp_rule *same = sp_meanings_find(&meanings, &group->rules[i]->meaning);
+        if (same) {
+            char id[SP_UUID_TEXT_SIZE], other[SP_UUID_TEXT_SIZE];
+            sp_problems_detail(problems, "rules %s and %s of security group %s would mean the same",
+                               sp_uuid_format(&same->id, id), sp_uuid_format(&group->rules[i]->id, other), group->name);
+            r = SP_E_EXISTS;
+        } else {
+            sp_meanings_add(&meanings, group->rules[i]);
+        }
+    }
+    sp_meanings_clear(&meanings);
+    return r;
+}
+
+int sp_batch_restore_group(struct sp_batch *batch, const struct sp_group *fields, struct sp_problems *problems)
+{
+    size_t n_problems = problems->n + problems->n_lost;
+    sp_batch_check_region(batch, fields->region, problems);
+    sp_batch_check_name(fields->name, problems);
+    if (problems->n + problems->n_lost > n_problems) {
+        return SP_E_INVALID;
+    }
+    int r = check_meanings(fields, problems);
+    return r ? r : sp_batch_stage_group(batch, sp_model_group(batch->model, &fields->id), fields);
+}
+
+int sp_batch_check_group(const struct sp_batch *batch, const struct sp_uuid *id, struct sp_problems *problems)
+{
+    const struct sp_group *group = sp_model_group(batch->model, id);
+    for (size_t i = 0; group && i < group->n_rules; i++) {
+        const struct sp_meaning *meaning = &group->rules[i]->meaning;
+        const struct sp_group *remote = meaning->remote == SP_REMOTE_GROUP ? sp_model_group(batch->model, &meaning->remote_group)
+                                                                           : group;
+        if (!remote || strcmp(remote->region, group->region)) {
+            char text[SP_UUID_TEXT_SIZE];
+            sp_problems_detail(problems, "security group %s, which a rule of %s names, is not there",
+                               sp_uuid_format(&meaning->remote_group, text), group->name);
+            return SP_E_INVALID;
+        }
+    }
+    return 0;
+}
+
+int sp_batch_set_default(struct sp_batch *batch, const char *region_name, const struct sp_uuid *id, struct sp_problems *problems)
+{
+    const struct sp_region *region = sp_model_region(batch->model, region_name);
+    const struct sp_group *group = sp_model_group(batch->model, id);
+    if (!region) {
+        return SP_E_MISSING;
+    }
+    if (!sp_uuid_is_none(id) && (!group || strcmp(group->region, region_name))) {
+        char text[SP_UUID_TEXT_SIZE];
+        sp_problems_detail(problems, "security group %s, the default of region %s, is not there", sp_uuid_format(id, text),
+                           region_name);
+        return SP_E_INVALID;
+    }
+    if (!group && sp_model_count_servers(batch->model, region_name)) {
+        sp_problems_detail(problems, "region %s has servers, which need a default group", region_name);
+        return SP_E_IN_USE;
+    }
+    return sp_uuid_equal(id, &region->default_group) ? 0 : set_default_group(batch, region_name, id);
 }

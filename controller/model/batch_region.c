@@ -33,6 +33,17 @@ int sp_batch_put_region(struct sp_batch *batch, const char *name, bool *ret_crea
     return r;
 }
 
+int sp_batch_restore_region(struct sp_batch *batch, const char *name, int64_t created_at, struct sp_problems *problems)
+{
+    if (sp_model_region(batch->model, name)) {
+        sp_problems_detail(problems, "there is a region %s already", name);
+        return SP_E_EXISTS;
+    }
+    struct sp_region region = { .name = (char *) name, .created_at = created_at };
+    int r = sp_batch_draw_region(batch, &region.number);
+    return r ? r : sp_batch_stage(batch, SP_KIND_REGION, NULL, sp_region_new(&region));
+}
+
 static int hold_group(void *aux, const struct sp_group *group)
 {
     sp_problems_hold(aux, "security_group", &group->id, group->name);

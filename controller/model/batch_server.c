@@ -94,6 +94,8 @@ static int make_port(struct sp_batch *batch, const struct sp_uuid *server, const
     int r = choose_zone(batch, input, old, &fields.zone);
     if (!r && old) {
         fields.id = old->id;
+    } else if (!r && input->is_restored) {
+        fields.id = input->id;
     } else if (!r) {
         r = sp_batch_new_id(&fields.id);
     }
@@ -212,9 +214,13 @@ int sp_batch_create_server(struct sp_batch *batch, const struct sp_server_input 
     }
 
     struct sp_server server = { .name = (char *) input->name, .region = (char *) input->region, .kind = input->kind,
-                                .created_at = batch->now_us, .updated_at = batch->now_us };
+                                .id = input->id, .created_at = input->created_at ? input->created_at : batch->now_us,
+                                .updated_at = batch->now_us };
     server.groups = calloc(input->n_groups + 1, sizeof *server.groups);
-    int r = server.groups ? sp_batch_new_id(&server.id) : -ENOMEM;
+    int r = server.groups ? 0 : -ENOMEM;
+    if (!r && sp_uuid_is_none(&server.id)) {
+        r = sp_batch_new_id(&server.id);
+    }
     if (!r) {
         r = choose_groups(batch, input, server.groups, &server.n_groups);
     }

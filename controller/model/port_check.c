@@ -159,7 +159,7 @@ static void check_twins(const struct examination *exam, size_t i)
 static void check_id(const struct examination *exam, size_t i)
 {
     const struct sp_uuid *id = &exam->ports[i].id;
-    if (sp_uuid_is_none(id)) {
+    if (sp_uuid_is_none(id) || exam->ports[i].is_restored) {
         return;
     }
     for (size_t j = 0; exam->server && j < exam->server->n_ports; j++) {

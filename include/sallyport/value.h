@@ -67,6 +67,8 @@ const char *sp_cidr_format_address(const struct sp_cidr *cidr, char *out);
 
 /* Prints 'time_us' (microseconds since 1970, UTC) as RFC 3339 with microseconds and a final Z. */
 const char *sp_time_format(int64_t time_us, char *out);
+/* Reads what sp_time_format() prints of times from 1970 to 9999.  Returns 0 or SP_E_SYNTAX. */
+int sp_time_parse(const char *text, int64_t *ret_us) SP_MUST_USE;
 
 bool sp_uuid_equal(const struct sp_uuid *a, const struct sp_uuid *b);
 bool sp_uuid_is_none(const struct sp_uuid *uuid);

@@ -18,7 +18,7 @@ from ovs import Ovs, wait_until  # noqa: E402
 SALLYPORT = os.path.join(TOP, "build/bin/sallyport")
 DPID = "00000000000000a1"
 NOUNS = {"region": "list create delete", "group": "list show lint create set delete", "rule": "list add set replace delete",
-         "server": "list show create set delete", "bridge": "list show set delete", "change": "list show"}
+         "server": "list show create set delete", "bridge": "list show set delete", "change": "list show undo"}
 COMMANDS = [(noun, verb) for noun, verbs in NOUNS.items() for verb in verbs.split()] + [("explain",), ("status",), ("completion",)]
 
 
@@ -494,7 +494,10 @@ def test_changes(sv2):
     assert f"security_group web ({group}): created\n" in sv2("change", "show", numbers[2])
     assert sv2.json("change", "show", numbers[2])["objects"][0]["before"] is None
     assert sv2("change", "list", "--object", "nobody") == "No changes.\n"
-    sv2("change", "show", "999999", status=1)
+    assert "no such change" in sv2.refused("change", "show", "999999")
+    assert sv2("change", "undo", numbers[1]).startswith(f"Undid change {numbers[1]}: in force on every connected bridge (revision ")
+    assert not sv2.group("web")["rules"] and "(undone by " in sv2("change", "list", "--object", group)
+    assert "already" in sv2.refused("change", "undo", numbers[1])
 
 
 def test_explain(sv2):

@@ -32,7 +32,7 @@ TABLE = {
     "changeServer": ("operator", "hidden"), "deleteServer": ("operator", "hidden"), "setServerSecurityGroups": ("operator", "hidden"),
     "listBridges": ("read", "refused"), "getBridge": ("read", "refused"), "putBridge": ("admin", "refused"),
     "deleteBridge": ("admin", "refused"),
-    "listChanges": ("read", "hidden"), "getChange": ("read", "hidden"),
+    "listChanges": ("read", "hidden"), "getChange": ("read", "hidden"), "undoChange": ("operator", "hidden"),
     "explain": ("read", "unknown"), "getStatus": ("read", "refused"), "getDescription": ("read", "same"), "getClient": ("read", "same"),
     "streamEvents": ("read", "refused"), "getMetrics": ("read", "refused"), "getHealth": (ANYBODY, "same"), "getReadiness": (ANYBODY, "same"),
 }

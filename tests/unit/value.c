@@ -194,6 +194,19 @@ static void test_time(void **state)
     assert_string_equal(sp_time_format(-1, text), "1969-12-31T23:59:59.999999Z");
     assert_true(strlen(sp_time_format(INT64_MAX, text)) < sizeof text);
     assert_true(strlen(sp_time_format(INT64_MIN, text)) < sizeof text);
+
+    static const int64_t times[] = { 0, 1, 1709210096000123, 253402300799999999 };
+    static const char *const wrong[] = { "", "1970-01-01T00:00:00Z", "1970-01-01T00:00:00.00000Z", "1970-01-01T00:00:00.000000",
+                                         "1970-01-01T00:00:00.0000000Z", "1970-13-01T00:00:00.000000Z", "x",
+                                         "1970-01-01T00:00:00.000000Zx", "1970-01-01T00:00:00.-00001Z" };
+    int64_t time;
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        assert_int_equal(sp_time_parse(sp_time_format(times[i], text), &time), 0);
+        assert_true(time == times[i]);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(sp_time_parse(wrong[i], &time), SP_E_SYNTAX);
+    }
 }
 
 int main(void)
