@@ -226,6 +226,9 @@ on_tick(uv_timer_t *timer)
         }
     }
     sp_engine_tell_noticed(engine);
+    if (engine->ticks) {
+        engine->ticks(engine->ticks_aux);
+    }
 }
 
 static void

@@ -57,7 +57,10 @@ struct sp_write {
      * 'stage', and refuses the change as that does. */
     int (*record)(void *aux, uint64_t revision, int64_t now_us, const struct sp_change *changes, size_t n,
                   const struct sp_history_record **ret);
-    /* With 'record': it is durable, and the change published.  Runs before anybody hears of the change. */
+    /* NULL, or tells in '*ret' how an earlier change's trial ends by this one, which is durable with it, also if nothing else
+     * changes.  Returns false if none does.  Runs after 'stage' and 'record' have accepted. */
+    bool (*judge)(void *aux, struct sp_trial_end *ret);
+    /* With 'record' or 'judge', if there was any: it is durable, and the change published.  Runs before anybody hears of it. */
     void (*recorded)(void *aux);
     /* Runs exactly once, never from inside sp_engine_write(). */
     void (*done)(void *aux, const struct sp_outcome *);
@@ -112,6 +115,9 @@ struct sp_engine_watch {
 };
 /* From now on 'watch', which is borrowed, is told; NULL: nobody. */
 void sp_engine_set_watch(struct sp_engine *, const struct sp_engine_watch *watch, void *aux);
+
+/* From now on 'tick' runs every second, not at once; NULL: nothing does. */
+void sp_engine_set_tick(struct sp_engine *, void (*tick)(void *aux), void *aux);
 
 /* A connection that ended before it said which bridge it is: it speaks no version of OpenFlow that we do, say. */
 struct sp_refusal {

@@ -162,6 +162,7 @@ struct sp_pending {
     int error;
     uint64_t revision;
     const struct sp_history_record *record; /* NULL: none. */
+    bool has_verdict;
     int64_t begin_us;
     int64_t deadline_ms;
     struct sp_wait *waits;
@@ -219,6 +220,8 @@ struct sp_engine {
     int64_t batch_us;          /* When it began, since 1970. */
     const struct sp_history_record **records; /* What it adds to the history; room for one per write. */
     size_t n_records;
+    struct sp_trial_end *verdicts; /* Likewise. */
+    size_t n_verdicts;
     struct sp_pending *toucher;/* The write whose changes are being followed; NULL: none. */
     uint64_t n_followed;       /* Its number. */
     struct sp_revisions now;   /* What stale units are marked with. */
@@ -226,6 +229,8 @@ struct sp_engine {
     bool noticed;              /* Some datapath is. */
     const struct sp_engine_watch *watch; /* NULL: nobody looks. */
     void *watch_aux;
+    void (*ticks)(void *aux);  /* NULL: nobody wants to know the time. */
+    void *ticks_aux;
     int64_t expect_until_ms;   /* 0: nothing is expected (any more). */
     bool stopping;
     void (*stopped)(void *aux);

@@ -10,6 +10,13 @@ sp_engine_set_watch(struct sp_engine *engine, const struct sp_engine_watch *watc
 }
 
 void
+sp_engine_set_tick(struct sp_engine *engine, void (*tick)(void *aux), void *aux)
+{
+    engine->ticks = tick;
+    engine->ticks_aux = aux;
+}
+
+void
 sp_engine_tell(struct sp_engine *engine, const struct sp_change *changes, size_t n)
 {
     if (engine->watch && n) {

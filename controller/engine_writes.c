@@ -69,9 +69,9 @@ sp_engine_commit(struct sp_engine *engine)
     sp_batch_seal(engine->batch);
     size_t n;
     const struct sp_change *changes = sp_batch_changes(engine->batch, &n);
-    if (n || engine->n_records) {
+    if (n || engine->n_records || engine->n_verdicts) {
         engine->commit_begin_us = sp_histogram_clock_us();
-        const struct sp_journal journal = { engine->records, engine->n_records };
+        const struct sp_journal journal = { engine->records, engine->n_records, engine->verdicts, engine->n_verdicts };
         engine->store->ops->commit(engine->store, changes, n, sp_batch_counters(engine->batch), &journal, on_committed, engine);
         return;
     }
@@ -160,8 +160,9 @@ begin_batch(struct sp_engine *engine)
 {
     engine->batch_us = sp_engine_clock_us();
     engine->records = calloc(engine->queue.n, sizeof *engine->records);
-    engine->n_records = 0;
-    engine->batch = engine->records ? sp_batch_begin(engine->model, engine->batch_us) : NULL;
+    engine->verdicts = calloc(engine->queue.n, sizeof *engine->verdicts);
+    engine->n_records = engine->n_verdicts = 0;
+    engine->batch = engine->records && engine->verdicts ? sp_batch_begin(engine->model, engine->batch_us) : NULL;
     if (!engine->batch) {
         end_batch(engine);
     }
@@ -175,6 +176,8 @@ end_batch(struct sp_engine *engine)
     engine->batch = NULL;
     free(engine->records);
     engine->records = NULL;
+    free(engine->verdicts);
+    engine->verdicts = NULL;
 }
 
 /* Stages every write of the queue, each on its own: one that is refused leaves nothing. */
@@ -200,14 +203,17 @@ accept_staged(struct sp_engine *engine, struct sp_pending *pending, size_t mark)
 {
     uint64_t before = sp_batch_counters(engine->batch)->revision;
     int error = sp_batch_accept(engine->batch, mark, &pending->revision);
-    if (error || pending->revision == before || !pending->write.record) {
-        return error;
+    if (!error && pending->revision != before && pending->write.record) {
+        size_t n;
+        const struct sp_change *changes = sp_batch_changes_of(engine->batch, pending->revision, &n);
+        error = pending->write.record(pending->write.aux, pending->revision, engine->batch_us, changes, n, &pending->record);
+        if (!error) {
+            engine->records[engine->n_records++] = pending->record;
+        }
     }
-    size_t n;
-    const struct sp_change *changes = sp_batch_changes_of(engine->batch, pending->revision, &n);
-    error = pending->write.record(pending->write.aux, pending->revision, engine->batch_us, changes, n, &pending->record);
-    if (!error) {
-        engine->records[engine->n_records++] = pending->record;
+    if (!error && pending->write.judge) {
+        pending->has_verdict = pending->write.judge(pending->write.aux, &engine->verdicts[engine->n_verdicts]);
+        engine->n_verdicts += pending->has_verdict;
     }
     return error;
 }
@@ -217,7 +223,7 @@ static void
 tell_recorded(struct sp_engine *engine)
 {
     for (struct sp_pending *pending = engine->committing.first; pending; pending = pending->next) {
-        if (!pending->error && pending->record && pending->write.recorded) {
+        if (!pending->error && (pending->record || pending->has_verdict)) {
             pending->write.recorded(pending->write.aux);
         }
     }

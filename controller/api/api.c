@@ -8,9 +8,11 @@
 #include "controller/api/access.h"
 #include "controller/api/call.h"
 #include "controller/api/route.h"
+#include "controller/api/trials.h"
 
-#define WAIT_DEFAULT_MS 5000
+#define WAIT_DEFAULT_S 5
 #define WAIT_MAX_S 60
+#define CONFIRM_MAX_S 3600
 
 struct sp_api *
 sp_api_new(struct sp_engine *engine, struct sp_tokens *tokens)
@@ -51,7 +53,12 @@ int
 sp_api_load(struct sp_api *api, char *why, size_t why_size)
 {
     snprintf(why, why_size, "out of memory");
-    return sp_engine_load_history(api->engine, receive_record, api, why, why_size);
+    int r = sp_engine_load_history(api->engine, receive_record, api, why, why_size);
+    if (!r) {
+        sp_trials_run(api); /* Before anybody asks, what was due while nobody was there. */
+        sp_engine_set_tick(api->engine, sp_trials_run, api);
+    }
+    return r;
 }
 
 void
@@ -86,6 +93,7 @@ sp_api_stop(struct sp_api *api)
     api->is_ready = false;
     api->is_stopping = true;
     sp_engine_set_watch(api->engine, NULL, NULL);
+    sp_engine_set_tick(api->engine, NULL, NULL);
 }
 
 /* Finds out whose call it is.  Returns whether somebody is there who may call at all. */
@@ -102,15 +110,15 @@ identify(struct sp_call *call)
     return call->token;
 }
 
-/* "0" to "60". */
+/* A number of 'min' to 'max', of at most four digits. */
 static bool
-parse_wait(const char *text, unsigned *ret_ms)
+parse_seconds(const char *text, int min, int max, unsigned *ret)
 {
     size_t len = strspn(text, "0123456789");
-    if (!len || len > 2 || text[len] || atoi(text) > WAIT_MAX_S) {
+    if (!len || len > 4 || text[len] || atoi(text) < min || atoi(text) > max) {
         return false;
     }
-    *ret_ms = (unsigned) atoi(text) * 1000;
+    *ret = (unsigned) atoi(text);
     return true;
 }
 
@@ -118,7 +126,7 @@ parse_wait(const char *text, unsigned *ret_ms)
 static void
 check_query(struct sp_call *call)
 {
-    call->wait_ms = WAIT_DEFAULT_MS;
+    unsigned wait_s = WAIT_DEFAULT_S;
     const char *key;
     for (size_t i = 0; (key = sp_http_query_key(call->request, i)); i++) {
         bool is_known = false, is_twice = false;
@@ -134,10 +142,14 @@ check_query(struct sp_call *call)
             sp_problems_add(&call->problems, field, "is not a query parameter of this call");
         } else if (is_twice) {
             sp_problems_add(&call->problems, field, "is given twice");
-        } else if (!strcmp(key, "wait") && !parse_wait(sp_http_query_value(call->request, i), &call->wait_ms)) {
+        } else if (!strcmp(key, "confirm_within") &&
+                   !parse_seconds(sp_http_query_value(call->request, i), 1, CONFIRM_MAX_S, &call->confirm_within_s)) {
+            sp_problems_add(&call->problems, field, "must be 1 to %d seconds", CONFIRM_MAX_S);
+        } else if (!strcmp(key, "wait") && !parse_seconds(sp_http_query_value(call->request, i), 0, WAIT_MAX_S, &wait_s)) {
             sp_problems_add(&call->problems, field, "must be 0 to %d seconds", WAIT_MAX_S);
         }
     }
+    call->wait_ms = wait_s * 1000;
 }
 
 /* Whether 'type' is application/json, in UTF-8 where it says so.  Source: RFC 9110 section 8.3.1, RFC 8259 section 11. */

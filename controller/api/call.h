@@ -95,6 +95,7 @@ struct sp_call {
     uint64_t change;
 
     unsigned wait_ms;
+    unsigned confirm_within_s;       /* 0: it stays. */
     bool created;
     struct sp_history_entry *record; /* Of the change, until it is in the history. */
     uint64_t made;                   /* Its id; 0: nothing has changed. */
@@ -103,6 +104,7 @@ struct sp_call {
         const char *what;
         const char *role;  /* That it needed. */
     } undo;
+    struct sp_trial_end verdict;       /* On another change's trial; of change 0: none. */
     union {
         struct sp_rule_input rule;
         struct {

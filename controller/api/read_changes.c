@@ -27,6 +27,24 @@ put_revision(struct sp_json_write *out, const char *key, uint64_t revision)
     }
 }
 
+static void
+put_trial(struct sp_json_write *out, const struct sp_history_record *record)
+{
+    static const char *const states[SP_N_TRIALS] = {[SP_TRIAL_PENDING] = "pending", [SP_TRIAL_CONFIRMED] = "confirmed",
+                                                    [SP_TRIAL_UNDONE] = "rolled_back", [SP_TRIAL_STUCK] = "failed"};
+    char time[SP_TIME_TEXT_SIZE];
+    sp_json_key(out, "confirmation");
+    if (record->trial == SP_TRIAL_NONE) {
+        sp_json_null(out);
+        return;
+    }
+    sp_json_object_open(out);
+    put_text(out, "state", states[record->trial]);
+    put_text(out, "confirm_by", sp_time_format(record->confirm_by_us, time));
+    put_text(out, "reason", record->reason);
+    sp_json_object_close(out);
+}
+
 size_t
 sp_render_change(struct sp_json_write *out, const struct sp_history_entry *entry)
 {
@@ -42,6 +60,7 @@ sp_render_change(struct sp_json_write *out, const struct sp_history_entry *entry
     put_text(out, "path", record->path);
     put_revision(out, "undoes", record->undoes);
     put_revision(out, "undone_by", entry->undone_by);
+    put_trial(out, record);
     sp_json_key(out, "whole");
     sp_json_bool(out, record->is_whole);
     sp_json_key(out, "objects");

@@ -44,6 +44,6 @@ extern const struct sp_operation sp_group_post, sp_group_patch, sp_group_delete;
 extern const struct sp_operation sp_rule_post, sp_rule_patch, sp_rule_delete, sp_rules_put;
 extern const struct sp_operation sp_server_post, sp_server_patch, sp_server_delete, sp_server_groups_put;
 extern const struct sp_operation sp_bridge_put, sp_bridge_delete;
-extern const struct sp_operation sp_change_undo;
+extern const struct sp_operation sp_change_undo, sp_change_confirm;
 
 #endif

@@ -8,7 +8,7 @@
 #include "controller/api/route.h"
 
 static int
-decode_undo(struct sp_call *call)
+decode_nothing(struct sp_call *call)
 {
     struct sp_decode decode = sp_call_decode(call);
     return sp_decode_nothing(&decode, call->body);
@@ -40,11 +40,15 @@ stage_undo(struct sp_call *call, struct sp_batch *batch)
     }
     int r = describe(call, &entry->record);
     call->created = true;
-    return r ? r : sp_restore(&entry->record, sp_call_model(call), call->api->protocols, batch, &call->problems);
+    r = r ? r : sp_restore(&entry->record, sp_call_model(call), call->api->protocols, batch, &call->problems);
+    if (!r && entry->record.trial == SP_TRIAL_PENDING) {
+        call->verdict = (struct sp_trial_end){.change = entry->record.revision, .trial = SP_TRIAL_UNDONE};
+    }
+    return r;
 }
 
 static bool
-render_undo(struct sp_call *call, const struct sp_render *render)
+render_made(struct sp_call *call, const struct sp_render *render)
 {
     const struct sp_history_entry *entry = sp_history_find(call->api->history, call->made);
     if (entry) {
@@ -54,10 +58,34 @@ render_undo(struct sp_call *call, const struct sp_render *render)
 }
 
 static void
-locate_undo(const struct sp_call *call, char *out, size_t size)
+locate_made(const struct sp_call *call, char *out, size_t size)
 {
     snprintf(out, size, "/v1/changes/%" PRIu64, call->made);
 }
 
+/* Confirming changes nothing but the record. */
+static int
+stage_confirm(struct sp_call *call, struct sp_batch *batch)
+{
+    struct sp_history_entry *entry = sp_history_find(call->api->history, call->change);
+    if (!entry) {
+        return SP_E_MISSING;
+    }
+    call->made = call->change;
+    if (entry->record.trial == SP_TRIAL_CONFIRMED) {
+        return 0;
+    }
+    if (entry->record.trial != SP_TRIAL_PENDING || entry->is_settling) {
+        const char *why = entry->record.trial == SP_TRIAL_NONE    ? "It was not made with confirm_within."
+                          : entry->record.trial == SP_TRIAL_STUCK ? "Its time is over, and it could not be rolled back."
+                                                                  : "Its time is over: it has been rolled back.";
+        sp_problems_detail(&call->problems, "%s", why);
+        return SP_E_EXISTS;
+    }
+    call->verdict = (struct sp_trial_end){.change = call->change, .trial = SP_TRIAL_CONFIRMED};
+    return 0;
+}
+
+const struct sp_operation sp_change_confirm = {.decode = decode_nothing, .stage = stage_confirm, .render = render_made};
 const struct sp_operation sp_change_undo = {
-    .decode = decode_undo, .stage = stage_undo, .render = render_undo, .locate = locate_undo};
+    .decode = decode_nothing, .stage = stage_undo, .render = render_made, .locate = locate_made};

@@ -4,7 +4,7 @@
 
 #include "controller/api/call.h"
 #include "controller/api/record.h"
-#include "controller/obs/log.h"
+#include "controller/api/trials.h"
 
 /* Whether one of the entity tags in 'list' is 'etag'; a weak one never is.  Source: RFC 9110 section 8.8.3.2. */
 static bool
@@ -76,25 +76,36 @@ record(void *aux, uint64_t revision, int64_t now_us, const struct sp_change *cha
         .what = call->undo.what,
         .role = call->undo.role ? call->undo.role : sp_token_role_name(call->route->role),
         .undoes = call->undo.revision,
+        .trial = call->confirm_within_s ? SP_TRIAL_PENDING : SP_TRIAL_NONE,
+        .confirm_by_us = call->confirm_within_s ? now_us + call->confirm_within_s * INT64_C(1000000) : 0,
         .forget_below = sp_history_oldest(call->api->history),
     };
     int r = sp_record_make(call->api->protocols, &frame, &call->id, changes, n, &call->record);
+    r = r ? r : sp_trials_check(call->api->history, &call->record->record, call->undo.revision, &call->problems);
     if (!r) {
+        sp_history_stage(call->api->history, call->record);
         call->made = revision;
         *ret = &call->record->record;
     }
     return r;
 }
 
+static bool
+judge(void *aux, struct sp_trial_end *ret)
+{
+    struct sp_call *call = aux;
+    return sp_trials_judge(call->api->history, &call->verdict, ret);
+}
+
 static void
 recorded(void *aux)
 {
     struct sp_call *call = aux;
-    const struct sp_history_record *made = &call->record->record;
-    sp_log(SP_LOG_INFO, "api", "revision %" PRIu64 "%s%s: %s", made->revision, made->who ? " by " : "",
-           made->who ? made->who : "", made->what);
-    sp_history_add(call->api->history, call->record);
-    call->record = NULL;
+    if (call->record) {
+        sp_trials_add(call->api->history, call->record);
+        call->record = NULL;
+    }
+    sp_trials_settle(call->api->history, &call->verdict, *call->caller ? call->caller : NULL);
 }
 
 static void
@@ -103,10 +114,14 @@ answer(struct sp_call *call, const struct sp_outcome *outcome)
     const struct sp_operation *operation = call->route->operation;
     struct sp_http_field fields[SP_CALL_FIELDS_MAX];
     size_t n = 0;
-    char revision[24], etag[SP_ETAG_SIZE], location[256];
+    char revision[24], change[24], etag[SP_ETAG_SIZE], location[256];
     snprintf(revision, sizeof revision, "%" PRIu64, outcome->revision);
     fields[n++] = (struct sp_http_field){"Sallyport-Revision", revision};
     fields[n++] = (struct sp_http_field){"Sallyport-Applied", outcome->applied ? "true" : "false"};
+    if (call->made) {
+        snprintf(change, sizeof change, "%" PRIu64, call->made);
+        fields[n++] = (struct sp_http_field){"Sallyport-Change", change};
+    }
     if (operation->locate && call->created) {
         operation->locate(call, location, sizeof location);
         fields[n++] = (struct sp_http_field){"Location", location};
@@ -133,6 +148,7 @@ done(void *aux, const struct sp_outcome *outcome)
 {
     struct sp_call *call = aux;
     if (outcome->error) {
+        sp_trials_forget(call->api->history, &call->verdict);
         char detail[300];
         if (outcome->why) {
             snprintf(detail, sizeof detail, "The change could not be stored: %s", outcome->why);
@@ -157,8 +173,8 @@ sp_write_run(struct sp_call *call)
         sp_call_fail(call, r, NULL);
         return;
     }
-    struct sp_write write = {
-        .stage = stage, .record = record, .recorded = recorded, .done = done, .aux = call, .wait_ms = call->wait_ms};
+    struct sp_write write = {.stage = stage, .record = record, .judge = judge, .recorded = recorded, .done = done, .aux = call,
+                             .wait_ms = call->wait_ms};
     r = sp_engine_write(call->api->engine, &write);
     if (r == SP_E_FULL) {
         sp_call_refuse(call, 429, "Too many changes are waiting; try again in a second.");

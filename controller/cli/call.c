@@ -26,6 +26,7 @@ sp_call(struct sp_cli *cli, const char *method, char *path, struct sp_json_write
     unsigned wait_s = 0;
     if (cli->command->options & SP_OPTION_BIT(SP_OPTION_WAIT) && strcmp(method, "GET")) {
         wait_s = add_wait(cli, &path);
+        sp_path_query(&path, "confirm_within", sp_cli_value(cli, SP_OPTION_CONFIRM_WITHIN, 0));
     }
     if (!path || (body && sp_json_write_done(body, &text, &size))) {
         free(path);
@@ -78,6 +79,11 @@ sp_call_report(struct sp_cli *cli, const struct sp_reply *reply, const char *for
         print_unconfirmed(cli, stream);
     } else if (!cli->json) {
         printf("in force on every connected bridge (revision %llu).\n", (unsigned long long) reply->revision);
+    }
+    const char *seconds = sp_cli_value(cli, SP_OPTION_CONFIRM_WITHIN, 0);
+    if (seconds && reply->change) {
+        fprintf(stream, "It is taken back in %s seconds unless: sallyport change confirm %llu\n", seconds,
+                (unsigned long long) reply->change);
     }
     return SP_EXIT_DONE;
 }

@@ -31,8 +31,15 @@ sp_cli_change_list(struct sp_cli *cli)
         sp_columns_add(columns, "%lld", (long long) sp_answer_number(change, "id"));
         sp_columns_add(columns, "%s", sp_answer_text(change, "at"));
         sp_columns_add(columns, "%s", *who ? who : "-");
+        const struct sp_json *trial = sp_answer_object(change, "confirmation");
+        const char *state = trial ? sp_answer_text(trial, "state") : "";
         if (undone_by) {
             sp_columns_add(columns, "%s (undone by %lld)", sp_answer_text(change, "what"), undone_by);
+        } else if (!strcmp(state, "pending")) {
+            sp_columns_add(columns, "%s (until %s, unless confirmed)", sp_answer_text(change, "what"),
+                           sp_answer_text(trial, "confirm_by"));
+        } else if (!strcmp(state, "failed")) {
+            sp_columns_add(columns, "%s (not confirmed, not rolled back)", sp_answer_text(change, "what"));
         } else {
             sp_columns_add(columns, "%s", sp_answer_text(change, "what"));
         }
@@ -170,6 +177,13 @@ sp_cli_change_show(struct sp_cli *cli)
     if (undone_by) {
         sp_show_line("undone by:", "%lld", undone_by);
     }
+    const struct sp_json *trial = sp_answer_object(reply.json, "confirmation");
+    if (trial) {
+        sp_show_line("confirmation:", "%s, by %s", sp_answer_text(trial, "state"), sp_answer_text(trial, "confirm_by"));
+    }
+    if (trial && *sp_answer_text(trial, "reason")) {
+        sp_show_line("", "%s", sp_answer_text(trial, "reason"));
+    }
     if (!sp_answer_bool(reply.json, "whole")) {
         printf("What differs is too much to be kept; it changed at least:\n");
     }
@@ -188,6 +202,23 @@ sp_cli_change_undo(struct sp_cli *cli)
     int status = sp_call(cli, "POST", sp_path_format("/v1/changes/%s/undo", change), NULL, &reply);
     if (status == SP_EXIT_DONE) {
         status = sp_call_report(cli, &reply, "Undid change %s", change);
+        sp_reply_clear(&reply);
+    }
+    return status;
+}
+
+int
+sp_cli_change_confirm(struct sp_cli *cli)
+{
+    const char *change = sp_cli_arg(cli, 0);
+    struct sp_reply reply = {0};
+    int status = sp_call(cli, "POST", sp_path_format("/v1/changes/%s/confirm", change), NULL, &reply);
+    if (status == SP_EXIT_DONE) {
+        if (cli->json) {
+            sp_call_print(&reply);
+        } else {
+            printf("Change %s stays.\n", change);
+        }
         sp_reply_clear(&reply);
     }
     return status;

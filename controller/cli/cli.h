@@ -57,6 +57,7 @@ enum sp_option {
     SP_OPTION_OBJECT,
     SP_OPTION_LIMIT,
     SP_OPTION_BEFORE,
+    SP_OPTION_CONFIRM_WITHIN,
     SP_N_OPTIONS
 };
 #define SP_OPTION_BIT(OPTION) (UINT64_C(1) << (OPTION))
@@ -153,6 +154,7 @@ int sp_cli_bridge_delete(struct sp_cli *);
 int sp_cli_change_list(struct sp_cli *);
 int sp_cli_change_show(struct sp_cli *);
 int sp_cli_change_undo(struct sp_cli *);
+int sp_cli_change_confirm(struct sp_cli *);
 int sp_cli_explain(struct sp_cli *);
 int sp_cli_status(struct sp_cli *);
 int sp_cli_completion(struct sp_cli *);

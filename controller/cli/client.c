@@ -236,6 +236,7 @@ take_field(char *data, size_t size, size_t n, void *aux)
 {
     static const char revision[] = "Sallyport-Revision:";
     static const char applied[] = "Sallyport-Applied:";
+    static const char change[] = "Sallyport-Change:";
     struct sp_reply *reply = aux;
     char line[128];
     size_t len = size * n;
@@ -245,6 +246,8 @@ take_field(char *data, size_t size, size_t n, void *aux)
         if (!strncasecmp(line, revision, sizeof revision - 1)) {
             reply->has_revision = true;
             reply->revision = strtoull(line + sizeof revision - 1, NULL, 10);
+        } else if (!strncasecmp(line, change, sizeof change - 1)) {
+            reply->change = strtoull(line + sizeof change - 1, NULL, 10);
         } else if (!strncasecmp(line, applied, sizeof applied - 1)) {
             const char *value = line + sizeof applied - 1;
             reply->applied = !strncmp(value + strspn(value, " \t"), "true", 4);

@@ -25,6 +25,7 @@ struct sp_reply {
     bool has_revision;    /* The answer carried Sallyport-Revision. */
     uint64_t revision;
     bool applied; /* Sallyport-Applied: true. */
+    uint64_t change; /* Sallyport-Change; 0: absent. */
 };
 void sp_reply_clear(struct sp_reply *);
 

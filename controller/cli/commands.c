@@ -43,12 +43,16 @@ const struct sp_option_info sp_options[SP_N_OPTIONS] = {
     [SP_OPTION_LOCAL_PORT] = {"local-port", "PORT", false, "port of the server, where it matters"},
     [SP_OPTION_OBJECT] = {"object", "ID", false, "changes of this object: an id, a region's name or a datapath id"},
     [SP_OPTION_LIMIT] = {"limit", "N", false, "so many at most, 1 to 1000 (default 100)"},
+    [SP_OPTION_CONFIRM_WITHIN] = {"confirm-within", "SECONDS", false,
+                                  "take it back after so long (1 to 3600) unless it is confirmed: change confirm"},
     [SP_OPTION_BEFORE] = {"before", "CHANGE", false, "those before this one"},
 };
 
 #define O(NAME) SP_OPTION_BIT(SP_OPTION_##NAME)
 
 const uint64_t sp_options_global = O(URL) | O(TOKEN_FILE) | O(CA_CERT) | O(JSON) | O(HELP) | O(VERSION);
+
+#define CHANGE (O(WAIT) | O(CONFIRM_WITHIN)) /* What every command takes that changes something. */
 
 #define RULE_DETAILS                                                                                                 \
     "PORTS of tcp, udp and sctp: 22, 80-8080 or all (default).  Of icmp and icmpv6: TYPE[/CODE] or all (default).\n" \
@@ -67,8 +71,8 @@ const uint64_t sp_options_global = O(URL) | O(TOKEN_FILE) | O(CA_CERT) | O(JSON)
 
 const struct sp_command sp_commands[] = {
     {"region", "list", "", 0, 0, 0, 0, "list the regions", NULL, sp_cli_region_list},
-    {"region", "create", "REGION", 1, 1, O(WAIT), 0, "make a region", NULL, sp_cli_region_create},
-    {"region", "delete", "REGION", 1, 1, O(WAIT), 0, "delete a region that has neither groups nor servers", NULL,
+    {"region", "create", "REGION", 1, 1, CHANGE, 0, "make a region", NULL, sp_cli_region_create},
+    {"region", "delete", "REGION", 1, 1, CHANGE, 0, "delete a region that has neither groups nor servers", NULL,
      sp_cli_region_delete},
 
     {"group", "list", "", 0, 0, O(REGION) | O(NAME), 0, "list security groups", NULL, sp_cli_group_list},
@@ -76,56 +80,58 @@ const struct sp_command sp_commands[] = {
     {"group", "lint", "GROUP", 1, 1, O(REGION), 0, "tell what is odd about its rules",
      "Rules that never decide, that change nothing, or that let everybody reach remote login or a database.\n",
      sp_cli_group_lint},
-    {"group", "create", "", 0, 0, O(REGION) | O(NAME) | O(DESCRIPTION) | O(DEFAULT) | O(TEMPLATE) | O(RULES_FILE) | O(WAIT),
+    {"group", "create", "", 0, 0, O(REGION) | O(NAME) | O(DESCRIPTION) | O(DEFAULT) | O(TEMPLATE) | O(RULES_FILE) | CHANGE,
      O(REGION) | O(NAME), "make a security group", NULL, sp_cli_group_create},
-    {"group", "set", "GROUP", 1, 1, O(REGION) | O(NAME) | O(DESCRIPTION) | O(DEFAULT) | O(NO_DEFAULT) | O(WAIT), 0,
+    {"group", "set", "GROUP", 1, 1, O(REGION) | O(NAME) | O(DESCRIPTION) | O(DEFAULT) | O(NO_DEFAULT) | CHANGE, 0,
      "change a security group", "To change its rules see: sallyport rule --help\n", sp_cli_group_set},
-    {"group", "delete", "GROUP", 1, 1, O(REGION) | O(WAIT), 0, "delete a security group that nothing uses", NULL,
+    {"group", "delete", "GROUP", 1, 1, O(REGION) | CHANGE, 0, "delete a security group that nothing uses", NULL,
      sp_cli_group_delete},
 
     {"rule", "list", "GROUP", 1, 1, O(REGION), 0, "list the rules of a security group", NULL, sp_cli_rule_list},
     {"rule", "add", "GROUP inbound|outbound PROTOCOL [PORTS]", 3, 4,
-     O(REGION) | O(REMOTE) | O(REMOTE_GROUP) | O(ALLOW) | O(DENY) | O(PRIORITY) | O(DESCRIPTION) | O(WAIT), 0,
+     O(REGION) | O(REMOTE) | O(REMOTE_GROUP) | O(ALLOW) | O(DENY) | O(PRIORITY) | O(DESCRIPTION) | CHANGE, 0,
      "add a rule to a security group",
      RULE_DETAILS "Example: sallyport rule add web inbound tcp 80-8080 --remote 203.0.113.0/24\n", sp_cli_rule_add},
     {"rule", "set", "GROUP RULE", 2, 2,
      O(REGION) | O(DIRECTION) | O(PROTOCOL) | O(PORTS) | O(ICMP) | O(REMOTE) | O(REMOTE_GROUP) | O(ALLOW) | O(DENY) |
-         O(PRIORITY) | O(DESCRIPTION) | O(WAIT),
+         O(PRIORITY) | O(DESCRIPTION) | CHANGE,
      0, "change a rule in place",
      "RULE is the rule's id.  What is not given stays as it is; a new --protocol begins with all ports or types.\n",
      sp_cli_rule_set},
-    {"rule", "replace", "GROUP", 1, 1, O(REGION) | O(RULES_FILE) | O(WAIT), O(RULES_FILE),
+    {"rule", "replace", "GROUP", 1, 1, O(REGION) | O(RULES_FILE) | CHANGE, O(RULES_FILE),
      "replace all rules of a security group at once", "Rules that stay as they are keep their id and their connections.\n",
      sp_cli_rule_replace},
-    {"rule", "delete", "GROUP RULE", 2, 2, O(REGION) | O(WAIT), 0, "delete a rule", "RULE is the rule's id.\n",
+    {"rule", "delete", "GROUP RULE", 2, 2, O(REGION) | CHANGE, 0, "delete a rule", "RULE is the rule's id.\n",
      sp_cli_rule_delete},
 
     {"server", "list", "", 0, 0, O(REGION) | O(NAME) | O(GROUP), 0, "list servers", NULL, sp_cli_server_list},
     {"server", "show", "SERVER", 1, 1, O(REGION), 0, "show a server with its ports", NULL, sp_cli_server_show},
-    {"server", "create", "", 0, 0, O(REGION) | O(NAME) | O(KIND) | O(GROUP) | O(NO_GROUPS) | O(PORT) | O(WAIT),
+    {"server", "create", "", 0, 0, O(REGION) | O(NAME) | O(KIND) | O(GROUP) | O(NO_GROUPS) | O(PORT) | CHANGE,
      O(REGION) | O(NAME), "register a server", "Without --group it gets the region's default group.\n" PORT_DETAILS,
      sp_cli_server_create},
     {"server", "set", "SERVER", 1, 1,
-     O(REGION) | O(NAME) | O(KIND) | O(GROUP) | O(NO_GROUPS) | O(PORT) | O(NO_PORTS) | O(WAIT), 0, "change a server",
+     O(REGION) | O(NAME) | O(KIND) | O(GROUP) | O(NO_GROUPS) | O(PORT) | O(NO_PORTS) | CHANGE, 0, "change a server",
      "--group and --port replace the whole list; a port with the MAC address and VLAN of an old one stays that "
      "port.\n" PORT_DETAILS,
      sp_cli_server_set},
-    {"server", "delete", "SERVER", 1, 1, O(REGION) | O(WAIT), 0, "forget a server; its ports are closed", NULL,
+    {"server", "delete", "SERVER", 1, 1, O(REGION) | CHANGE, 0, "forget a server; its ports are closed", NULL,
      sp_cli_server_delete},
 
     {"bridge", "list", "", 0, 0, 0, 0, "list the switches", NULL, sp_cli_bridge_list},
     {"bridge", "show", "DPID", 1, 1, 0, 0, "show a switch with its ports", NULL, sp_cli_bridge_show},
-    {"bridge", "set", "DPID", 1, 1, O(UPLINK) | O(NO_UPLINKS) | O(WAIT), 0, "adopt a switch and name its uplinks",
+    {"bridge", "set", "DPID", 1, 1, O(UPLINK) | O(NO_UPLINKS) | CHANGE, 0, "adopt a switch and name its uplinks",
      "DPID is the datapath id, 16 hexadecimal digits.\n", sp_cli_bridge_set},
-    {"bridge", "delete", "DPID", 1, 1, O(WAIT), 0, "remove our flows from a switch that no server names", NULL,
+    {"bridge", "delete", "DPID", 1, 1, CHANGE, 0, "remove our flows from a switch that no server names", NULL,
      sp_cli_bridge_delete},
 
     {"change", "list", "", 0, 0, O(REGION) | O(OBJECT) | O(LIMIT) | O(BEFORE), 0, "list what was changed, newest first", NULL,
      sp_cli_change_list},
     {"change", "show", "CHANGE", 1, 1, 0, 0, "show a change and what differs by it", "CHANGE is its number.\n",
      sp_cli_change_show},
-    {"change", "undo", "CHANGE", 1, 1, O(WAIT), 0, "take a change back",
+    {"change", "undo", "CHANGE", 1, 1, CHANGE, 0, "take a change back",
      "As a change of its own; refused if what it did has changed since.\n", sp_cli_change_undo},
+    {"change", "confirm", "CHANGE", 1, 1, O(WAIT), 0, "keep a change that was made with --confirm-within", NULL,
+     sp_cli_change_confirm},
 
     {"explain", NULL, "SERVER inbound|outbound PROTOCOL [PORT]", 3, 4,
      O(REGION) | O(REMOTE) | O(REMOTE_PORT) | O(LOCAL_PORT), O(REMOTE),

@@ -12,10 +12,13 @@ static const char *const sql[] = {
     "INSERT INTO change (revision, at, who, what, method, path, role, undoes, whole)"
     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, nullif(?8, 0), ?9)",
     "INSERT INTO change_object (change, position, kind, id, region, difference) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    "DELETE FROM change WHERE revision < ?1",
-    "DELETE FROM change_object WHERE change < ?1",
+    "INSERT INTO trial (change, state, confirm_by) VALUES (?1, ?2, ?3)",
+    "UPDATE trial SET state = ?2, reason = ?3 WHERE change = ?1",
+    "DELETE FROM trial WHERE change < ?1 AND state <> 1",
+    "DELETE FROM change_object WHERE change < ?1 AND change NOT IN (SELECT change FROM trial)",
+    "DELETE FROM change WHERE revision < ?1 AND revision NOT IN (SELECT change FROM trial)",
 };
-enum { ADD, ADD_OBJECT, FORGET, FORGET_OBJECTS, N_STATEMENTS };
+enum { ADD, ADD_OBJECT, ADD_TRIAL, END_TRIAL, FORGET_TRIALS, FORGET_OBJECTS, FORGET, N_STATEMENTS };
 
 struct sp_pages {
     struct sp_statement *statements[N_STATEMENTS];
@@ -64,6 +67,13 @@ write_record(struct sp_pages *pages, const struct sp_history_record *record)
 
     int r = sp_statement_run(s, 1);
 
+    if (!r && record->trial) {
+        s = pages->statements[ADD_TRIAL];
+        sp_statement_give_integer(s, (int64_t) record->revision);
+        sp_statement_give_integer(s, record->trial);
+        sp_statement_give_integer(s, record->confirm_by_us);
+        r = sp_statement_run(s, 1);
+    }
     for (size_t i = 0; i < record->n_objects && !r; i++) {
         const struct sp_history_object *object = &record->objects[i];
 
@@ -91,7 +101,15 @@ sp_pages_write(struct sp_pages *pages, const struct sp_journal *journal)
         below = record->forget_below > below ? record->forget_below : below;
         r = write_record(pages, record);
     }
-    for (int i = FORGET; below && i <= FORGET_OBJECTS && !r; i++) {
+    for (size_t i = 0; i < journal->n_verdicts && !r; i++) {
+        struct sp_statement *s = pages->statements[END_TRIAL];
+
+        sp_statement_give_integer(s, (int64_t) journal->verdicts[i].change);
+        sp_statement_give_integer(s, journal->verdicts[i].trial);
+        sp_statement_give_text(s, journal->verdicts[i].reason);
+        r = sp_statement_run(s, 1);
+    }
+    for (int i = FORGET_TRIALS; below && i <= FORGET && !r; i++) {
         sp_statement_give_integer(pages->statements[i], (int64_t) below);
         r = sp_statement_run(pages->statements[i], -1);
     }
@@ -235,7 +253,7 @@ load_change(struct reading *reading, sp_store_receive_record *receive, void *aux
     const struct sp_statement *s = reading->changes;
     int64_t revision = sp_statement_integer(s, 0);
 
-    if (revision < 1 || !texts_are_valid(s, 2, 6, 2)) {
+    if (revision < 1 || !texts_are_valid(s, 2, 6, 2) || !sp_statement_is_text_valid(s, 11)) {
         return damaged(reading, revision, "a text");
     }
 
@@ -255,10 +273,16 @@ load_change(struct reading *reading, sp_store_receive_record *receive, void *aux
         .role = sp_statement_text(s, 6),
         .undoes = (uint64_t) sp_statement_integer(s, 7),
         .is_whole = sp_statement_integer(s, 8),
+        .trial = (enum sp_trial) sp_statement_integer(s, 9),
+        .confirm_by_us = sp_statement_integer(s, 10),
+        .reason = sp_statement_text(s, 11),
         .objects = reading->page.objects,
         .n_objects = reading->page.n,
     };
 
+    if (record.trial >= SP_N_TRIALS) {
+        return damaged(reading, revision, "what became of it");
+    }
     return receive(aux, &record);
 }
 
@@ -267,8 +291,9 @@ sp_pages_load(struct sp_database *database, sp_store_receive_record *receive, vo
 {
     struct reading reading = {.database = database, .why = why, .why_size = why_size};
     bool row = true;
-    int r = sp_database_prepare(database, "SELECT revision, at, who, what, method, path, role, undoes, whole FROM change"
-                                          " ORDER BY revision", &reading.changes);
+    int r = sp_database_prepare(database, "SELECT revision, at, who, what, method, path, role, undoes, whole, state, confirm_by,"
+                                          " reason FROM change LEFT JOIN trial ON change = revision ORDER BY revision",
+                                &reading.changes);
 
     if (!r) {
         r = sp_database_prepare(database, "SELECT change, kind, id, region, difference FROM change_object"

@@ -167,9 +167,19 @@ static const char version_2[] =
     " PRIMARY KEY (change, position)"
     ") STRICT, WITHOUT ROWID;";
 
+/* Changes that are taken back unless somebody confirms them. */
+static const char version_3[] =
+    "CREATE TABLE trial ("
+    " change INTEGER PRIMARY KEY REFERENCES change" DEFERRED ","
+    " confirm_by INTEGER NOT NULL,"
+    " state INTEGER NOT NULL CHECK (state BETWEEN 1 AND 4),"
+    " reason TEXT"
+    ") STRICT;";
+
 static const char *const migrations[] = {
     version_1,
     version_2,
+    version_3,
 };
 
 const struct sp_database_schema sp_store_schema = {

@@ -34,6 +34,10 @@ struct sp_history_object {
     const char *text;
 };
 
+/* What has become of a change that is taken back unless somebody confirms it. */
+enum sp_trial { SP_TRIAL_NONE, SP_TRIAL_PENDING, SP_TRIAL_CONFIRMED, SP_TRIAL_UNDONE, SP_TRIAL_STUCK, SP_N_TRIALS };
+#define SP_TRIALS_MAX 64 /* That are pending at a time. */
+
 /* A change in the history.  Strings are UTF-8. */
 struct sp_history_record {
     uint64_t revision;     /* Which the change made: its id. */
@@ -47,13 +51,25 @@ struct sp_history_record {
     bool is_whole;         /* The objects are all that it changed, with what differs. */
     const struct sp_history_object *objects;
     size_t n_objects;
-    uint64_t forget_below; /* Records of lower revisions go in the same transaction. */
+    enum sp_trial trial;
+    int64_t confirm_by_us; /* With a trial: when it is taken back. */
+    const char *reason;    /* Why it could not be: of SP_TRIAL_STUCK.  Else NULL. */
+    uint64_t forget_below; /* Records of lower revisions, but for pending ones, go in the same transaction. */
+};
+
+/* How a trial ends. */
+struct sp_trial_end {
+    uint64_t change;
+    enum sp_trial trial;
+    const char *reason; /* Of SP_TRIAL_STUCK. */
 };
 
 /* What a transaction adds to the history, in ascending order of revisions. */
 struct sp_journal {
     const struct sp_history_record *const *records;
     size_t n_records;
+    const struct sp_trial_end *verdicts; /* On changes of before. */
+    size_t n_verdicts;
 };
 
 struct sp_store;

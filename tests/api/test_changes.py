@@ -228,7 +228,7 @@ def test_a_database_of_the_first_schema(daemon):
     group = made(api.post("/v1/security-groups", {"region": "A", "name": "web"})).json
     daemon.stop()
     db = sqlite3.connect(daemon.db.partition(":")[2])
-    db.executescript("DROP TABLE change_object; DROP TABLE change; PRAGMA user_version = 1;")
+    db.executescript("DROP TABLE trial; DROP TABLE change_object; DROP TABLE change; PRAGMA user_version = 1;")
     db.close()
     daemon.start()
     api = daemon.client()
@@ -236,6 +236,22 @@ def test_a_database_of_the_first_schema(daemon):
     assert api.get(f"/v1/security-groups/{group['id']}").json == group
     answer = made(api.patch(f"/v1/security-groups/{group['id']}", {"name": "www"}))
     assert [change["id"] for change in api.get("/v1/changes").json["changes"]] == [answer.revision]
+
+
+def test_a_database_of_the_second_schema(daemon):
+    """Its history stays."""
+    api = daemon.client()
+    made(api.put("/v1/regions/A"))
+    before = api.get("/v1/changes").json
+    daemon.stop()
+    db = sqlite3.connect(daemon.db.partition(":")[2])
+    db.executescript("DROP TABLE trial; PRAGMA user_version = 2;")
+    db.close()
+    daemon.start()
+    api = daemon.client()
+    assert api.get("/v1/changes").json == before
+    change = int(made(api.put("/v1/regions/B?confirm_within=60")).headers["Sallyport-Change"])
+    assert api.get(f"/v1/changes/{change}").json["confirmation"]["state"] == "pending"
 
 
 @pytest.mark.parametrize("harm", ["DELETE FROM change WHERE revision = 2", "UPDATE change SET what = CAST(x'ff' AS TEXT) WHERE revision = 2",

@@ -18,7 +18,7 @@ from ovs import Ovs, wait_until  # noqa: E402
 SALLYPORT = os.path.join(TOP, "build/bin/sallyport")
 DPID = "00000000000000a1"
 NOUNS = {"region": "list create delete", "group": "list show lint create set delete", "rule": "list add set replace delete",
-         "server": "list show create set delete", "bridge": "list show set delete", "change": "list show undo"}
+         "server": "list show create set delete", "bridge": "list show set delete", "change": "list show undo confirm"}
 COMMANDS = [(noun, verb) for noun, verbs in NOUNS.items() for verb in verbs.split()] + [("explain",), ("status",), ("completion",)]
 
 

@@ -1,0 +1,171 @@
+"""Commit-confirm: what nobody confirms in time is taken back, whatever happens to the daemon meanwhile."""
+
+import signal
+import time
+
+from test_undo import bare, made, objects, undo
+
+RULE = {"direction": "inbound", "protocol": "tcp", "port_min": 80, "port_max": 80}
+
+
+def until(condition, what, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+def change_of(answer):
+    return int(answer.headers["Sallyport-Change"])
+
+
+def state(api, change):
+    return api.get(f"/v1/changes/{change}").json["confirmation"]["state"]
+
+
+def confirm(api, change):
+    return api.post(f"/v1/changes/{change}/confirm")
+
+
+def test_nobody_confirms(api, region, group, rules):
+    before = bare(api.get(f"/v1/security-groups/{group['id']}").json)
+    answer = made(api.post(f"{rules}?confirm_within=1", RULE))
+    change = change_of(answer)
+    assert change == answer.revision and answer.status == 201
+    until(lambda: state(api, change) == "rolled_back", "it is rolled back")
+    assert bare(api.get(f"/v1/security-groups/{group['id']}").json) == before
+    told = api.get(f"/v1/changes/{change}").json
+    back = api.get(f"/v1/changes/{told['undone_by']}").json
+    assert (back["undoes"], back["who"]) == (change, None)
+    assert back["what"] == f"change {change} rolled back, as nobody confirmed it: rule added to group web"
+    refused = confirm(api, change)
+    assert refused.status == 409 and "rolled back" in refused.json["detail"]
+    # The rollback is a change as every other.
+    made(undo(api, back["id"]))
+    assert len(api.get(rules).json["rules"]) == 1
+
+
+def test_somebody_confirms(daemon):
+    api = daemon.client()
+    made(api.put("/v1/regions/A"))
+    group = made(api.post("/v1/security-groups?confirm_within=2", {"region": "A", "name": "web"}))
+    other = made(api.post("/v1/security-groups?confirm_within=2", {"region": "A", "name": "other"}))
+    change = change_of(group)
+    assert state(api, change) == "pending"
+    answer = confirm(api, change)
+    assert answer.status == 200 and answer.applied and answer.json["confirmation"]["state"] == "confirmed"
+    assert confirm(api, change).status == 200  # Once more does no harm.
+    assert f"change {change} is confirmed" in daemon.text()
+    until(lambda: state(api, change_of(other)) == "rolled_back", "the other one is rolled back")
+    assert [one["name"] for one in api.get("/v1/security-groups").json["security_groups"]] == ["web"]
+    assert daemon.stop() == 0
+    daemon.start()
+    assert state(daemon.client(), change) == "confirmed"
+
+
+def test_what_it_touched_is_kept_as_it_is(api, region, group, rules):
+    """Other changes of the same objects are refused and name it; those of others are not."""
+    answer = made(api.post(f"{rules}?confirm_within=3600", RULE))
+    change = change_of(answer)
+    before = objects(api)
+    for refused in (api.post(rules, dict(RULE, protocol="udp")), api.delete(f"/v1/security-groups/{group['id']}"),
+                    api.patch(f"/v1/security-groups/{group['id']}?confirm_within=5", {"name": "x"}), api.delete(f"{rules}/{answer.json['id']}")):
+        assert refused.status == 409 and f"Change {change} (rule added to group web)" in refused.json["detail"], refused
+        assert group["id"] in refused.json["detail"]
+    assert objects(api) == before
+    other = made(api.post("/v1/security-groups", {"region": region, "name": "other"})).json
+    made(api.post(f"/v1/security-groups/{other['id']}/rules", RULE))
+    # To undo it by hand ends it as well.
+    made(undo(api, change))
+    assert state(api, change) == "rolled_back" and confirm(api, change).status == 409
+    made(api.post(rules, dict(RULE, protocol="udp")))
+
+
+def test_an_undoing_on_trial(api, region, group, rules):
+    first = change_of(made(api.post(rules, RULE)))
+    second = change_of(made(api.post(f"/v1/changes/{first}/undo?confirm_within=1")))
+    assert not api.get(rules).json["rules"]
+    until(lambda: state(api, second) == "rolled_back", "it is rolled back")
+    assert len(api.get(rules).json["rules"]) == 1
+
+
+def test_it_cannot_be_rolled_back(daemon):
+    """What is in the way stays, and the record and the log say so; also after a start."""
+    api = daemon.client()
+    made(api.put("/v1/regions/A"))
+    group = made(api.post("/v1/security-groups?confirm_within=1", {"region": "A", "name": "web"}))
+    change = change_of(group)
+    made(api.post("/v1/servers", {"region": "A", "name": "vm", "security_groups": [group.json["id"]]}))
+    until(lambda: state(api, change) == "failed", "it has failed")
+    told = api.get(f"/v1/changes/{change}").json
+    assert "is used by 1 servers" in told["confirmation"]["reason"] and told["undone_by"] is None
+    assert f"ERROR api: change {change} was not confirmed and cannot be rolled back: security group web" in daemon.text()
+    assert api.get(f"/v1/security-groups/{group.json['id']}").status == 200
+    assert confirm(api, change).status == 409
+    made(api.patch(f"/v1/security-groups/{group.json['id']}", {"name": "www"}))
+    daemon.process.send_signal(signal.SIGKILL)
+    daemon.process.wait()
+    daemon.start()
+    assert daemon.client().get(f"/v1/changes/{change}").json == told
+
+
+def test_killed_before_its_time(daemon):
+    """Killed and started again at once: the time runs on, and it can still be confirmed."""
+    api = daemon.client()
+    made(api.put("/v1/regions/A"))
+    kept = change_of(made(api.post("/v1/security-groups?confirm_within=3600", {"region": "A", "name": "kept"})))
+    lost = change_of(made(api.post("/v1/security-groups?confirm_within=3", {"region": "A", "name": "lost"})))
+    daemon.process.send_signal(signal.SIGKILL)
+    daemon.process.wait()
+    daemon.start()
+    api = daemon.client()
+    assert confirm(api, kept).status == 200
+    until(lambda: state(api, lost) == "rolled_back", "it is rolled back")
+    assert [one["name"] for one in api.get("/v1/security-groups").json["security_groups"]] == ["kept"]
+
+
+def test_started_after_its_time(daemon):
+    """What was due while the daemon was not there is taken back before anything else is changed."""
+    api = daemon.client()
+    made(api.put("/v1/regions/A"))
+    change = change_of(made(api.post("/v1/security-groups?confirm_within=1", {"region": "A", "name": "lost"})))
+    daemon.process.send_signal(signal.SIGKILL)
+    daemon.process.wait()
+    begun = time.monotonic()
+    until(lambda: time.monotonic() > begun + 1.5, "its time is over")
+    daemon.start()
+    api = daemon.client()
+    later = made(api.put("/v1/regions/B"))
+    back = api.get(f"/v1/changes/{change}").json
+    assert back["confirmation"]["state"] == "rolled_back" and back["undone_by"] < later.revision
+    assert not api.get("/v1/security-groups").json["security_groups"]
+
+
+def test_bounds(daemon):
+    api = daemon.client()
+    made(api.put("/v1/regions/A"))
+    for number in range(64):
+        made(api.post("/v1/security-groups?confirm_within=3600", {"region": "A", "name": f"g{number}"}))
+    refused = api.post("/v1/security-groups?confirm_within=3600", {"region": "A", "name": "one too many"})
+    assert refused.status == 409 and "64 changes wait" in refused.json["detail"]
+    made(api.post("/v1/security-groups", {"region": "A", "name": "not on trial"}))
+    group = made(api.post("/v1/security-groups", {"region": "A", "name": "large"})).json["id"]
+    first = api.get("/v1/changes?limit=1000").json["changes"][-2]
+    assert first["confirmation"]["state"] == "pending"
+    made(confirm(api, first["id"]))
+    listed = [{"direction": "inbound", "protocol": 6, "port_min": port} for port in range(1, 14001)]
+    refused = api.put(f"/v1/security-groups/{group}/rules?confirm_within=60", {"rules": listed})
+    assert refused.status == 409 and "could not be rolled back" in refused.json["detail"]
+    assert len(api.get(f"/v1/security-groups/{group}/rules").json["rules"]) == 1
+
+
+def test_wrong_calls(api, region, group, rules):
+    for wrong in ("0", "3601", "x", "-1", ""):
+        assert api.post(f"{rules}?confirm_within={wrong}", RULE).fields == ["?confirm_within"]
+    answer = made(api.post(rules, RULE))
+    assert api.get(f"/v1/changes/{change_of(answer)}").json["confirmation"] is None
+    refused = confirm(api, change_of(answer))
+    assert refused.status == 409 and "was not made with confirm_within" in refused.json["detail"]
+    # What comes to nothing is not on trial.
+    assert "Sallyport-Change" not in made(api.post(f"{rules}?confirm_within=60", RULE)).headers
+    assert confirm(api, 99999999).status == 404
