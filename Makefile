@@ -41,6 +41,7 @@ help:
 	@echo 'make check-formal  flows against random policies, proved for all packets'
 	@echo 'make check-mutants seeded bugs: which test kills which'
 	@echo 'make check-asan    unit and property tests under ASan and UBSan'
+	@echo 'make check-abuse   hostile clients and switches beside good ones, which are timed'
 	@echo 'make check-fuzz    each fuzz target for a minute; make fuzz ARGS="session --seconds 3600"; make fuzz-coverage'
 	@echo 'make bench         speed and scale beside the switch itself, ovs-ofctl and OVN; ARGS="changes --ports 100"'
 	@echo 'make install       DESTDIR=, prefix=/usr/local; make uninstall; make deb builds a Debian package'

@@ -55,6 +55,11 @@ check-fault: deps-test all $(FAULT_SHIMS)
 check-fault-long: deps-test all $(FAULT_SHIMS)
 	SALLYPORT_LONG=1 $(PYTEST) -s tests/fault
 
+# Abuse of every kind, while others' requests and echoes are timed: some six minutes.  ARGS='idle_connections --seconds 60' takes some.
+.PHONY: check-abuse
+check-abuse: deps-test all
+	PYTHONDONTWRITEBYTECODE=1 BUILD=$(BUILD) $(PYTHON) tests/abuse/run.py $(ARGS)
+
 # What passes is what the rules say.  The short run is a part of `make check`; tests/README.md tells of the long ones.
 check-truth-short: deps-test all
 	$(PYTEST) tests/truth
