@@ -9,8 +9,8 @@
 
 /* In the order of the parameters that the functions below give. */
 static const char *const sql[] = {
-    "INSERT INTO change (revision, at, who, what, method, path, role, undoes, whole)"
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, nullif(?8, 0), ?9)",
+    ("INSERT INTO change (revision, at, who, what, method, path, role, undoes, whole)"
+     " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, nullif(?8, 0), ?9)"),
     "INSERT INTO change_object (change, position, kind, id, region, difference) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     "INSERT INTO trial (change, state, confirm_by) VALUES (?1, ?2, ?3)",
     "UPDATE trial SET state = ?2, reason = ?3 WHERE change = ?1",
