@@ -52,6 +52,10 @@ struct sp_write {
     /* Stages the change in the batch; runs exactly once, in a later turn of the loop or in this one.  Returns 0 to accept or
      * a positive SP_E_* or negative errno to refuse, after noting down what 'done' needs. */
     int (*stage)(void *aux, struct sp_batch *);
+    /* NULL, or the change is only to be looked at: this runs once it is accepted, with what it changes and the model as it would
+     * be, and then all of it is taken back.  'record' and 'judge' do not run; 'done' gets the revision before.  Returns as
+     * 'stage'. */
+    int (*preview)(void *aux, const struct sp_change *changes, size_t n);
     /* NULL, or gives in '*ret' the record of what was staged, which stays the caller's until 'done'.  'changes' (borrowed for the
      * call) are what is accepted as 'revision' at 'now_us'; the model shows them.  Does not run if nothing changed.  Returns as
      * 'stage', and refuses the change as that does. */
@@ -69,6 +73,21 @@ struct sp_write {
 };
 /* Returns 0, SP_E_FULL or SP_E_CLOSED (stopping); 'done' is not called then. */
 int sp_engine_write(struct sp_engine *, const struct sp_write *) SP_MUST_USE;
+
+/* What staged changes would do to the flows of bridges that are connected. */
+struct sp_effect {
+    struct sp_bridge_effect {
+        uint64_t dpid;
+        size_t n_added;   /* Flows; one that changes is in both. */
+        size_t n_removed;
+    } *bridges;           /* That the changes concern, by dpid. */
+    size_t n;
+    size_t n_left_out;    /* Bridges beyond the bound, which were not looked at. */
+};
+#define SP_EFFECT_PORTS_MAX 20000 /* The bridges that are looked at have together. */
+/* Compiles what the changes concern, as the model is now: for sp_write.preview.  The caller frees 'ret->bridges'.  Returns 0,
+ * -ENOMEM or SP_E_RANGE: something cannot be expressed in flows. */
+int sp_engine_preview(struct sp_engine *, const struct sp_change *changes, size_t n, struct sp_effect *ret) SP_MUST_USE;
 
 /* Readings. */
 enum sp_port_state { SP_PORT_UNBOUND, SP_PORT_PENDING, SP_PORT_ACTIVE };

@@ -69,37 +69,53 @@ compare_unit(void *aux, const struct sp_unit_name *name, const struct sp_flow_se
     return 1;
 }
 
-/* Projects a second datapath with the same ports from nothing. */
-static int
-check_datapath(struct sp_datapath *dp, char *why, size_t why_size)
+int
+sp_datapath_project_anew(struct sp_datapath *dp, struct sp_datapath *ret)
 {
-    struct sp_switch_counters counters;
-    struct sp_datapath whole = { .engine = dp->engine, .dpid = dp->dpid };
-    whole.sw = sp_switch_new(dp->dpid, 0, &no_events, &whole, &counters);
-    if (!whole.sw) {
+    *ret = (struct sp_datapath) { .engine = dp->engine, .dpid = dp->dpid };
+    sp_datapath_init_indices(ret);
+    ret->sw = sp_switch_new(dp->dpid, 0, &no_events, ret, &dp->engine->switches); /* Nothing is ever sent, or counted. */
+    if (!ret->sw) {
         return -ENOMEM;
     }
-    sp_datapath_init_indices(&whole);
     size_t n;
     struct sp_ofport **ports = sp_datapath_sorted_ofports(dp, &n);
     int r = ports ? 0 : -ENOMEM;
     for (size_t i = 0; !r && i < n; i++) {
         struct sp_session_port port = { .ofport = ports[i]->number };
         memcpy(port.name, ports[i]->name, sizeof port.name);
-        r = sp_datapath_put_ofport(&whole, &port);
+        r = sp_datapath_put_ofport(ret, &port);
     }
     free(ports);
     if (!r) {
-        sp_datapath_project(&whole);
-        sp_datapath_compile(&whole);
+        sp_datapath_project(ret);
+        sp_datapath_compile(ret);
+    }
+    return r;
+}
+
+void
+sp_datapath_end_anew(struct sp_datapath *dp)
+{
+    sp_datapath_clear_indices(dp);
+    if (dp->sw) {
+        sp_switch_free(dp->sw);
+    }
+}
+
+static int
+check_datapath(struct sp_datapath *dp, char *why, size_t why_size)
+{
+    struct sp_datapath whole;
+    int r = sp_datapath_project_anew(dp, &whole);
+    if (!r) {
         struct check wanted = { .datapath = dp, .other = dp, .where = "compiled anew", .why = why, .why_size = why_size };
         r = sp_switch_each_unit(whole.sw, compare_unit, &wanted);
         struct check there = { .datapath = dp, .other = &whole, .where = "by its changes", .why = why, .why_size = why_size };
         r = r ? r : sp_switch_each_unit(dp->sw, compare_unit, &there);
     }
     r = r ? r : check_sets(&whole, why, why_size);
-    sp_datapath_clear_indices(&whole);
-    sp_switch_free(whole.sw);
+    sp_datapath_end_anew(&whole);
     return r;
 }
 

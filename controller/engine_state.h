@@ -144,6 +144,7 @@ struct sp_datapath {
     struct sp_index stale;
     struct sp_stale *first_stale;
     uint64_t touched;          /* Number of the write that was last seen to concern it. */
+    bool is_concerned;         /* By changes that are being looked at. */
     bool noticed;              /* The watch has not been told yet of the last that happened ... */
     bool restless;             /* ... or has last been told of something pending or wrong. */
     int64_t told_ms;           /* When it was told last; 0: never. */
@@ -307,6 +308,12 @@ struct sp_cidr sp_unit_ip(const struct sp_unit_name *);  /* Of SP_UNIT_TARGET, S
 void sp_datapath_mark(struct sp_datapath *, const struct sp_unit_name *); /* Stale. */
 void sp_datapath_compile(struct sp_datapath *);                           /* Every stale unit. */
 void sp_datapath_forget_stale(struct sp_datapath *);
+
+/* engine_check.c */
+/* Makes in 'ret' a second datapath with the ports of 'dp' and projects it from nothing, as the model is now.  Ends with
+ * sp_datapath_end_anew(), also if it fails.  Returns 0 or -ENOMEM. */
+int sp_datapath_project_anew(struct sp_datapath *dp, struct sp_datapath *ret) SP_MUST_USE;
+void sp_datapath_end_anew(struct sp_datapath *);
 
 /* engine_changes.c: what published changes mean for the datapaths.  First the addresses, for all changes of a commit, as they
  * need to know which remote groups were named before; then all else. */

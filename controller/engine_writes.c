@@ -191,7 +191,7 @@ stage(struct sp_engine *engine)
         if (!pending->error) {
             pending->error = accept_staged(engine, pending, mark);
         }
-        if (pending->error) {
+        if (pending->error || pending->write.preview) {
             sp_batch_rollback(engine->batch, mark);
         }
         push(&engine->committing, pending);
@@ -203,9 +203,14 @@ accept_staged(struct sp_engine *engine, struct sp_pending *pending, size_t mark)
 {
     uint64_t before = sp_batch_counters(engine->batch)->revision;
     int error = sp_batch_accept(engine->batch, mark, &pending->revision);
-    if (!error && pending->revision != before && pending->write.record) {
-        size_t n;
-        const struct sp_change *changes = sp_batch_changes_of(engine->batch, pending->revision, &n);
+    size_t n = 0;
+    const struct sp_change *changes = error || pending->revision == before
+                                          ? NULL : sp_batch_changes_of(engine->batch, pending->revision, &n);
+    if (!error && pending->write.preview) {
+        pending->revision = before;
+        return pending->write.preview(pending->write.aux, changes, n);
+    }
+    if (!error && n && pending->write.record) {
         error = pending->write.record(pending->write.aux, pending->revision, engine->batch_us, changes, n, &pending->record);
         if (!error) {
             engine->records[engine->n_records++] = pending->record;

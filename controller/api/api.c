@@ -122,6 +122,13 @@ parse_seconds(const char *text, int min, int max, unsigned *ret)
     return true;
 }
 
+static bool
+parse_bool(const char *text, bool *ret)
+{
+    *ret = !strcmp(text, "true");
+    return *ret || !strcmp(text, "false");
+}
+
 /* Notes down parameters that the route does not have, that come twice, or that are wrong. */
 static void
 check_query(struct sp_call *call)
@@ -142,6 +149,8 @@ check_query(struct sp_call *call)
             sp_problems_add(&call->problems, field, "is not a query parameter of this call");
         } else if (is_twice) {
             sp_problems_add(&call->problems, field, "is given twice");
+        } else if (!strcmp(key, "dry_run") && !parse_bool(sp_http_query_value(call->request, i), &call->dry_run)) {
+            sp_problems_add(&call->problems, field, "must be true or false");
         } else if (!strcmp(key, "confirm_within") &&
                    !parse_seconds(sp_http_query_value(call->request, i), 1, CONFIRM_MAX_S, &call->confirm_within_s)) {
             sp_problems_add(&call->problems, field, "must be 1 to %d seconds", CONFIRM_MAX_S);

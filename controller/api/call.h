@@ -96,6 +96,8 @@ struct sp_call {
 
     unsigned wait_ms;
     unsigned confirm_within_s;       /* 0: it stays. */
+    bool dry_run;                    /* It is only looked at. */
+    struct sp_json_write *preview;   /* The answer then, until it is given. */
     bool created;
     struct sp_history_entry *record; /* Of the change, until it is in the history. */
     uint64_t made;                   /* Its id; 0: nothing has changed. */

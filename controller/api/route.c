@@ -6,7 +6,7 @@
 
 static const char *const nothing[] = {NULL};
 static const char *const wait[] = {"wait", NULL};
-static const char *const change[] = {"wait", "confirm_within", NULL};
+static const char *const change[] = {"wait", "confirm_within", "dry_run", NULL};
 static const char *const by_group[] = {"region", "name", NULL};
 static const char *const by_change[] = {"limit", "before", "region", "object", NULL};
 static const char *const by_server[] = {"region", "name", "security_group", NULL};

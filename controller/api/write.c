@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "controller/api/call.h"
+#include "controller/api/preview.h"
 #include "controller/api/record.h"
 #include "controller/api/trials.h"
 
@@ -62,18 +63,17 @@ stage(void *aux, struct sp_batch *batch)
     return r ? r : operation->stage(call, batch);
 }
 
+/* Makes the record of the change, and refuses one that may not be made while others wait for their confirmation. */
 static int
-record(void *aux, uint64_t revision, int64_t now_us, const struct sp_change *changes, size_t n,
-       const struct sp_history_record **ret)
+make_record(struct sp_call *call, uint64_t revision, int64_t now_us, const struct sp_change *changes, size_t n)
 {
-    struct sp_call *call = aux;
     const struct sp_history_record frame = {
         .revision = revision,
         .at_us = now_us,
         .who = *call->caller ? call->caller : NULL,
+        .what = call->undo.what,
         .method = sp_http_method(call->request),
         .path = sp_http_path(call->request),
-        .what = call->undo.what,
         .role = call->undo.role ? call->undo.role : sp_token_role_name(call->route->role),
         .undoes = call->undo.revision,
         .trial = call->confirm_within_s ? SP_TRIAL_PENDING : SP_TRIAL_NONE,
@@ -81,13 +81,30 @@ record(void *aux, uint64_t revision, int64_t now_us, const struct sp_change *cha
         .forget_below = sp_history_oldest(call->api->history),
     };
     int r = sp_record_make(call->api->protocols, &frame, &call->id, changes, n, &call->record);
-    r = r ? r : sp_trials_check(call->api->history, &call->record->record, call->undo.revision, &call->problems);
+    return r ? r : sp_trials_check(call->api->history, &call->record->record, call->undo.revision, &call->problems);
+}
+
+static int
+record(void *aux, uint64_t revision, int64_t now_us, const struct sp_change *changes, size_t n,
+       const struct sp_history_record **ret)
+{
+    struct sp_call *call = aux;
+    int r = make_record(call, revision, now_us, changes, n);
     if (!r) {
         sp_history_stage(call->api->history, call->record);
         call->made = revision;
         *ret = &call->record->record;
     }
     return r;
+}
+
+static int
+preview(void *aux, const struct sp_change *changes, size_t n)
+{
+    struct sp_call *call = aux;
+    int r = n ? make_record(call, 0, 0, changes, n) : 0;
+    call->preview = sp_json_write_new(false);
+    return r ? r : sp_preview_write(call, call->record ? &call->record->record : NULL, changes, n, call->preview);
 }
 
 static bool
@@ -156,6 +173,12 @@ done(void *aux, const struct sp_outcome *outcome)
         sp_call_fail(call, outcome->error, outcome->why ? detail : NULL);
         return;
     }
+    if (call->dry_run) {
+        struct sp_json_write *out = call->preview;
+        call->preview = NULL;
+        sp_call_json(call, 200, out, NULL, 0);
+        return;
+    }
     if (outcome->applied) {
         call->api->n_changes_applied++;
     } else {
@@ -174,7 +197,7 @@ sp_write_run(struct sp_call *call)
         return;
     }
     struct sp_write write = {.stage = stage, .record = record, .judge = judge, .recorded = recorded, .done = done, .aux = call,
-                             .wait_ms = call->wait_ms};
+                             .wait_ms = call->wait_ms, .preview = call->dry_run ? preview : NULL};
     r = sp_engine_write(call->api->engine, &write);
     if (r == SP_E_FULL) {
         sp_call_refuse(call, 429, "Too many changes are waiting; try again in a second.");

@@ -8,6 +8,7 @@
 
 #include "controller/cli/columns.h"
 #include "controller/cli/path.h"
+#include "controller/cli/show.h"
 
 #define WAIT_DEFAULT_S 5
 #define WAIT_MAX_S 60
@@ -26,6 +27,7 @@ sp_call(struct sp_cli *cli, const char *method, char *path, struct sp_json_write
     unsigned wait_s = 0;
     if (cli->command->options & SP_OPTION_BIT(SP_OPTION_WAIT) && strcmp(method, "GET")) {
         wait_s = add_wait(cli, &path);
+        sp_path_query(&path, "dry_run", sp_cli_has(cli, SP_OPTION_DRY_RUN) ? "true" : NULL);
         sp_path_query(&path, "confirm_within", sp_cli_value(cli, SP_OPTION_CONFIRM_WITHIN, 0));
     }
     if (!path || (body && sp_json_write_done(body, &text, &size))) {
@@ -59,6 +61,9 @@ int
 sp_call_report(struct sp_cli *cli, const struct sp_reply *reply, const char *format, ...)
 {
     FILE *stream = cli->json ? stderr : stdout;
+    if (sp_cli_has(cli, SP_OPTION_DRY_RUN)) {
+        return cli->json ? sp_call_print(reply) : sp_show_effect(cli, reply->json);
+    }
     if (cli->json) {
         sp_call_print(reply);
     } else {

@@ -151,6 +151,63 @@ print_object(struct sp_cli *cli, const struct sp_json *object)
 }
 
 int
+sp_show_objects(struct sp_cli *cli, const struct sp_json *change)
+{
+    int status = SP_EXIT_DONE;
+    for (size_t i = 0; i < sp_answer_count(change, "objects") && status == SP_EXIT_DONE; i++) {
+        status = print_object(cli, sp_answer_item(change, "objects", i));
+    }
+    return status;
+}
+
+/* The list 'key' of strings, one a line. */
+static void
+print_list(const struct sp_json *effect, const char *key)
+{
+    for (size_t i = 0; i < sp_answer_count(effect, key); i++) {
+        const struct sp_json *item = sp_answer_item(effect, key, i);
+        printf("  ");
+        sp_text_print(stdout, item->type == SP_JSON_STRING ? item->string : "");
+        putchar('\n');
+    }
+}
+
+int
+sp_show_effect(struct sp_cli *cli, const struct sp_json *answer)
+{
+    static const char *const titles[] = {"BRIDGE", "FLOWS ADDED", "FLOWS REMOVED"};
+    const struct sp_json *effect = sp_answer_object(answer, "effect");
+    const char *what = sp_answer_text(answer, "what");
+    printf("Nothing is changed.  It would be: ");
+    sp_text_print(stdout, *what ? what : "no change");
+    putchar('\n');
+    int status = sp_show_objects(cli, effect);
+    printf("Servers concerned: %lld\n", (long long) sp_answer_number(effect, "n_servers"));
+    print_list(effect, "servers");
+    printf("Rules whose connections are looked at again: %lld\n",
+           (long long) sp_answer_number(effect, "n_connections_judged_again"));
+    print_list(effect, "connections_judged_again");
+    size_t n = sp_answer_count(effect, "bridges");
+    struct sp_columns *columns = sp_columns_new(titles, 3);
+    for (size_t i = 0; i < n; i++) {
+        const struct sp_json *bridge = sp_answer_item(effect, "bridges", i);
+        sp_columns_add(columns, "%s", sp_answer_text(bridge, "dpid"));
+        sp_columns_add(columns, "%lld", (long long) sp_answer_number(bridge, "flows_added"));
+        sp_columns_add(columns, "%lld", (long long) sp_answer_number(bridge, "flows_removed"));
+    }
+    if (status == SP_EXIT_DONE && n && sp_columns_print(columns, 0, stdout)) {
+        status = sp_call_no_memory();
+    } else if (!n) {
+        printf("No connected bridge is concerned.\n");
+    }
+    if (sp_answer_number(effect, "bridges_left_out")) {
+        printf("Bridges that were not looked at: %lld\n", (long long) sp_answer_number(effect, "bridges_left_out"));
+    }
+    sp_columns_free(columns);
+    return status;
+}
+
+int
 sp_cli_change_show(struct sp_cli *cli)
 {
     struct sp_reply reply = {0};
@@ -187,9 +244,7 @@ sp_cli_change_show(struct sp_cli *cli)
     if (!sp_answer_bool(reply.json, "whole")) {
         printf("What differs is too much to be kept; it changed at least:\n");
     }
-    for (size_t i = 0; i < sp_answer_count(reply.json, "objects") && status == SP_EXIT_DONE; i++) {
-        status = print_object(cli, sp_answer_item(reply.json, "objects", i));
-    }
+    status = sp_show_objects(cli, reply.json);
     sp_reply_clear(&reply);
     return status;
 }

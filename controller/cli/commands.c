@@ -43,6 +43,7 @@ const struct sp_option_info sp_options[SP_N_OPTIONS] = {
     [SP_OPTION_LOCAL_PORT] = {"local-port", "PORT", false, "port of the server, where it matters"},
     [SP_OPTION_OBJECT] = {"object", "ID", false, "changes of this object: an id, a region's name or a datapath id"},
     [SP_OPTION_LIMIT] = {"limit", "N", false, "so many at most, 1 to 1000 (default 100)"},
+    [SP_OPTION_DRY_RUN] = {"dry-run", NULL, false, "change nothing; show what would change"},
     [SP_OPTION_CONFIRM_WITHIN] = {"confirm-within", "SECONDS", false,
                                   "take it back after so long (1 to 3600) unless it is confirmed: change confirm"},
     [SP_OPTION_BEFORE] = {"before", "CHANGE", false, "those before this one"},
@@ -52,7 +53,7 @@ const struct sp_option_info sp_options[SP_N_OPTIONS] = {
 
 const uint64_t sp_options_global = O(URL) | O(TOKEN_FILE) | O(CA_CERT) | O(JSON) | O(HELP) | O(VERSION);
 
-#define CHANGE (O(WAIT) | O(CONFIRM_WITHIN)) /* What every command takes that changes something. */
+#define CHANGE (O(WAIT) | O(CONFIRM_WITHIN) | O(DRY_RUN)) /* What every command takes that changes something. */
 
 #define RULE_DETAILS                                                                                                 \
     "PORTS of tcp, udp and sctp: 22, 80-8080 or all (default).  Of icmp and icmpv6: TYPE[/CODE] or all (default).\n" \

@@ -15,6 +15,12 @@ int sp_show_rules(struct sp_cli *, const struct sp_json *group, unsigned indent)
 /* Prints the list "bridges" of 'answer' likewise. */
 int sp_show_bridges(const struct sp_json *answer, unsigned indent) SP_MUST_USE;
 
+/* Prints the list "objects" of 'change' (a change of the history, or what one would do): what differs in each. */
+int sp_show_objects(struct sp_cli *, const struct sp_json *change) SP_MUST_USE;
+
+/* Prints what a change would do, as the answer to --dry-run says. */
+int sp_show_effect(struct sp_cli *, const struct sp_json *answer) SP_MUST_USE;
+
 /* Prints "  label:  value" with the label padded to one column for all. */
 void sp_show_line(const char *label, const char *format, ...) SP_PRINTF(2, 3);
 

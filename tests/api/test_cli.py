@@ -495,6 +495,17 @@ def test_changes(sv2):
     assert sv2.json("change", "show", numbers[2])["objects"][0]["before"] is None
     assert sv2("change", "list", "--object", "nobody") == "No changes.\n"
     assert "no such change" in sv2.refused("change", "show", "999999")
+    told = sv2("rule", "add", "web", "inbound", "udp", "53", "--dry-run")
+    assert told.startswith("Nothing is changed.  It would be: rule added to group web\n") and "Servers concerned: 0\n" in told
+    assert "udp" in told and len(sv2.group("web")["rules"]) == 1 and "No connected bridge is concerned.\n" in told
+    assert sv2.json("group", "create", "--region", "SV2", "--name", "new", "--dry-run")["result"]["name"] == "new"
+    assert sv2("region", "create", "X1", "--dry-run").startswith("Nothing is changed.  It would be: region X1 created\n")
+    assert "X1" not in sv2("region", "list")
+    said = sv2("region", "create", "X2", "--confirm-within", "600")
+    trial = re.search(r"It is taken back in 600 seconds unless: sallyport change confirm (\d+)\n", said)[1]
+    assert "unless confirmed" in sv2("change", "list") and "pending, by " in sv2("change", "show", trial)
+    assert sv2("change", "confirm", trial) == f"Change {trial} stays.\n"
+    assert "unless confirmed" not in sv2("change", "list")
     assert sv2("change", "undo", numbers[1]).startswith(f"Undid change {numbers[1]}: in force on every connected bridge (revision ")
     assert not sv2.group("web")["rules"] and "(undone by " in sv2("change", "list", "--object", group)
     assert "already" in sv2.refused("change", "undo", numbers[1])

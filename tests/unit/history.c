@@ -94,6 +94,72 @@ test_the_size_is_bounded(void **state)
     free(text);
 }
 
+static struct sp_history_entry *
+make_pending(uint64_t revision)
+{
+    struct sp_history_entry *entry = make(revision, 0, "{}");
+    entry->record.trial = SP_TRIAL_PENDING;
+    return entry;
+}
+
+static int
+count_trial(void *aux, struct sp_history_entry *entry)
+{
+    uint64_t *sum = aux;
+    *sum += entry->record.revision;
+    return 0;
+}
+
+/* A change on its way to the store is known to the next one, and forgotten if it does not get there. */
+static void
+test_staged_trials(void **state)
+{
+    struct sp_history *history = sp_history_new();
+    struct sp_history_entry *first = make_pending(1), *second = make_pending(2), *third = make(3, 0, "{}");
+    sp_history_stage(history, first);
+    sp_history_stage(history, second);
+    sp_history_stage(history, third);
+    uint64_t sum = 0;
+    assert_int_equal(sp_history_each_trial(history, count_trial, &sum), 0);
+    assert_int_equal(sum, 3);
+    assert_int_equal(sp_history_count_pending(history), 2);
+    assert_int_equal(sp_history_count(history), 0);
+    sp_history_add(history, first);
+    sp_history_entry_free(second);
+    sp_history_add(history, third);
+    sum = 0;
+    assert_int_equal(sp_history_each_trial(history, count_trial, &sum), 0);
+    assert_int_equal(sum, 1);
+    sp_history_settle(history, first, SP_TRIAL_STUCK, "in the way");
+    assert_int_equal(sp_history_count_pending(history), 0);
+    assert_int_equal(sp_history_find(history, 1)->record.trial, SP_TRIAL_STUCK);
+    assert_string_equal(sp_history_find(history, 1)->record.reason, "in the way");
+    sp_history_free(history);
+}
+
+/* What is pending outlives all that is newer, until it is settled. */
+static void
+test_pending_ones_stay(void **state)
+{
+    struct sp_history *history = sp_history_new();
+    sp_history_add(history, make_pending(1));
+    sp_history_add(history, make(2, 0, "{}"));
+    sp_history_add(history, make_pending(3));
+    for (uint64_t revision = 4; revision <= SP_HISTORY_MAX + 10; revision++) {
+        sp_history_add(history, make(revision, 0, "{}"));
+    }
+    assert_int_equal(sp_history_count(history), SP_HISTORY_MAX);
+    assert_non_null(sp_history_find(history, 1));
+    assert_null(sp_history_find(history, 2));
+    assert_non_null(sp_history_find(history, 3));
+    assert_int_equal(sp_history_oldest(history), 13);
+    sp_history_settle(history, sp_history_find(history, 1), SP_TRIAL_CONFIRMED, NULL);
+    sp_history_add(history, make(SP_HISTORY_MAX + 11, 0, "{}"));
+    assert_null(sp_history_find(history, 1));
+    assert_non_null(sp_history_find(history, 3));
+    sp_history_free(history);
+}
+
 int
 main(void)
 {
@@ -102,6 +168,8 @@ main(void)
         cmocka_unit_test(test_order_and_undone),
         cmocka_unit_test(test_the_number_is_bounded),
         cmocka_unit_test(test_the_size_is_bounded),
+        cmocka_unit_test(test_staged_trials),
+        cmocka_unit_test(test_pending_ones_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
