@@ -163,7 +163,7 @@ def test_pages_are_bounded(api, region, group, rules):
 
 
 def test_too_long_a_change_is_named(daemon):
-    """A change of more than 4 MiB is told without what differs."""
+    """A change of more than 4 MiB is told without what differs, and cannot be undone."""
     api = daemon.client()
     made(api.put("/v1/regions/A"))
     rules = f"/v1/security-groups/{made(api.post('/v1/security-groups', {'region': 'A', 'name': 'web'})).json['id']}/rules"
@@ -174,6 +174,8 @@ def test_too_long_a_change_is_named(daemon):
     assert change["whole"] is False and len(change["objects"]) == 1
     assert set(change["objects"][0]) == {"kind", "id", "region", "name"}
     assert change["what"] == "rules of group web replaced: 14000 added, 1 deleted, 0 changed"
+    refused = api.post(f"/v1/changes/{change['id']}/undo")
+    assert refused.status == 409 and "too much to be kept" in refused.json["detail"]
     assert daemon.stop() == 0
     daemon.start()
     assert last(daemon.client()) == change

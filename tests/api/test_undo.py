@@ -145,16 +145,6 @@ def test_wrong_calls(api, region):
     assert api.post(f"/v1/changes/{change}/undo", {}).status == 201
 
 
-def test_too_much_to_undo(daemon):
-    api = daemon.client()
-    made(api.put("/v1/regions/A"))
-    group = made(api.post("/v1/security-groups", {"region": "A", "name": "web"})).json["id"]
-    listed = [{"direction": "inbound", "protocol": 6, "port_min": port} for port in range(1, 14001)]
-    change = made(api.put(f"/v1/security-groups/{group}/rules", {"rules": listed})).revision
-    refused = undo(api, change)
-    assert refused.status == 409 and "too much to be kept" in refused.json["detail"]
-
-
 def test_after_a_kill(daemon):
     """What is read back from the database can be undone like what was not."""
     api = daemon.client()
