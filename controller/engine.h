@@ -85,8 +85,8 @@ struct sp_effect {
     size_t n_left_out;    /* Bridges beyond the bound, which were not looked at. */
 };
 #define SP_EFFECT_PORTS_MAX 20000 /* The bridges that are looked at have together. */
-/* Compiles what the changes concern, as the model is now: for sp_write.preview.  The caller frees 'ret->bridges'.  Returns 0,
- * -ENOMEM or SP_E_RANGE: something cannot be expressed in flows. */
+/* Compiles what the changes concern, as the model is now: for sp_write.preview.  The caller frees 'ret->bridges'.  Returns 0
+ * or -ENOMEM.  What cannot be expressed in flows stays as it is, as it will when the change is made. */
 int sp_engine_preview(struct sp_engine *, const struct sp_change *changes, size_t n, struct sp_effect *ret) SP_MUST_USE;
 
 /* Readings. */

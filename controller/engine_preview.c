@@ -157,6 +157,9 @@ exchange_sets(struct preview *preview)
         struct sp_shared_set *set = node->owner;
         struct sp_compilation staged;
         int r = sp_engine_compile_set(engine, number, &set->now, &staged);
+        if (r == SP_E_RANGE) {
+            continue; /* Its last good flows stay, as they will then. */
+        }
         if (r) {
             return r;
         }
