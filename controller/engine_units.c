@@ -247,7 +247,9 @@ pull_port(struct sp_datapath *dp, const struct sp_unit_name *unit, struct sp_flo
     if (!binding) {
         return 0;
     }
-    struct sp_port_facts facts = { .port = binding->port, .ofport = binding->ofport->number, .set = binding->server->set };
+    struct sp_port_facts facts = {
+        .port = binding->port, .ofport = binding->ofport->number, .set = binding->server->set, .dpid = dp->dpid,
+    };
     return sp_compile_port(&facts, out);
 }
 

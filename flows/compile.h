@@ -19,11 +19,12 @@ int sp_compile_uplinks(const uint16_t *ofports, size_t n, struct sp_flow_list *o
 
 /* A server port that is present on the bridge as 'ofport'.  Its identities: MAC index 0 is the port's own with its own
  * addresses, its link-local address and the pairs of that MAC; each other MAC among the pairs has as its index 1 + the place of
- * its first pair, with the pairs' addresses.  'set' is its server's rule set, 0 for none. */
+ * its first pair, with the pairs' addresses.  'set' is its server's rule set, 0 for none; 'dpid' is the bridge's. */
 struct sp_port_facts {
     const struct sp_port *port; /* Borrowed. */
     uint16_t ofport;
     uint32_t set;
+    uint64_t dpid;
 };
 int sp_compile_port(const struct sp_port_facts *, struct sp_flow_list *out) SP_MUST_USE;
 

@@ -79,6 +79,7 @@ static void classify_server(struct sp_emit *e, const struct sp_port_facts *facts
         sp_flow_load_reg(b, SP_R_ORIGIN, mac ? SP_FROM_SERVER : SP_FROM_SERVER | SP_FROM_OPEN);
         sp_flow_load_reg(b, SP_R_VLAN, port->vlan);
         sp_flow_load_reg(b, SP_R_SET, facts->set);
+        sp_flow_load_reg(b, SP_R_PLACE, (uint32_t) ((facts->ofport + facts->dpid) % SP_PLACES));
         sp_flow_load_reg(b, SP_R_PHASE, SP_PHASE_LEAVING);
         sp_flow_load_reg(b, SP_R_ZONE, port->zone);
         if (mac) {

@@ -432,6 +432,7 @@ static void tracked(struct sp_emit *e)
 }
 
 /* See the essay on what may open and close. */
+#define NUMBER_BITS 8u /* A power of two. */
 static const struct sp_mac no_bit = {{0}}, known_bit = {{1}}, unknown_bit = {{2}}, gone_bit = {{4}};
 
 static void closed(struct sp_emit *e)
@@ -501,6 +502,37 @@ static void forward(struct sp_emit *e)
     b = sp_emit_begin(e, SP_T_STRIP, 100);
     sp_flow_match_uint(b, SP_F_VLAN_TCI, SP_TCI_TAGGED, SP_TCI_TAGGED);
     sp_flow_pop_vlan(b);
+    sp_emit_end(e);
+}
+
+/* Not to be taken, but to be looked at: no station sends from a group address. */
+static void tell_ways_apart(struct sp_emit *e)
+{
+    struct sp_flow_build *b;
+
+    for (unsigned i = 0; i < SP_PLACES; i++) {
+        struct sp_mac bit = no_bit;
+
+        bit.bytes[1 + i / 8] = (uint8_t) (1u << i % 8);
+        b = sp_emit_begin(e, SP_T_CHECKED, 400);
+        sp_flow_match_exact(b, SP_R_PLACE, i);
+        sp_flow_match_bytes(b, SP_F_ETH_SRC, &known_bit, &known_bit);
+        sp_flow_match_bytes(b, SP_F_ETH_DST, &bit, &bit);
+        sp_emit_end(e);
+    }
+    for (unsigned i = 0; i < 2 * NUMBER_BITS; i++) {
+        struct sp_mac bits = known_bit;
+
+        bits.bytes[1 + i / 8] = (uint8_t) (1u << i % 8);
+        b = sp_emit_begin(e, SP_T_ENTER, 200);
+        sp_flow_match_uint(b, SP_R_OUT, i % NUMBER_BITS, NUMBER_BITS - 1);
+        sp_flow_match_uint(b, SP_R_ORIGIN, i < NUMBER_BITS ? 0 : SP_FROM_SERVER, SP_FROM_SERVER);
+        sp_flow_match_bytes(b, SP_F_ETH_SRC, &bits, &bits);
+        sp_emit_end(e);
+    }
+    b = sp_emit_begin(e, SP_T_PORT_SET, 2); /* What goes somewhere else is not to share a megaflow, gone as the port is. */
+    sp_flow_match_bytes(b, SP_F_ETH_SRC, &known_bit, &known_bit);
+    sp_flow_match_bytes(b, SP_F_ETH_DST, &no_bit, NULL);
     sp_emit_end(e);
 }
 
@@ -581,6 +613,7 @@ int sp_compile_static(struct sp_flow_list *out)
     context(&e);
     tracked(&e);
     forward(&e);
+    tell_ways_apart(&e);
     guard(&e);
     return e.error;
 }

@@ -65,8 +65,7 @@ check-truth-short: deps-test all
 	$(PYTEST) tests/truth
 # What goes on while something is revoked, restarted, deleted, plugged in: the long runs, some 45 minutes.
 check-truth-live: deps-test all
-	SALLYPORT_LONG=1 $(PYTEST) -s tests/truth/test_closed.py tests/truth/test_next_owner.py tests/truth/test_coming_and_going.py \
-	    tests/truth/test_restarts.py
+	SALLYPORT_LONG=1 $(PYTEST) -s tests/truth/test_closed.py tests/truth/test_next_owner.py tests/truth/test_coming_and_going.py
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/truth/run_live.py revocation $(ARGS)
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/truth/run_live.py restarts --flows 10000
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/truth/run_live.py restarts --flows 100000

@@ -97,6 +97,21 @@
  * (0 before ct()); FORWARD, where the destination is unknown, and GUARD, which it reaches if known, and PORT_SET, where the port
  * has gone, at one bit each of the source MAC (its group bit is 0 in every frame that is one).
  *
+ * A port that is plugged in again, or on another bridge, has another number, and its old way and its new one would differ by a
+ * register only.  So the way to it looks in ENTER at a bit of the source MAC that depends on the number's last three bits and on
+ * where the frame comes from (whoever had a port beside him that moves to another bridge meets it behind an uplink), and the
+ * way from it looks in CHECKED at a bit of the destination MAC that depends on number and bridge, its place.  That costs no
+ * flow of any port: a switch looks at what decides against a flow as well, so that one flow for each bit that no frame matches,
+ * above the others, will do; and only those of the right number are looked at as far as that, as a classifier compares registers
+ * in its first stage and addresses in its second.  In ENTER each bit is one mask more in the datapath for what comes by one port
+ * and goes to many: a packet that the exact-match cache does not know is looked for under 3.5 masks without them, under 9 with
+ * eight bits in even use, under 15 with sixteen (no difference that could be measured beside what else a packet costs).  Numbers
+ * that differ by a multiple of eight, and places that are equal, are not told apart; numbers that a switch gives one after the
+ * other are.
+ *
+ * Where PORT_SET finds that a port has gone it looks at the whole destination: changed in another's stead, such a megaflow sends
+ * its packets to where that one's go, until it is looked at itself; so let that be where they were going.
+ *
  * Invariants, cited by tests:
  *  P1  Every flow of ours has priority >= 1 and a cookie with SP_COOKIE_OWNER; no other flow is read, changed or deleted.
  *  P2  A packet is output to a server port only from DELIVERED, and to an uplink only from UPLINK_OUTPUT.
@@ -152,6 +167,7 @@ enum sp_table {
 #define SP_R_VLAN SP_F_REG(1)     /* 0 = untagged. */
 #define SP_R_SET SP_F_REG(2)      /* Rule set of the port whose rules are asked. */
 #define SP_R_VERSION SP_F_REG(3)
+#define SP_R_PLACE SP_F_REG(3)    /* Until RULE_SET: the port of entry as one of SP_PLACES. */
 #define SP_R_CLASS SP_F_REG(4)    /* Rule set number that stands for the remote address's groups; 0 = none. */
 #define SP_R_PHASE SP_F_REG(5)    /* SP_PHASE_... */
 #define SP_R_ZONE SP_F_REG(6)     /* Of the port whose rules are asked. */
@@ -193,6 +209,8 @@ enum sp_table {
 #define SP_REGION_MASK 0x00ffffffu
 #define SP_REGION_HAS_REMOTE_OUT 0x01000000u
 #define SP_REGION_HAS_REMOTE_IN 0x02000000u
+
+#define SP_PLACES 16u /* Of a server port that is plugged in, by its number and bridge: see what may open and close. */
 
 #define SP_FLOOD_CHUNKS 48u /* Chunk of a port = zone % this; bounds resubmits and the size of a flow. */
 

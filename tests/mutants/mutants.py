@@ -102,6 +102,8 @@ mutant("strangers-among-the-fragments", "fragments that conntrack hands to anoth
 mutant("unknown-unicast-floods", "a frame to an unknown address is copied to server ports",
        (STATIC, "sp_flow_resubmit(b, SP_T_LEARNED);\n        sp_emit_goto(e, SP_T_UPLINK);",
         "sp_flow_resubmit(b, SP_T_LEARNED);\n        sp_emit_goto(e, SP_T_FLOOD);"), near=["system/test_forward.py"])
+mutant("numbers-look-the-same", "a port that is plugged in again at once is not told from what it was",
+       (STATIC, "        bits.bytes[1 + i / 8] = (uint8_t) (1u << i % 8);", "        bits.bytes[1] = 1;"), near=["truth/test_megaflows.py"])
 mutant("mac-known-in-every-vlan", "a server's MAC address leads to it from other VLANs too",
        (FORWARD, "    sp_flow_match_exact(b, SP_R_VLAN, vlan);\n    return b;", "    return b;"),
        near=["unit/compile", "system/test_forward.py"])

@@ -3,6 +3,8 @@
 import contextlib
 import ctypes
 import os
+import platform
+import time
 
 PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
 WALL = 0x40000000
@@ -32,3 +34,36 @@ def frozen(thread):
 def writer_of(pid):
     """The thread of sallyportd that writes to the store: the first one that it makes."""
     return sorted(int(thread) for thread in os.listdir(f"/proc/{pid}/task"))[1]
+
+
+def threads_of(pid, name):
+    """The threads whose name begins with `name`."""
+    found = []
+    for thread in sorted(int(thread) for thread in os.listdir(f"/proc/{pid}/task")):
+        with open(f"/proc/{pid}/task/{thread}/comm", encoding="ascii") as file:
+            if file.read().startswith(name):
+                found.append(int(thread))
+    return found
+
+
+def _sleeps(pid, thread):
+    """It waits in poll(2), as threads of Open vSwitch do that others need not wait for."""
+    with open(f"/proc/{pid}/task/{thread}/syscall", encoding="ascii") as file:
+        return file.read().split()[0] == {"x86_64": "7", "aarch64": "73"}[platform.machine()]
+
+
+@contextlib.contextmanager
+def frozen_asleep(pid, threads, timeout_s=20):
+    """Like frozen(), for several threads, each at a time when it has nothing to do."""
+    deadline = time.monotonic() + timeout_s
+    with contextlib.ExitStack() as stack:
+        for thread in threads:
+            while True:
+                with contextlib.ExitStack() as attempt:
+                    attempt.enter_context(frozen(thread))
+                    if _sleeps(pid, thread):
+                        stack.push(attempt.pop_all())
+                        break
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"thread {thread} is never asleep")
+        yield

@@ -261,6 +261,16 @@ class Lab:
 
     # The switch.
 
+    def plug_in(self, bridge, name, number):
+        """Puts a port on a bridge, with a number that was asked for."""
+        self.switch.vsctl("add-port", bridge, name, "--", "set", "interface", name, f"ofport_request={number}", "external_ids:iface-id=" + name)
+
+    @staticmethod
+    def number_after(number):
+        """Another OpenFlow number for a port that had `number`: a free one that the datapath tells from it, see sallyport/pipeline.h,
+        "What may open and close"."""
+        return number + 1001
+
     def forget_connections(self):
         self.switch.appctl("dpctl/flush-conntrack")
 

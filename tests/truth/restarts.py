@@ -299,9 +299,10 @@ class Scene:
 
         def act():
             self.traffic.silent.add(port)
+            number = switch.ofport(name)
             switch.vsctl("del-port", bridge, name)
             begin = time.monotonic()
-            switch.vsctl("add-port", to, name, "--", "set", "interface", name, "external_ids:iface-id=" + name)
+            self.lab.plug_in(to, name, self.lab.number_after(number))
             self._await_ports()
             took = self._until_applied(begin)
             self.traffic.silent.discard(port)

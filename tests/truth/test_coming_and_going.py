@@ -77,7 +77,7 @@ def test_server_goes_and_comes_again(lab, scene):
 
 
 def test_port_goes_and_comes_again(lab, scene):
-    bridge = scene.port.bridge
+    bridge, number = scene.port.bridge, lab.switch.ofport(PORT)
 
     def unplug():
         scene.traffic.silent.add(scene.port)
@@ -86,13 +86,15 @@ def test_port_goes_and_comes_again(lab, scene):
         lab.await_datapath()
 
     def plug_in_at_once():
+        nonlocal number
+        number = lab.number_after(number)
         scene.traffic.silent.add(scene.port)
         lab.switch.vsctl("--if-exists", "del-port", bridge, PORT)
-        lab.switch.vsctl("add-port", bridge, PORT)
+        lab.plug_in(bridge, PORT, number)
         lab.await_active(scene.server)
         lab.await_datapath()
 
     for time in range(TIMES):
-        if time % 2 or not LONG:
+        if time % 2:
             scene.while_closed(unplug)
         scene.while_open(plug_in_at_once, f"plugged in again, {time + 1}")

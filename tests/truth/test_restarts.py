@@ -7,9 +7,6 @@ import restarts
 
 SEED = int(os.environ.get("SALLYPORT_SEED", "1"))
 CONVERSATIONS, FLOWS, RESTARTS = 400, 10000, 5
-# While others go on sending to it, a port that gets another number may lose some of that for as long as it comes: see the README,
-# "What Open vSwitch cannot see".
-renumbered = pytest.mark.skipif("SALLYPORT_LONG" not in os.environ, reason="Open vSwitch 3.1 may keep the way to its old number")
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +40,9 @@ def test_database_restarts(scene):
     print("ms until repaired:", round(scene.restart_database()))
 
 
-@renumbered
 def test_port_is_replaced(scene):
     print("ms until repaired:", round(scene.replace_port("s2-A")), round(scene.replace_port("s4-B")))
 
 
-@renumbered
 def test_port_moves_to_another_bridge(scene):
     print("ms until repaired:", round(scene.move_port()), round(scene.move_port()))

@@ -64,6 +64,7 @@ static void static_flows(void **aux)
         assert_int_equal(SP_COOKIE_KIND(flows.flows[i]->cookie), SP_COOKIE_STATIC);
     }
     assert_int_equal(count(&flows, SP_T_DELIVERED), 1);
+    assert_int_equal(count(&flows, SP_T_ENTER), 16); /* For eight numbers, from a server and from an uplink. */
     assert_true(finish(&flows) > 50);
 }
 
