@@ -14,6 +14,9 @@
 /* The flows that every adopted bridge has. */
 int sp_compile_static(struct sp_flow_list *out) SP_MUST_USE;
 
+/* What reports denied connections, on a bridge that has the meters for it. */
+int sp_compile_reports(struct sp_flow_list *out) SP_MUST_USE;
+
 /* The 'n' uplinks of a bridge, their port numbers ascending. */
 int sp_compile_uplinks(const uint16_t *ofports, size_t n, struct sp_flow_list *out) SP_MUST_USE;
 
@@ -55,6 +58,7 @@ struct sp_rule_set_facts {
     uint32_t number;
     uint32_t version;
     uint32_t region;
+    bool reports; /* Denied connections are reported. */
     const struct sp_rule_facts *rules; /* In order of precedence among equals: oldest first. */
     size_t n_rules;
 };

@@ -11,7 +11,7 @@ struct place {
     uint32_t phase;    /* SP_PHASE_... to match, or 0. */
     bool sctp;
     bool established;  /* Answers in an established connection only. */
-    bool refusal_ends; /* A rule that denies drops; else the other direction's rules are asked. */
+    uint8_t refused;   /* The table where what a rule denies goes. */
     enum sp_field remote4, remote6, port;
 };
 
@@ -27,7 +27,7 @@ static struct place tuple_place(bool inbound)
 {
     return (struct place){
         .table = inbound ? SP_T_RULES_IN : SP_T_RULES_OUT,
-        .refusal_ends = true,
+        .refused = SP_T_DENIED,
         .remote4 = inbound ? SP_F_CT_NW_SRC : SP_F_CT_NW_DST,
         .remote6 = inbound ? SP_F_CT_IPV6_SRC : SP_F_CT_IPV6_DST,
         .port = SP_F_CT_TP_DST,
@@ -43,7 +43,7 @@ static struct place sctp_place(bool inbound, bool reply)
         .phase = entering ? SP_PHASE_ENTERING : SP_PHASE_LEAVING,
         .sctp = true,
         .established = reply,
-        .refusal_ends = reply,
+        .refused = reply ? SP_T_DENIED : SP_T_SCTP_REPLY, /* For the packets that open one nothing else matches there. */
         .remote4 = entering ? SP_F_IP_SRC : SP_F_IP_DST,
         .remote6 = entering ? SP_F_IPV6_SRC : SP_F_IPV6_DST,
         .port = reply ? SP_F_SCTP_SRC : SP_F_SCTP_DST,
@@ -87,15 +87,8 @@ static void rule_flow(struct sp_emit *e, const struct sp_rule_set_facts *set, co
             sp_flow_match_exact(b, SP_F_CT_TP_DST, (uint64_t) m->icmp_code);
         }
     }
-    if (m->action == SP_ALLOW) {
-        sp_flow_load_reg(b, SP_R_MARK, rule->slot);
-        sp_emit_goto(e, SP_T_STAMP);
-    } else if (place->refusal_ends) {
-        sp_emit_end(e);
-    } else {
-        /* To the table where answers in established connections are judged; for the others nothing matches there. */
-        sp_emit_goto(e, SP_T_SCTP_REPLY);
-    }
+    sp_flow_load_reg(b, SP_R_MARK, rule->slot);
+    sp_emit_goto(e, m->action == SP_ALLOW ? SP_T_STAMP : place->refused);
 }
 
 /* For each remote address or class, all ports of the rule. */
@@ -196,10 +189,11 @@ static void rule_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, c
     }
 }
 
-/* Which tables of remote addresses the set's packets must visit.  SCTP is judged by the rules of both directions. */
-static uint32_t remote_flags(const struct sp_rule_set_facts *set)
+/* Which tables of remote addresses the set's packets must visit, and whether they are reported.  SCTP is judged by the rules of
+ * both directions. */
+static uint32_t region_flags(const struct sp_rule_set_facts *set)
 {
-    uint32_t flags = 0;
+    uint32_t flags = set->reports ? SP_REGION_REPORTS : 0;
 
     for (size_t i = 0; i < set->n_rules; i++) {
         const struct sp_meaning *m = set->rules[i].meaning;
@@ -288,7 +282,7 @@ int sp_compile_rule_set(const struct sp_rule_set_facts *set, const struct sp_com
     sp_emit_goto(&e, SP_T_CONNTRACK);
     b = sp_emit_begin(&e, SP_T_SET_FACTS, 100);
     sp_flow_match_exact(b, SP_R_SET, set->number);
-    sp_flow_load_reg(b, SP_R_REGION, set->region | remote_flags(set));
+    sp_flow_load_reg(b, SP_R_REGION, set->region | region_flags(set));
     sp_flow_load_reg(b, SP_R_MARK, fragment_mark(set));
     sp_emit_goto(&e, SP_T_TRACKED);
     gate_flow(&e, set, fragment_mark(set));

@@ -414,9 +414,14 @@ static void tracked(struct sp_emit *e)
     sp_emit_goto(e, SP_T_RULES_OUT);
     sp_emit_begin(e, SP_T_REMOTE_IN, 1);
     sp_emit_goto(e, SP_T_RULES_IN);
-    sp_flow_match_uint(sp_emit_begin(e, SP_T_SCTP_ORIGINAL, 1), SP_F_CT_STATE, SP_CT_VALID_VALUE | SP_CT_EST,
-                       SP_CT_VALID_MASK | SP_CT_EST);
+    sp_emit_begin(e, SP_T_RULES_OUT, 1); /* No rule allows it. */
+    sp_emit_goto(e, SP_T_DENIED);
+    sp_emit_begin(e, SP_T_RULES_IN, 1);
+    sp_emit_goto(e, SP_T_DENIED);
+    sp_emit_begin(e, SP_T_SCTP_ORIGINAL, 1);
     sp_emit_goto(e, SP_T_SCTP_REPLY);
+    sp_emit_begin(e, SP_T_SCTP_REPLY, 1);
+    sp_emit_goto(e, SP_T_DENIED);
     sp_flow_match_uint(sp_emit_begin(e, SP_T_COMMIT, 300), SP_F_CT_STATE, SP_CT_TRK | SP_CT_REL, SP_CT_TRK | SP_CT_REL);
     sp_emit_goto(e, SP_T_PASSED);
 
@@ -615,5 +620,24 @@ int sp_compile_static(struct sp_flow_list *out)
     forward(&e);
     tell_ways_apart(&e);
     guard(&e);
+    return e.error;
+}
+
+/* Anything else drops here anyway. */
+int sp_compile_reports(struct sp_flow_list *out)
+{
+    struct sp_emit e;
+
+    sp_emit_init(&e, out, NULL, SP_COOKIE(SP_COOKIE_REPORT, 0));
+    for (uint32_t i = 0; i < SP_METERS; i++) {
+        struct sp_flow_build *b = sp_emit_begin(&e, SP_T_DENIED, 100);
+
+        sp_flow_match_uint(b, SP_F_CT_STATE, SP_CT_VALID_VALUE | SP_CT_NEW, SP_CT_VALID_MASK | SP_CT_NEW);
+        sp_flow_match_uint(b, SP_R_REGION, SP_REGION_REPORTS, SP_REGION_REPORTS);
+        sp_flow_match_uint(b, SP_R_ZONE, i, SP_METERS - 1);
+        sp_flow_meter(b, SP_METER_FIRST + i);
+        sp_flow_controller(b, SP_REPORT_SIZE, SP_CONTROLLER_ID);
+        sp_emit_end(&e);
+    }
     return e.error;
 }

@@ -7,6 +7,7 @@
 #include <endian.h>
 
 #define TABLE_MAX 253 /* 254 is OVS's own, 255 means "all" (OpenFlow 1.4 section 7.2.2, OFPTT_MAX). */
+#define METER_MAX 0xffff0000u /* OFPM_MAX, section 7.3.4.5. */
 
 static const uint8_t field_sizes[SP_N_FIELDS] = {
     [SP_F_IN_PORT] = 2,
@@ -282,6 +283,24 @@ void sp_flow_learn_mac(struct sp_flow_build *build, uint8_t table, uint16_t prio
     put_be(&at, port, 1);
     append_op(build, SP_OP_LEARN_MAC, arguments, sizeof arguments,
               table <= TABLE_MAX && has_bits(vlan, 0, 12) && has_bits(port, 0, 16));
+}
+
+/* The switch carries a meter out before all else, wherever it stands (OpenFlow 1.4 section 5.9), so it must stand first. */
+void sp_flow_meter(struct sp_flow_build *build, uint32_t meter)
+{
+    uint8_t arguments[4], *at = arguments;
+
+    put_be(&at, meter, 4);
+    append_op(build, SP_OP_METER, arguments, sizeof arguments, meter && meter <= METER_MAX && !build->actions_size);
+}
+
+void sp_flow_controller(struct sp_flow_build *build, uint16_t max_size, uint16_t controller)
+{
+    uint8_t arguments[4], *at = arguments;
+
+    put_be(&at, max_size, 2);
+    put_be(&at, controller, 2);
+    append_op(build, SP_OP_CONTROLLER, arguments, sizeof arguments, max_size);
 }
 
 /* Mixes 'size' bytes into 'hash' (FNV-1a). */

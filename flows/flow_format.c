@@ -294,6 +294,12 @@ static size_t put_op(struct text *text, const uint8_t *op)
     case SP_OP_LEARN_MAC:
         put_learn_mac(text, arguments);
         return 19;
+    case SP_OP_METER:
+        put(text, "meter:%" PRIu64, get_be(arguments, 4));
+        return 4;
+    case SP_OP_CONTROLLER:
+        put(text, "controller(max_len=%u,id=%u)", (unsigned) get_be(arguments, 2), (unsigned) get_be(arguments + 2, 2));
+        return 4;
     case SP_N_OPS:
         break;
     }

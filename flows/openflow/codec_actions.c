@@ -211,12 +211,32 @@ static bool encode_learn_mac(struct reader *reader, struct ofpbuf *ofpacts)
     return true;
 }
 
+static bool encode_meter(struct reader *reader, struct ofpbuf *ofpacts)
+{
+    ofpact_put_METER(ofpacts)->meter_id = (uint32_t) read_be(reader, 4);
+    return true;
+}
+
+static bool encode_controller(struct reader *reader, struct ofpbuf *ofpacts)
+{
+    struct ofpact_controller *controller = ofpact_put_CONTROLLER(ofpacts);
+
+    controller->max_len = (uint16_t) read_be(reader, 2);
+    controller->controller_id = (uint16_t) read_be(reader, 2);
+    controller->reason = OFPR_ACTION;
+    controller->meter_id = NX_CTLR_NO_METER;
+    controller->provider_meter_id = UINT32_MAX;
+    ofpact_finish_CONTROLLER(ofpacts, &controller);
+    return true;
+}
+
 static bool (*const encoders[SP_N_OPS])(struct reader *, struct ofpbuf *) = {
     [SP_OP_OUTPUT] = encode_output,       [SP_OP_OUTPUT_REG] = encode_output_reg,
     [SP_OP_GOTO] = encode_goto,           [SP_OP_RESUBMIT] = encode_resubmit,
     [SP_OP_LOAD] = encode_load,           [SP_OP_MOVE] = encode_move,
     [SP_OP_CT] = encode_ct,               [SP_OP_PUSH_VLAN] = encode_push_vlan,
     [SP_OP_POP_VLAN] = encode_pop_vlan,   [SP_OP_LEARN_MAC] = encode_learn_mac,
+    [SP_OP_METER] = encode_meter,         [SP_OP_CONTROLLER] = encode_controller,
 };
 
 bool sp_codec_actions_encode(const uint8_t *actions, size_t size, struct ofpbuf *ofpacts)
@@ -395,6 +415,24 @@ static bool decode_learn(const struct ofpact *a, struct sp_flow_build *build)
     return true;
 }
 
+static bool decode_meter(const struct ofpact *a, struct sp_flow_build *build)
+{
+    sp_flow_meter(build, ofpact_get_METER(a)->meter_id);
+    return true;
+}
+
+static bool decode_controller(const struct ofpact *a, struct sp_flow_build *build)
+{
+    const struct ofpact_controller *controller = ofpact_get_CONTROLLER(a);
+
+    if (controller->reason != OFPR_ACTION || controller->meter_id != NX_CTLR_NO_METER || controller->pause ||
+        controller->userdata_len) {
+        return false;
+    }
+    sp_flow_controller(build, controller->max_len, controller->controller_id);
+    return true;
+}
+
 static bool decode_action(const struct ofpact *a, struct sp_flow_build *build)
 {
     static const struct {
@@ -406,6 +444,7 @@ static bool decode_action(const struct ofpact *a, struct sp_flow_build *build)
         {OFPACT_OUTPUT, decode_output},         {OFPACT_OUTPUT_REG, decode_output_reg},
         {OFPACT_CT, decode_ct},                 {OFPACT_PUSH_VLAN, decode_push_vlan},
         {OFPACT_STRIP_VLAN, decode_pop_vlan},   {OFPACT_LEARN, decode_learn},
+        {OFPACT_METER, decode_meter},           {OFPACT_CONTROLLER, decode_controller},
     };
 
     for (size_t i = 0; i < sizeof decoders / sizeof *decoders; i++) {

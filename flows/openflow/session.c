@@ -220,6 +220,8 @@ static const char *waiting_for(const struct sp_session *s)
         [STATE_DESCRIPTION] = "the switch's description",
         [STATE_PORTS] = "the list of ports",
         [STATE_IDLE] = "nothing",
+        [STATE_METERS] = "the list of meters",
+        [STATE_MEND] = "the confirmation of meters",
         [STATE_DUMP] = "the list of flows",
         [STATE_ADD] = "the confirmation of a bundle's messages",
         [STATE_COMMIT] = "the confirmation of a commit",
@@ -251,7 +253,7 @@ static void handle_error(struct sp_session *s, const struct ofp_header *oh)
         sp_session_fail(s, "the switch answered %s while it was asked for %s", name, waiting_for(s));
         return;
     }
-    if (sp_monitor_error(s, xid, name)) {
+    if (sp_meters_error(s, xid, name) || sp_monitor_error(s, xid, name)) {
         return;
     }
     if (s->state >= STATE_ADD && sp_batch_error(s, xid, name)) {
@@ -272,6 +274,8 @@ static const struct {
     {OFPTYPE_ECHO_REQUEST, STATE_FEATURES, STATE_FLUSH, false, handle_echo_request},
     {OFPTYPE_ECHO_REPLY, STATE_FEATURES, STATE_FLUSH, false, ignore},
     {OFPTYPE_ERROR, STATE_FEATURES, STATE_FLUSH, false, handle_error},
+    {OFPTYPE_METER_CONFIG_STATS_REPLY, STATE_METERS, STATE_METERS, true, sp_meters_part},
+    {OFPTYPE_BARRIER_REPLY, STATE_MEND, STATE_MEND, false, sp_meters_mended},
     {OFPTYPE_FLOW_STATS_REPLY, STATE_DUMP, STATE_DUMP, true, sp_dump_part},
     {OFPTYPE_FLOW_MONITOR_STATS_REPLY, STATE_IDLE, STATE_FLUSH, false, sp_monitor_updates},
     {OFPTYPE_BUNDLE_CONTROL, STATE_ADD, STATE_DISCARD, false, sp_batch_control},
@@ -280,8 +284,9 @@ static const struct {
     {OFPTYPE_FEATURES_REPLY, STATE_FEATURES, STATE_FEATURES, true, sp_handshake_features},
     {OFPTYPE_DESC_STATS_REPLY, STATE_DESCRIPTION, STATE_DESCRIPTION, true, sp_handshake_description},
     {OFPTYPE_PORT_DESC_STATS_REPLY, STATE_PORTS, STATE_PORTS, true, sp_handshake_ports},
+    {OFPTYPE_PACKET_IN, STATE_IDLE, STATE_FLUSH, false, sp_denied_packet},
     /* Sent by a switch of its own accord, until our configuration has reached it or whatever that says. */
-    {OFPTYPE_PACKET_IN, STATE_FEATURES, STATE_FLUSH, false, ignore},
+    {OFPTYPE_PACKET_IN, STATE_FEATURES, STATE_PORTS, false, ignore},
     {OFPTYPE_FLOW_REMOVED, STATE_FEATURES, STATE_FLUSH, false, ignore},
     {OFPTYPE_ROLE_STATUS, STATE_FEATURES, STATE_FLUSH, false, ignore},
     {OFPTYPE_TABLE_STATUS, STATE_FEATURES, STATE_FLUSH, false, ignore},

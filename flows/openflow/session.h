@@ -2,9 +2,10 @@
  *
  * It speaks for the controller: HELLO with exactly OpenFlow 1.4 and 1.5, features, description, asynchronous configuration,
  * port descriptions, echo both ways; it dumps flows by our cookie, hears what others change, and applies sets of modifications
- * as checked bundles.  It has no socket and no clock: the owner feeds what it received with sp_session_receive(), sends what
- * sp_session_output() gives, calls sp_session_tick() when sp_session_deadline() has come, and takes events with
- * sp_session_next() until there is none.
+ * as checked bundles.  Before each dump it looks after the meters that reports of denied connections go through
+ * (sallyport/pipeline.h); what is denied comes as events.  It has no socket and no clock: the owner feeds what it received with
+ * sp_session_receive(), sends what sp_session_output() gives, calls sp_session_tick() when sp_session_deadline() has come, and
+ * takes events with sp_session_next() until there is none.
  *
  * Checked bundles.  A bundle with a bad message commits the rest, so a batch goes: OPEN, the ADDs, BARRIER, wait, errors
  * matched by xid; none -> COMMIT, any -> DISCARD; BARRIER.  The result is an event that names each refused modification.
@@ -16,12 +17,15 @@
 #ifndef SALLYPORT_FLOWS_OPENFLOW_SESSION_H
 #define SALLYPORT_FLOWS_OPENFLOW_SESSION_H 1
 
+#include "flows/headers.h"
 #include "flows/openflow/codec.h"
 #include "flows/openflow/known.h"
 
 #define SP_SESSION_OUTPUT_MAX (1u << 20)
 #define SP_SESSION_PORTS_MAX 65280u
 #define SP_SESSION_FLOWS_MAX 2000000u /* In one dump. */
+#define SP_SESSION_METERS_MAX 1048576u /* Of the whole switch. */
+#define SP_SESSION_DENIED_PER_S 500    /* Denied packets that are looked at, in a second; the others are counted. */
 #define SP_SESSION_PORT_NAME_SIZE 17 /* OpenFlow's 16 bytes and a NUL. */
 
 #define SP_SESSION_HANDSHAKE_MS 10000 /* From the first byte of the connection to SP_EVENT_READY. */
@@ -42,6 +46,8 @@ enum sp_event_kind {
     SP_EVENT_APPLIED,    /* The batch is in force, whole. */
     SP_EVENT_REFUSED,    /* One modification of the batch was refused: 'refused'.  More may follow, then DISCARDED. */
     SP_EVENT_DISCARDED,  /* The batch is not in force, no part of it. 'text' says why in one line. */
+    SP_EVENT_METERS,     /* 'meters': what the look after them has brought; before the flows of each dump. */
+    SP_EVENT_DENIED,     /* 'denied': a packet that would have opened a connection was denied. */
     SP_EVENT_ERROR,      /* An error message that belongs to no request of ours: 'text'. */
     SP_EVENT_CLOSED,     /* The connection must be closed: 'text' says why.  The last event. */
 };
@@ -64,6 +70,23 @@ struct sp_session_refused {
     char error[64];   /* As OpenFlow names it: "OFPBAC_BAD_OUT_PORT". */
 };
 
+struct sp_session_meters {
+    bool usable;       /* All are there, and denied packets come to us. */
+    uint32_t n_mended; /* That were there in this session, and were changed or deleted by another hand. */
+    char text[128];    /* Why they are not usable. */
+};
+
+/* The registers are what the switch says: numbers to be looked up, and to be believed of this switch alone. */
+struct sp_session_denied {
+    uint32_t set;        /* SP_R_SET, and so on. */
+    uint32_t mark;
+    uint32_t phase;
+    uint16_t zone;
+    uint16_t ofport;     /* The server's: where the packet came in or was to go out. */
+    uint32_t n_left_out; /* Denied packets that were not looked at since the last event, as they were too many. */
+    struct sp_headers headers;
+};
+
 struct sp_event {
     enum sp_event_kind kind;
     struct sp_flow *flow; /* NULL but for SP_EVENT_DUMP_FLOW and SP_EVENT_CHANGED. */
@@ -71,6 +94,8 @@ struct sp_event {
         struct sp_session_ready ready;
         struct sp_session_port port;
         struct sp_session_refused refused;
+        struct sp_session_meters meters;
+        struct sp_session_denied denied;
         char text[160];
     };
 };

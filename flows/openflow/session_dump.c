@@ -15,6 +15,14 @@
 
 void sp_session_dump(struct sp_session *s, struct sp_known *known, int64_t now_ms)
 {
+    assert(sp_session_idle(s));
+    s->now_ms = now_ms;
+    s->known = known;
+    sp_meters_begin(s);
+}
+
+void sp_dump_begin(struct sp_session *s)
+{
     struct ofputil_flow_stats_request request = {
         .cookie = htobe64(SP_COOKIE_OWNER),
         .cookie_mask = htobe64(SP_COOKIE_OWNER_MASK),
@@ -24,15 +32,12 @@ void sp_session_dump(struct sp_session *s, struct sp_known *known, int64_t now_m
     };
     enum ofputil_protocol protocol = ofputil_protocol_from_ofp_version(s->version);
 
-    assert(sp_session_idle(s));
     match_init_catchall(&request.match);
-    s->now_ms = now_ms;
     sp_monitor_begin(s); /* Before the dump, so that nothing falls between the two. */
     sp_session_enter(s, STATE_DUMP);
     s->n_counted = 0;
-    s->known = known;
-    if (known) {
-        sp_known_begin(known);
+    if (s->known) {
+        sp_known_begin(s->known);
     }
     s->wait_xid = sp_session_take_xids(s, 1);
     sp_session_send(s, ofputil_encode_flow_stats_request(&request, protocol), s->wait_xid);

@@ -90,8 +90,8 @@ void sp_handshake_features(struct sp_session *s, const struct ofp_header *oh)
     request(s, ofpraw_alloc(OFPRAW_OFPST_DESC_REQUEST, s->version, 0), STATE_DESCRIPTION);
 }
 
-/* Packets do not come to the controller, fragments are not tampered with, and of all that a switch may report of its own
- * accord we want port changes. */
+/* Packets do not come to the controller before its meters are there, fragments are not tampered with, and of all that a switch
+ * may report of its own accord we want port changes. */
 static void configure(struct sp_session *s)
 {
     const struct ofputil_switch_config config = {.frag = OFPUTIL_FRAG_NORMAL};

@@ -2,6 +2,8 @@
  *
  *   session.c            the public functions: bytes in and out, events, clock, and the dispatch of messages
  *   session_handshake.c  HELLO to SP_EVENT_PORTS_DONE, and port status ever after
+ *   session_meters.c     the meters of reports, before each dump
+ *   session_denied.c     denied packets
  *   session_dump.c       flow statistics
  *   session_monitor.c    what others change, as the switch tells it
  *   session_batch.c      checked bundles and the flush of conntrack zones
@@ -12,8 +14,12 @@
  *   FEATURES  features reply                          -> DESCRIPTION
  *   DESCRIPTION description reply                     -> PORTS
  *   PORTS     last part of the port descriptions      -> IDLE
- *   IDLE      sp_session_dump()                       -> DUMP
+ *   IDLE      sp_session_dump()                       -> METERS
  *             sp_session_apply()                      -> ADD
+ *   METERS    last part of the meters, all are there  -> DUMP
+ *             some are to be made or mended           -> MEND
+ *             error                                   -> DUMP
+ *   MEND      barrier reply                           -> DUMP
  *   DUMP      last part of the flow statistics        -> IDLE
  *   ADD       barrier reply, nothing refused          -> COMMIT
  *             barrier reply, something refused        -> DISCARD
@@ -28,6 +34,7 @@
 
 #include "flows/openflow/frame.h"
 #include "flows/openflow/session.h"
+#include "sallyport/pipeline.h"
 
 struct ofp_header;
 struct ofpbuf;
@@ -38,6 +45,8 @@ enum session_state {
     STATE_DESCRIPTION,
     STATE_PORTS,
     STATE_IDLE,
+    STATE_METERS,
+    STATE_MEND,
     STATE_DUMP,
     STATE_ADD,
     STATE_COMMIT,
@@ -61,6 +70,18 @@ struct session_batch {
     bool answered;         /* The control message: by its reply, ... */
     bool control_refused;  /* ... or by an error. */
     char error[64];        /* Why the batch cannot be in force: the first error of any part of it. */
+};
+
+/* What is known of our meters. */
+struct session_meters {
+    uint8_t found[SP_METERS];  /* enum meter_found, as the list under way says. */
+    bool ours;                 /* They have all been as they shall be in this session. */
+    bool listening;            /* Denied packets are asked for. */
+    uint32_t base_xid;         /* Of what mends: 'n_xids' messages, ... */
+    uint32_t n_xids;
+    uint32_t barrier_xid;      /* ... and the barrier behind. */
+    uint32_t n_mended;
+    char error[64];            /* The first that any of them brought. */
 };
 
 struct sp_session {
@@ -94,6 +115,10 @@ struct sp_session {
     size_t n_counted; /* Port events of the handshake, or flows of the dump. */
     struct sp_known *known; /* Of the dump; borrowed; may be NULL. */
     struct session_batch batch;
+    struct session_meters meters;
+    int64_t denied_ms;         /* When the second began in which denied packets are counted, ... */
+    uint32_t n_denied;         /* ... how many have come in it, ... */
+    uint32_t n_left_out;       /* ... and how many were not told of, since the last that was. */
 };
 
 /* Ends the session with a reason: nothing more is received or encoded, and the reason becomes SP_EVENT_CLOSED. */
@@ -123,12 +148,21 @@ void sp_handshake_features(struct sp_session *, const struct ofp_header *);
 void sp_handshake_description(struct sp_session *, const struct ofp_header *);
 void sp_handshake_ports(struct sp_session *, const struct ofp_header *);
 void sp_handshake_port_status(struct sp_session *, const struct ofp_header *);
+void sp_meters_part(struct sp_session *, const struct ofp_header *);
+void sp_denied_packet(struct sp_session *, const struct ofp_header *);
 void sp_dump_part(struct sp_session *, const struct ofp_header *);
 void sp_monitor_updates(struct sp_session *, const struct ofp_header *);
 void sp_batch_control(struct sp_session *, const struct ofp_header *);
 void sp_batch_barrier(struct sp_session *, const struct ofp_header *);
 /* An error message with 'xid' during a batch.  Returns false if it belongs to no part of it. */
 bool sp_batch_error(struct sp_session *, uint32_t xid, const char *name);
+/* Looks after the meters; the dump follows. */
+void sp_meters_begin(struct sp_session *);
+void sp_meters_mended(struct sp_session *, const struct ofp_header *); /* The barrier's reply. */
+/* An error message with 'xid'.  Returns false if it does not belong to that. */
+bool sp_meters_error(struct sp_session *, uint32_t xid, const char *name);
+/* Asks for the flows. */
+void sp_dump_begin(struct sp_session *);
 /* Asks to be told what others change, once in a session. */
 void sp_monitor_begin(struct sp_session *);
 /* An error message with 'xid'.  Returns false if it does not belong to that request. */

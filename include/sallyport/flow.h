@@ -95,6 +95,8 @@ enum sp_op {
                        * add to 'table' a flow that matches the VLAN register's low 12 bits and a destination MAC equal to this
                        * packet's source, and that loads this packet's in_port into the port register's low 16 bits; delete
                        * what was learned when this flow goes */
+    SP_OP_METER,      /* u32 meter, 1 and up; first: what exceeds it goes no further, and the flow goes when the meter does */
+    SP_OP_CONTROLLER, /* u16 bytes of the packet, u16 controller id: a copy of its beginning to the controller of that id */
     SP_N_OPS
 };
 
@@ -161,6 +163,8 @@ void sp_flow_push_vlan(struct sp_flow_build *);
 void sp_flow_pop_vlan(struct sp_flow_build *);
 void sp_flow_learn_mac(struct sp_flow_build *, uint8_t table, uint16_t priority, uint16_t idle_timeout_s, uint32_t limit,
                        uint64_t cookie, enum sp_field vlan, enum sp_field port);
+void sp_flow_meter(struct sp_flow_build *, uint32_t meter);
+void sp_flow_controller(struct sp_flow_build *, uint16_t max_size, uint16_t controller);
 
 /* Makes the flow and stores it, with one reference, in '*ret'.  Returns 0, SP_E_RANGE if some step did not fit, or -ENOMEM. */
 int sp_flow_build_done(const struct sp_flow_build *, struct sp_flow **ret) SP_MUST_USE;

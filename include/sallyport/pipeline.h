@@ -19,8 +19,9 @@
  *   GATE         just committed -> PASSED; ct_mark that is live in the set -> PASSED; else -> JUDGE.  SCTP always -> JUDGE.
  *   JUDGE        chooses the rules by the connection's direction; later fragments -> COMMIT.
  *   REMOTE_IN, REMOTE_OUT   class of the connection's remote address; only for sets that name remote groups.
- *   RULES_IN, RULES_OUT     the rules: load SLOT -> STAMP, or drop.  SCTP goes on to SCTP_ORIGINAL and SCTP_REPLY.
+ *   RULES_IN, RULES_OUT     the rules: load SLOT -> STAMP, or DENIED.  SCTP goes on to SCTP_ORIGINAL and SCTP_REPLY.
  *   STAMP        slot -> mark.
+ *   DENIED       drop; before that the beginning of some packets goes to the controller: see the essay on what is reported.
  *   COMMIT       related errors pass uncommitted; else ct(commit, ct_mark = MARK, table=PORT_SET).
  *   PASSED       phase 1 (leaving) -> FORWARD; phase 2 (entering) -> DELIVERED.
  *   FORWARD      by VLAN and destination: local server -> STRIP, ENTER; group address -> FLOOD; else LEARNED, UPLINK.
@@ -78,6 +79,16 @@
  * direction's rules allow (SCTP_REPLY: source port).  An ICMP error about an association passes by a live mark alone, as the
  * rules could only be asked without the ports.
  *
+ * What is reported.  In DENIED nothing can pass any more: with or without its flows, with or without meters, a packet that
+ * has come here drops.  Where the set's region asks for it (SP_REGION_REPORTS), the beginning of a packet that would open a
+ * connection (ct_state new, so neither a packet of a connection that is revoked nor an ICMP error) goes to the controller,
+ * with MARK telling the slot of the rule that denied it, or SP_MARK_FRAGMENT for none.  It goes through a meter first, which the
+ * datapath carries out by itself: what exceeds it never leaves the datapath, so that a flood costs neither the switch's slow
+ * path nor the controller.  Each port has one of SP_METERS meters, that of its zone modulo SP_METERS, so that one port's
+ * flood hides at most the attempts at those few that share its meter.  The meter is the flow's, not the action's (OVS has both):
+ * a flow with a meter that does not exist is refused, and one whose meter is deleted goes with it, so that nothing is ever
+ * reported without a limit.  SP_CONTROLLER_ID keeps these packets from other controllers, and theirs from us.
+ *
  * Why the set is asked for twice.  A change reaches the datapath's megaflows one by one, so for some milliseconds a packet may
  * be brought to ct() by what was true before, and go on behind it by what is true now.  Behind ct() only facts are used
  * that stay what they are while a port exists (zone, phase, output port): were the set among them, a packet of a port that
@@ -118,7 +129,8 @@
  *  P3  IP reaches DELIVERED only through RULE_SET with the receiving port's set, but for GUARD's exceptions; it leaves a
  *      server port only through RULE_SET with the sending port's set, but for CHECKED's.
  *  P4  A zone belongs to one port; a mark to one (rule set, rule, state of that rule), or to one version of a rule set; neither
- *      is used again soon. */
+ *      is used again soon.
+ *  P5  DENIED outputs to the controller alone, and that behind a meter. */
 
 #ifndef SALLYPORT_PIPELINE_H
 #define SALLYPORT_PIPELINE_H 1
@@ -148,6 +160,7 @@ enum sp_table {
     SP_T_SCTP_REPLY = 23,
     SP_T_STAMP = 24,
     SP_T_COMMIT = 25,
+    SP_T_DENIED = 26,
     SP_T_PASSED = 27,
     SP_T_FORWARD = 30,
     SP_T_FLOOD = 31,       /* Uplinks, then each server port of the VLAN through its filter. */
@@ -171,9 +184,9 @@ enum sp_table {
 #define SP_R_CLASS SP_F_REG(4)    /* Rule set number that stands for the remote address's groups; 0 = none. */
 #define SP_R_PHASE SP_F_REG(5)    /* SP_PHASE_... */
 #define SP_R_ZONE SP_F_REG(6)     /* Of the port whose rules are asked. */
-#define SP_R_MARK SP_F_REG(7)     /* Slot, then mark of the admitting rule. */
+#define SP_R_MARK SP_F_REG(7)     /* Slot of the deciding rule, then mark of an admitting one. */
 #define SP_R_OUT SP_F_REG(8)      /* Output port; in UPLINK_OUTPUT 0 = all uplinks. */
-#define SP_R_REGION SP_F_REG(9)   /* Region of the set, in the low 24 bits; SP_REGION_HAS_REMOTE_IN/OUT above. */
+#define SP_R_REGION SP_F_REG(9)   /* Region of the set, in the low 24 bits; the other SP_REGION_... bits above. */
 #define SP_R_IDENTITY SP_F_REG(10) /* zone << 16 | index of the MAC; cleared before ct(). */
 #define SP_R_STAGE SP_F_REG(11)   /* SP_STAGE_...; in FLOOD_CHUNK the chunk's number; cleared before ct(). */
 #define SP_R_CLAIM SP_F_XXREG3    /* Claimed IP address (IPv4: REG15 alone); cleared before ct(). */
@@ -209,6 +222,16 @@ enum sp_table {
 #define SP_REGION_MASK 0x00ffffffu
 #define SP_REGION_HAS_REMOTE_OUT 0x01000000u
 #define SP_REGION_HAS_REMOTE_IN 0x02000000u
+#define SP_REGION_REPORTS 0x04000000u /* Denied connections are reported. */
+
+/* Meters, which have no cookies: their numbers begin far up, with the letters of our cookies, and one that is there already and
+ * is not as ours are is left alone. */
+#define SP_METERS 64u /* A power of two. */
+#define SP_METER_FIRST 0x53500000u
+#define SP_METER_RATE 5u   /* Packets a second, ... */
+#define SP_METER_BURST 10u /* ... and at once. */
+#define SP_CONTROLLER_ID 0x5350u
+#define SP_REPORT_SIZE 128u /* Bytes of a denied packet: Ethernet with a tag, IPv6 with extensions, and the ports. */
 
 #define SP_PLACES 16u /* Of a server port that is plugged in, by its number and bridge: see what may open and close. */
 
@@ -241,6 +264,7 @@ enum sp_cookie_kind {
     SP_COOKIE_REMOTE, /* Number: class. */
     SP_COOKIE_FLOOD,  /* Number: VLAN << 8 | chunk. */
     SP_COOKIE_LEARNED, /* Not ours to compare: comes and goes in the switch. */
+    SP_COOKIE_REPORT,
 };
 
 #define SP_COOKIE(KIND, NUMBER) (SP_COOKIE_OWNER | (uint64_t) (KIND) << 40 | ((uint64_t) (NUMBER) & 0xffffffffffull))

@@ -149,6 +149,8 @@ def _action(text):
         return _ct(text[3:-1])
     if text.startswith("learn("):  # Changes flows for later packets; nothing about this one.
         return Act("learn", ())
+    if re.fullmatch(r"meter:\d+|controller\(.*\)", text):
+        return Act(re.split("[:(]", text)[0], ())
     if not found:
         raise Unknown(f"action {text}")
     kind, rest = found.groups()

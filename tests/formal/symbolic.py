@@ -527,7 +527,11 @@ class Executor:
         for i in range(at, len(actions)):
             action = actions[i]
             last = i == len(actions) - 1
-            if action.kind in ("drop", "learn"):
+            if action.kind in ("drop", "learn", "controller"):  # Whom the controller is told of is nobody's packet.
+                continue
+            if action.kind == "meter":  # It may drop: only where the packet drops anyway.
+                if any(rest.kind not in ("drop", "controller") for rest in actions[i + 1:]):
+                    raise Unknown("a meter before something that passes")
                 continue
             if action.kind == "output":
                 outs = _sequence(outs, self._output(action, frame))

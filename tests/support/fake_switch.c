@@ -14,12 +14,16 @@
 #include <openvswitch/ofp-bundle.h>
 #include <openvswitch/ofp-errors.h>
 #include <openvswitch/ofp-flow.h>
+#include <openvswitch/ofp-meter.h>
 #include <openvswitch/ofp-monitor.h>
 #include <openvswitch/ofp-msgs.h>
+#include <openvswitch/ofp-packet.h>
 #include <openvswitch/ofp-port.h>
 #include <openvswitch/ofp-switch.h>
 #include <openvswitch/ofp-util.h>
 #include <openvswitch/ofpbuf.h>
+
+#include "sallyport/pipeline.h"
 
 struct fake_entry {
     struct minimatch match;
@@ -87,6 +91,7 @@ void fake_switch_reconnect(struct fake_switch *fs)
     fs->in_size = fs->out_size = 0;
     fs->version = 0;
     fs->monitored = false;
+    fs->controller_id = 0;
     say_hello(fs);
 }
 
@@ -168,6 +173,16 @@ static enum ofperr modify(struct fake_switch *fs, struct ofputil_flow_mod *fm)
     return 0;
 }
 
+static struct fake_meter *find_meter(struct fake_switch *fs, uint32_t id)
+{
+    for (size_t i = 0; i < fs->n_meters; i++) {
+        if (fs->meters[i].id == id) {
+            return &fs->meters[i];
+        }
+    }
+    return NULL;
+}
+
 static enum ofperr decode(struct fake_switch *fs, const struct ofp_header *oh, struct ofputil_flow_mod *fm,
                           struct ofpbuf *ofpacts)
 {
@@ -193,6 +208,11 @@ static void bundle_add(struct fake_switch *fs, const struct ofp_header *oh)
     }
     if (!error) {
         error = decode(fs, add.msg, &fm, &ofpacts);
+    }
+    if (!error && fm.command == OFPFC_ADD && ofpacts_get_meter(fm.ofpacts, fm.ofpacts_len) &&
+        !find_meter(fs, ofpacts_get_meter(fm.ofpacts, fm.ofpacts_len))) {
+        minimatch_destroy(&fm.match);
+        error = OFPERR_OFPMMFC_INVALID_METER;
     }
     if (!error && fs->refuse_mask && fm.command == OFPFC_ADD && (be64toh(fm.new_cookie) & fs->refuse_mask) == fs->refuse_cookie) {
         minimatch_destroy(&fm.match);
@@ -366,6 +386,57 @@ static void send_flows(struct fake_switch *fs, const struct ofp_header *oh)
     send_list(fs, &replies);
 }
 
+static void send_meters(struct fake_switch *fs, const struct ofp_header *oh)
+{
+    struct ovs_list replies;
+
+    ofpmp_init(&replies, oh);
+    for (size_t i = 0; i < fs->n_meters; i++) {
+        struct ofputil_meter_band band = {
+            .type = OFPMBT13_DROP, .rate = fs->meters[i].rate, .burst_size = fs->meters[i].burst};
+        const struct ofputil_meter_config config = {
+            .meter_id = fs->meters[i].id, .flags = OFPMF13_PKTPS | OFPMF13_BURST, .n_bands = 1, .bands = &band};
+
+        ofputil_append_meter_config(&replies, &config);
+    }
+    send_list(fs, &replies);
+}
+
+static void take_meter(struct fake_switch *fs, const struct ofp_header *oh)
+{
+    struct ofpbuf bands;
+    struct ofputil_meter_mod mod;
+    struct fake_meter *meter;
+
+    ofpbuf_init(&bands, 64);
+    assert(!ofputil_decode_meter_mod(oh, &mod, &bands));
+    meter = find_meter(fs, mod.meter.meter_id);
+    if (fs->refuse_meters) {
+        refuse(fs, OFPERR_OFPMMFC_INVALID_METER, oh);
+    } else if (mod.command == OFPMC13_ADD && meter) {
+        refuse(fs, OFPERR_OFPMMFC_METER_EXISTS, oh);
+    } else if (mod.command == OFPMC13_MODIFY && !meter) {
+        refuse(fs, OFPERR_OFPMMFC_UNKNOWN_METER, oh);
+    } else {
+        assert(mod.command != OFPMC13_DELETE && fs->n_meters < FAKE_METERS_MAX);
+        meter = meter ? meter : &fs->meters[fs->n_meters++];
+        *meter = (struct fake_meter){mod.meter.meter_id, mod.meter.bands[0].rate, mod.meter.bands[0].burst_size};
+        fs->n_meter_mods++;
+    }
+    ofpbuf_uninit(&bands);
+}
+
+static void take_controller_id(struct fake_switch *fs, const struct ofp_header *oh)
+{
+    struct ofpbuf b = ofpbuf_const_initializer(oh, ntohs(oh->length));
+    const struct nx_controller_id *id;
+    enum ofptype type;
+
+    assert(!ofptype_pull(&type, &b));
+    id = b.data;
+    fs->controller_id = ntohs(id->controller_id);
+}
+
 static void begin_monitor(struct fake_switch *fs, const struct ofp_header *oh)
 {
     struct ofputil_flow_monitor_request request;
@@ -454,6 +525,15 @@ static void handle(struct fake_switch *fs, const struct ofp_header *oh)
         break;
     case OFPTYPE_FLOW_MONITOR_STATS_REQUEST:
         begin_monitor(fs, oh);
+        break;
+    case OFPTYPE_METER_CONFIG_STATS_REQUEST:
+        send_meters(fs, oh);
+        break;
+    case OFPTYPE_METER_MOD:
+        take_meter(fs, oh);
+        break;
+    case OFPTYPE_SET_CONTROLLER_ID:
+        take_controller_id(fs, oh);
         break;
     case OFPTYPE_BARRIER_REQUEST:
         fake_switch_send(fs, ofpraw_alloc_reply(OFPRAW_OFPT11_BARRIER_REPLY, oh, 0));
@@ -581,6 +661,32 @@ size_t fake_switch_forget(struct fake_switch *fs, uint64_t cookie, uint64_t mask
         }
     }
     return n;
+}
+
+void fake_switch_deny(struct fake_switch *fs, const struct fake_denied *denied)
+{
+    struct ofputil_packet_in_private pin = {
+        .base = {
+            .packet = (void *) (uintptr_t) denied->packet,
+            .packet_len = denied->size,
+            .reason = OFPR_ACTION,
+            .table_id = denied->table,
+            .cookie = htobe64(SP_COOKIE(SP_COOKIE_REPORT, 0)),
+        },
+    };
+    struct match *match = &pin.base.flow_metadata;
+
+    if (fs->controller_id != SP_CONTROLLER_ID) {
+        return;
+    }
+    match_init_catchall(match);
+    match_set_in_port(match, OFP_PORT_C(denied->in_port));
+    match_set_reg(match, SP_R_SET - SP_F_REG0, denied->set);
+    match_set_reg(match, SP_R_PHASE - SP_F_REG0, denied->phase);
+    match_set_reg(match, SP_R_ZONE - SP_F_REG0, denied->zone);
+    match_set_reg(match, SP_R_MARK - SP_F_REG0, denied->mark);
+    match_set_reg(match, SP_R_OUT - SP_F_REG0, denied->out);
+    fake_switch_send(fs, ofputil_encode_packet_in_private(&pin, protocol_of(fs), OFPUTIL_PACKET_IN_STD));
 }
 
 size_t fake_switch_count(const struct fake_switch *fs, uint64_t cookie, uint64_t mask)

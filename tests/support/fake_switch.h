@@ -16,7 +16,15 @@ struct fake_port {
     char name[16];
 };
 
+/* A meter with one band that drops. */
+struct fake_meter {
+    uint32_t id;
+    uint32_t rate;
+    uint32_t burst;
+};
+
 #define FAKE_PORTS_MAX 64
+#define FAKE_METERS_MAX 256
 #define FAKE_ZONES_MAX 64
 
 struct fake_switch {
@@ -34,6 +42,7 @@ struct fake_switch {
     bool refuse_flush;
     bool forget_replies;   /* Everything is done and nothing answered. */
     bool refuse_monitor;
+    bool refuse_meters;    /* As a switch whose datapath has none: the list is empty, and each that is added refused. */
     bool tell_changes;     /* What is done behind the controller's back is told to it, if it has asked. */
 
     /* Read by the test. */
@@ -43,6 +52,10 @@ struct fake_switch {
     size_t n_discards;
     size_t n_dumps;
     bool monitored;        /* Changes are asked for. */
+    struct fake_meter meters[FAKE_METERS_MAX]; /* The test may change them, too. */
+    size_t n_meters;
+    size_t n_meter_mods;   /* Carried out. */
+    uint16_t controller_id; /* Of this connection. */
     size_t n_echo_replies;
     uint16_t flushed[FAKE_ZONES_MAX]; /* Zones. */
     size_t n_flushed;
@@ -81,6 +94,16 @@ void fake_switch_add_flow(struct fake_switch *, const char *flow);
 void fake_switch_delete_flow(struct fake_switch *, const char *flow);
 /* Removes every flow with 'cookie' in the bits of 'mask' behind the controller's back; returns their number. */
 size_t fake_switch_forget(struct fake_switch *, uint64_t cookie, uint64_t mask);
+/* A packet that was denied, as the registers tell. */
+struct fake_denied {
+    uint32_t set, mark, phase, zone, out;
+    uint16_t in_port;
+    uint8_t table;
+    const void *packet;
+    size_t size;
+};
+/* Tells the controller of it, if it listens. */
+void fake_switch_deny(struct fake_switch *, const struct fake_denied *);
 /* How many flows have 'cookie' in the bits of 'mask'. */
 size_t fake_switch_count(const struct fake_switch *, uint64_t cookie, uint64_t mask);
 /* Whether both have the same flows: tables, priorities, matches, cookies and actions.  If not, says which differs in 'why'. */

@@ -161,7 +161,7 @@ static void act_random(struct sp_random *r, struct sp_flow_build *build, bool *t
     unsigned bits = 8u * (unsigned) sp_field_size(field), first = sp_random_below(r, bits);
     unsigned n = 1 + sp_random_below(r, bits - first);
 
-    switch (sp_random_below(r, 9)) {
+    switch (sp_random_below(r, 10)) {
     case 0:
         sp_flow_output(build, (uint16_t) (1 + sp_random_below(r, 0xfeff)));
         break;
@@ -194,6 +194,9 @@ static void act_random(struct sp_random *r, struct sp_flow_build *build, bool *t
     case 8:
         sp_flow_learn_mac(build, (uint8_t) sp_random_below(r, 254), (uint16_t) sp_random_next(r), (uint16_t) sp_random_next(r),
                           (uint32_t) sp_random_next(r), sp_random_next(r), random_register(r), random_register(r));
+        break;
+    case 9:
+        sp_flow_controller(build, (uint16_t) (1 + sp_random_below(r, 0xffff)), (uint16_t) sp_random_next(r));
         break;
     }
 }

@@ -12,7 +12,12 @@
 void session_pair_take_events(struct session_pair *p)
 {
     while (p->n < SESSION_PAIR_LOG_MAX && sp_session_next(p->s, &p->log[p->n])) {
-        p->n++;
+        if (p->log[p->n].kind == SP_EVENT_METERS) {
+            p->meters = p->log[p->n].meters;
+            p->n_meters++;
+        } else {
+            p->n++;
+        }
     }
 }
 

@@ -18,6 +18,8 @@ struct session_pair {
     size_t chunk; /* Bytes that travel at once. */
     struct sp_event log[SESSION_PAIR_LOG_MAX];
     size_t n;
+    struct sp_session_meters meters; /* The last that was told of them, which is not in the log, ... */
+    size_t n_meters;                 /* ... and how often it was. */
     uint8_t *record; /* What the switch sent, if wanted. */
     size_t record_size;
 };

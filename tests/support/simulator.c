@@ -376,6 +376,9 @@ static size_t act(struct sim *sim, struct sim_packet *p, const uint8_t *op, unsi
         return 1;
     case SP_OP_LEARN_MAC: /* Nothing is learned here. */
         return 20;
+    case SP_OP_METER:
+    case SP_OP_CONTROLLER: /* Nobody listens. */
+        return 5;
     case SP_N_OPS:
         break;
     }

@@ -84,6 +84,7 @@ static void from_a_switch(void **aux)
         "table=3,priority=5,vlan_tci=0x1000/0x1000,actions=pop_vlan,load:5->NXM_NX_REG1[0..11],goto_table:4",
         ("table=3,priority=5,actions=learn(table=35,priority=100,idle_timeout=300,limit=4096,delete_learned,NXM_NX_REG1[0..11],"
          "NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],load:NXM_OF_IN_PORT[]->NXM_NX_REG8[0..15])"),
+        "table=3,priority=5,actions=meter:7,controller(max_len=128,id=9)",
     };
     static const char *const aliens[] = {
         "table=3,priority=5,idle_timeout=9,actions=drop",
@@ -98,6 +99,10 @@ static void from_a_switch(void **aux)
         "table=3,priority=5,mpls,mpls_label=5,actions=drop",
         "table=3,priority=5,actions=normal,controller",
         "table=3,priority=5,actions=group:3",
+        "table=3,priority=5,actions=controller(max_len=128,id=9,meter_id=5)",
+        "table=3,priority=5,actions=controller(max_len=128,id=9,reason=no_match)",
+        "table=3,priority=5,actions=controller(max_len=128,id=9,userdata=01)",
+        "table=3,priority=5,actions=controller(max_len=128,id=9,pause)",
         "table=3,priority=5,actions=resubmit(4,9)",
         "table=3,priority=5,actions=push_vlan:0x88a8",
         "table=3,priority=5,actions=load:1->NXM_NX_PKT_MARK[]",

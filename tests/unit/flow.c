@@ -399,6 +399,13 @@ static void build_learn(struct sp_flow_build *b)
     sp_flow_load(b, SP_R_ORIGIN, 31, 1, 1);
 }
 
+static void build_report(struct sp_flow_build *b)
+{
+    sp_flow_match_uint(b, SP_R_ZONE, 3, 0x3f);
+    sp_flow_meter(b, SP_METER_FIRST + 3);
+    sp_flow_controller(b, 128, SP_CONTROLLER_ID);
+}
+
 /* Each with the text that ovs-ofctl(8) and ovs-actions(7) document for it. */
 static const struct {
     uint8_t table;
@@ -444,6 +451,8 @@ static const struct {
      "NXM_NX_REG1[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],load:NXM_OF_IN_PORT[]->NXM_NX_REG8[0..15]),"
      "push_vlan:0x8100,move:NXM_NX_REG1[0..11]->NXM_OF_VLAN_TCI[0..11],output:NXM_NX_REG8[0..15],pop_vlan,"
      "load:0x1->NXM_NX_REG0[31]"},
+    {26, build_report,
+     "reg6=0x3/0x3f actions=meter:1397751811,controller(max_len=128,id=21328)"},
 };
 
 /* Has ovs-ofctl read the flows of 'text' and print them in its own form into 'out'. */

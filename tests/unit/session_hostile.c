@@ -157,6 +157,11 @@ struct recording {
 
 static void record(struct recording *r)
 {
+    static const uint8_t frame[] = "\2\0\0\0\0\1\2\0\0\0\0\2\x08\0"
+                                   "\x45\0\0\x20\0\0\0\0\x40\x11\0\0\xa\0\0\1\xa\0\0\2\x10\0\0\x35";
+    const struct fake_denied denied = {
+        .set = 1, .mark = 5, .phase = SP_PHASE_ENTERING, .zone = 3, .out = 2, .table = SP_T_DENIED,
+        .packet = frame, .size = sizeof frame - 1};
     struct sp_known *known = sp_known_new(3);
     unsigned step = 0, n_told = 0;
 
@@ -170,8 +175,9 @@ static void record(struct recording *r)
     r->p.fs.tell_changes = true;
     do {
         own(&r->p, known, r->mods, 4, &step);
-        if (r->p.fs.monitored && n_told < 8) { /* What others change, in between. */
+        if (r->p.fs.monitored && n_told < 8) { /* What others change, and what is denied, in between. */
             n_told++;
+            fake_switch_deny(&r->p.fs, &denied);
             fake_switch_add_flow(&r->p.fs, "table=22,priority=9,cookie=0x5350050000000008,tcp,tp_dst=6/0xfffe,reg2=1,"
                                            "actions=drop");
         }

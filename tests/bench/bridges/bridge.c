@@ -29,12 +29,13 @@ enum {
     BARRIER_REQUEST = 20,
     BARRIER_REPLY = 21,
     SET_ASYNC = 28,
+    METER_MOD = 29,
     BUNDLE_CONTROL = 33,
     BUNDLE_ADD = 34,
 };
 
 /* Multipart types: section 7.3.5. */
-enum { MULTIPART_DESC = 0, MULTIPART_FLOW = 1, MULTIPART_PORT_DESC = 13 };
+enum { MULTIPART_DESC = 0, MULTIPART_FLOW = 1, MULTIPART_METER_CONFIG = 10, MULTIPART_PORT_DESC = 13 };
 
 uint8_t *bytes_put(struct bytes *b, size_t size)
 {
@@ -180,6 +181,26 @@ static void send_flows(struct bridge *bridge, const struct ofp_header *oh)
     put16(bridge->out.data + begin + 2, (uint16_t) (bridge->out.size - begin));
 }
 
+/* A meter modification says the same as the meter's configuration, but for its command in the place of the length.  Meters are
+ * added, and stay. */
+static void take_meter_mod(struct bridge *bridge, const struct ofp_header *oh)
+{
+    size_t size = ntohs(oh->length) - HEAD;
+    uint8_t *at = bytes_put(&bridge->meters, size);
+
+    memcpy(at, oh + 1, size);
+    put16(at, (uint16_t) size);
+}
+
+static void send_meters(struct bridge *bridge, const struct ofp_header *oh)
+{
+    uint8_t *at = answer_part(bridge, oh, MULTIPART_METER_CONFIG, false, bridge->meters.size);
+
+    if (bridge->meters.size) {
+        memcpy(at, bridge->meters.data, bridge->meters.size);
+    }
+}
+
 static void take_multipart(struct bridge *bridge, const struct ofp_header *oh)
 {
     const uint8_t *body = (const uint8_t *) oh + HEAD;
@@ -189,6 +210,8 @@ static void take_multipart(struct bridge *bridge, const struct ofp_header *oh)
         send_description(bridge, oh);
     } else if (type == MULTIPART_FLOW) {
         send_flows(bridge, oh);
+    } else if (type == MULTIPART_METER_CONFIG) {
+        send_meters(bridge, oh);
     } else if (type == MULTIPART_PORT_DESC) {
         send_ports(bridge, oh);
     } else {
@@ -293,6 +316,9 @@ static void take(struct bridge *bridge, const struct ofp_header *oh)
     case FLOW_MOD:
         take_flow_mod(bridge, oh);
         break;
+    case METER_MOD:
+        take_meter_mod(bridge, oh);
+        break;
     case BUNDLE_CONTROL:
         take_bundle_control(bridge, oh);
         break;
@@ -302,7 +328,7 @@ static void take(struct bridge *bridge, const struct ofp_header *oh)
     case HELLO:
     case ERROR:
     case ECHO_REPLY:
-    case EXPERIMENTER: /* A conntrack zone is flushed: there are no connections. */
+    case EXPERIMENTER: /* A conntrack zone is flushed: there are no connections; which packets come: there are none. */
     case SET_CONFIG:
     case SET_ASYNC:
         break;

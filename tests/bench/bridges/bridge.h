@@ -24,6 +24,7 @@ struct bridge {
     struct bytes in;
     struct bytes out;
     struct bytes bundle;   /* Flow-mods, one after the other. */
+    struct bytes meters;   /* Their configurations, likewise. */
     bool bundle_open;
     uint32_t bundle_id_be;
     bool committed;        /* Since the owner has last set it to false. */
