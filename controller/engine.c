@@ -64,6 +64,7 @@ sp_engine_new(uv_loop_t *loop, struct sp_store *store, struct sp_model *model)
     sp_pending_list_init(&engine->committing);
     sp_pending_list_init(&engine->waiting);
     if (getrandom(&engine->seed, sizeof engine->seed, 0) != sizeof engine->seed
+        || !(engine->blocked = sp_blocked_new(engine->seed, SP_BLOCKED_MAX))
         || sp_model_each_region(model, name_region, engine) || sp_model_each_bridge(model, make_adopted, engine)) {
         engine->store = NULL;
         engine->model = NULL;
@@ -204,6 +205,10 @@ sp_engine_counters(const struct sp_engine *engine, struct sp_engine_counters *re
         .commits = engine->commits,
         .commits_failed = engine->commits_failed,
         .writes_queued = engine->queue.n + engine->committing.n,
+        .denied_seen = engine->denied_seen,
+        .denied_left_out = engine->denied_left_out,
+        .blocked_entries = sp_blocked_count(engine->blocked),
+        .blocked_evicted = sp_blocked_evicted(engine->blocked),
         .commit_time = engine->commit_time,
         .applied_time = engine->applied_time,
     };
@@ -328,6 +333,7 @@ free_engine(struct sp_engine *engine)
     }
     free(engine->regions);
     free(engine->methods);
+    sp_blocked_free(engine->blocked);
     if (engine->store) {
         engine->store->ops->close(engine->store);
     }

@@ -14,6 +14,7 @@
 #ifndef SALLYPORT_CONTROLLER_ENGINE_H
 #define SALLYPORT_CONTROLLER_ENGINE_H 1
 
+#include "controller/blocked.h"
 #include "controller/model/batch.h"
 #include "controller/obs/histogram.h"
 
@@ -148,6 +149,9 @@ typedef void sp_visit_refusal(void *aux, const struct sp_refusal *);
 /* Those of the last minute, some of them if they are many; one for each host and reason. */
 void sp_engine_each_refusal(const struct sp_engine *, sp_visit_refusal *, void *aux);
 
+/* The connections that 'port' was denied, or others to it, the last seen first.  As sp_blocked_each(). */
+int sp_engine_each_blocked(const struct sp_engine *, const struct sp_uuid *port, sp_visit_blocked *, void *aux);
+
 /* Counters since the start, for /metrics. */
 struct sp_engine_counters {
     uint64_t flow_mods_sent;     /* Additions and deletions sent in bundles. */
@@ -160,6 +164,10 @@ struct sp_engine_counters {
     uint64_t commits;
     uint64_t commits_failed;
     uint64_t writes_queued;      /* Now. */
+    uint64_t denied_seen;        /* Packets that bridges reported as denied. */
+    uint64_t denied_left_out;    /* Those that came faster than they are looked at. */
+    uint64_t blocked_entries;    /* Now. */
+    uint64_t blocked_evicted;
     struct sp_histogram commit_time;  /* Of commits that the store took. */
     struct sp_histogram applied_time; /* From a write until every bridge that it touches has confirmed it. */
 };

@@ -51,6 +51,7 @@ sp_engine_follow(struct sp_engine *engine, const struct sp_change *changes, size
     }
     for (size_t i = 0; i < n; i++) {
         const struct sp_change *change = &changes[i];
+        sp_engine_follow_blocked(engine, change);
         switch (change->kind) {
         case SP_KIND_REGION:
             if (change->after && sp_engine_name_region(engine, change->after)) {

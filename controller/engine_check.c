@@ -72,7 +72,7 @@ compare_unit(void *aux, const struct sp_unit_name *name, const struct sp_flow_se
 int
 sp_datapath_project_anew(struct sp_datapath *dp, struct sp_datapath *ret)
 {
-    *ret = (struct sp_datapath) { .engine = dp->engine, .dpid = dp->dpid };
+    *ret = (struct sp_datapath) { .engine = dp->engine, .dpid = dp->dpid, .has_meters = dp->has_meters };
     sp_datapath_init_indices(ret);
     ret->sw = sp_switch_new(dp->dpid, 0, &no_events, ret, &dp->engine->switches); /* Nothing is ever sent, or counted. */
     if (!ret->sw) {

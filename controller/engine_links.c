@@ -172,6 +172,12 @@ on_event(void *aux, struct sp_link *link, struct sp_event *event)
     case SP_EVENT_PORTS_DONE:
         ports_done(dp);
         break;
+    case SP_EVENT_METERS:
+        sp_datapath_take_meters(dp, &event->meters);
+        break;
+    case SP_EVENT_DENIED:
+        sp_datapath_take_denied(dp, &event->denied);
+        break;
     default:
         sp_switch_event(dp->sw, event, sp_engine_now(dp->engine));
         break;
@@ -190,7 +196,8 @@ on_closed(void *aux, struct sp_link *link, const char *why)
     sp_datapath_unproject(dp);
     sp_datapath_drop_ofports(dp);
     sp_switch_detach(dp->sw);
-    dp->ports_known = dp->expecting = false;
+    dp->ports_known = dp->expecting = dp->has_meters = false;
+    dp->meters_error[0] = '\0';
     dp->connection = 0;
     sp_datapath_notice(dp);
     sp_engine_drop_datapath(engine, dp);

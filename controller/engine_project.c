@@ -90,6 +90,8 @@ sp_datapath_project(struct sp_datapath *dp)
     struct sp_unit_name name;
     sp_unit_name_init(&name, SP_UNIT_STATIC);
     sp_datapath_mark(dp, &name);
+    sp_unit_name_init(&name, SP_UNIT_REPORTS);
+    sp_datapath_mark(dp, &name);
     sp_unit_name_init(&name, SP_UNIT_UPLINKS);
     sp_datapath_mark(dp, &name);
     sp_datapath_resolve_all(dp);
@@ -120,6 +122,8 @@ sp_datapath_release(struct sp_datapath *dp)
     }
     struct sp_unit_name name;
     sp_unit_name_init(&name, SP_UNIT_STATIC);
+    sp_datapath_mark(dp, &name);
+    sp_unit_name_init(&name, SP_UNIT_REPORTS);
     sp_datapath_mark(dp, &name);
     sp_datapath_resolve_all(dp);
 }
@@ -237,6 +241,13 @@ sp_datapath_binding(const struct sp_datapath *dp, const struct sp_uuid *id)
 {
     struct sp_index_node *node = sp_index_find(&dp->bindings, hash(dp, id, sizeof *id), id);
     return node ? node->owner : NULL;
+}
+
+struct sp_binding *
+sp_datapath_binding_at(const struct sp_datapath *dp, uint16_t number)
+{
+    const struct sp_ofport *port = find_ofport(dp, number);
+    return port ? port->binding : NULL;
 }
 
 static int

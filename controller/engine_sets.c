@@ -214,7 +214,9 @@ sp_engine_compile_set(struct sp_engine *engine, uint32_t number, const struct sp
         return 0;
     }
     struct sp_rule_facts *rules;
-    struct sp_rule_set_facts facts = { .number = number, .version = set->version, .region = region->number };
+    struct sp_rule_set_facts facts = {
+        .number = number, .version = set->version, .region = region->number, .reports = region->reports,
+    };
     int error = sp_model_rule_facts(engine->model, set, &rules, &facts.n_rules);
     if (error) {
         return error;

@@ -143,6 +143,8 @@ struct sp_datapath {
     struct sp_index references;
     struct sp_index stale;
     struct sp_stale *first_stale;
+    bool has_meters;           /* Denied connections can be reported. */
+    char meters_error[sizeof ((struct sp_session_meters *) NULL)->text]; /* Why not; "": nothing is wrong. */
     uint64_t touched;          /* Number of the write that was last seen to concern it. */
     bool is_concerned;         /* By changes that are being looked at. */
     bool noticed;              /* The watch has not been told yet of the last that happened ... */
@@ -239,6 +241,9 @@ struct sp_engine {
     int64_t complaints_ms;     /* The window in which complaints about failed handshakes are counted. */
     unsigned n_complaints;
     struct sp_switch_counters switches;
+    struct sp_blocked *blocked;
+    uint64_t denied_seen;      /* Reports of denied packets, ... */
+    uint64_t denied_left_out;  /* ... and those that were too many. */
     uint64_t connects;
     uint64_t disconnects;
     uint64_t commits;
@@ -275,6 +280,7 @@ int sp_datapath_put_ofport(struct sp_datapath *, const struct sp_session_port *)
 void sp_datapath_drop_ofports(struct sp_datapath *);
 void sp_datapath_give_up(struct sp_datapath *);   /* No memory: the connection is closed, the next one begins afresh. */
 struct sp_binding *sp_datapath_binding(const struct sp_datapath *, const struct sp_uuid *port);
+struct sp_binding *sp_datapath_binding_at(const struct sp_datapath *, uint16_t ofport); /* NULL: no server's port. */
 /* By number; freed by the caller.  NULL: no memory. */
 struct sp_ofport **sp_datapath_sorted_ofports(const struct sp_datapath *, size_t *ret_n);
 
@@ -338,6 +344,12 @@ void sp_engine_init_flaws(struct sp_engine *);
 void sp_engine_free_flaws(struct sp_engine *);
 const char *sp_engine_flaw(const struct sp_engine *, uint64_t dpid); /* NULL: none is known. */
 void sp_datapath_shout(const struct sp_datapath *);                  /* Logs it, if there is one. */
+
+/* engine_blocked.c */
+void sp_datapath_take_meters(struct sp_datapath *, const struct sp_session_meters *);
+void sp_datapath_take_denied(struct sp_datapath *, const struct sp_session_denied *);
+const char *sp_datapath_meters_error(const struct sp_datapath *); /* NULL: none, or nobody wants reports. */
+void sp_engine_follow_blocked(struct sp_engine *, const struct sp_change *); /* Forgets what is no longer asked for. */
 
 /* engine_refusals.c */
 void sp_engine_remember_refusal(struct sp_engine *, const char *peer, const char *why);

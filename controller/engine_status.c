@@ -89,6 +89,10 @@ sp_datapath_read(const struct sp_datapath *dp, char version[SP_VERSION_TEXT_SIZE
     const struct sp_link *link = dp->ports_known ? sp_switch_link(dp->sw) : NULL;
     struct sp_switch_reading reading;
     sp_switch_read(dp->sw, &reading);
+    if (!reading.last_error && bridge) {
+        const char *flaw = sp_engine_flaw(dp->engine, dp->dpid);
+        reading.last_error = flaw ? flaw : sp_datapath_meters_error(dp);
+    }
     snprintf(version, SP_VERSION_TEXT_SIZE, "OpenFlow 1.%u", dp->ready.version - 1u);
     *ret = (struct sp_bridge_status) {
         .dpid = dp->dpid,
@@ -103,7 +107,7 @@ sp_datapath_read(const struct sp_datapath *dp, char version[SP_VERSION_TEXT_SIZE
         .flows_installed = reading.flows_installed,
         .revision = reading.revision,
         .pending = reading.pending || dp->expecting || dp->first_stale,
-        .last_error = reading.last_error || !bridge ? reading.last_error : sp_engine_flaw(dp->engine, dp->dpid),
+        .last_error = reading.last_error,
     };
 }
 
@@ -200,6 +204,7 @@ sp_engine_describe(struct sp_engine *engine, struct sp_datapath *dp, const struc
 {
     static const char *const texts[SP_N_UNIT_KINDS] = {
         [SP_UNIT_STATIC] = "the flows that every bridge has",
+        [SP_UNIT_REPORTS] = "reports of blocked attempts",
         [SP_UNIT_UPLINKS] = "the uplinks",
         [SP_UNIT_FLOOD_VLAN] = "broadcast",
         [SP_UNIT_FLOOD_CHUNK] = "broadcast",

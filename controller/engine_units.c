@@ -9,10 +9,12 @@
 /* The pull functions: each appends the flows that 'unit' shall have now, from the model and the datapath's members. */
 typedef int pull(struct sp_datapath *, const struct sp_unit_name *unit, struct sp_flow_list *out);
 
-static pull pull_static, pull_uplinks, pull_port, pull_mac, pull_target, pull_flood_vlan, pull_flood_chunk, pull_remote;
+static pull pull_static, pull_reports, pull_uplinks, pull_port, pull_mac, pull_target, pull_flood_vlan, pull_flood_chunk,
+    pull_remote;
 
 static pull *const pulls[SP_N_UNIT_KINDS] = {
     [SP_UNIT_STATIC] = pull_static,
+    [SP_UNIT_REPORTS] = pull_reports,
     [SP_UNIT_UPLINKS] = pull_uplinks,
     [SP_UNIT_PORT] = pull_port,
     [SP_UNIT_MAC] = pull_mac,
@@ -216,6 +218,12 @@ static int
 pull_static(struct sp_datapath *dp, const struct sp_unit_name *unit, struct sp_flow_list *out)
 {
     return dp->releasing ? 0 : sp_compile_static(out);
+}
+
+static int
+pull_reports(struct sp_datapath *dp, const struct sp_unit_name *unit, struct sp_flow_list *out)
+{
+    return dp->releasing || !dp->has_meters ? 0 : sp_compile_reports(out);
 }
 
 static int

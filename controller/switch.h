@@ -31,6 +31,7 @@
 /* A unit's name: its kind and up to 24 bytes of key, compared byte by byte (so zero-fill). */
 enum sp_unit_kind {
     SP_UNIT_STATIC,
+    SP_UNIT_REPORTS,
     SP_UNIT_UPLINKS,
     SP_UNIT_PORT,        /* key: port id */
     SP_UNIT_MAC,         /* key: VLAN, MAC */

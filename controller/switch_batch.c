@@ -9,8 +9,8 @@
 
 /* What a rule needs before what sends packets to it, should a batch have to be taken in parts. */
 static const enum sp_unit_kind order[SP_N_UNIT_KINDS] = {
-    SP_UNIT_RULE_SET, SP_UNIT_REMOTE, SP_UNIT_STATIC, SP_UNIT_UPLINKS,    SP_UNIT_PORT,
-    SP_UNIT_MAC,      SP_UNIT_TARGET, SP_UNIT_FLOOD_CHUNK, SP_UNIT_FLOOD_VLAN,
+    SP_UNIT_RULE_SET, SP_UNIT_REMOTE, SP_UNIT_STATIC,      SP_UNIT_UPLINKS,    SP_UNIT_PORT,
+    SP_UNIT_MAC,      SP_UNIT_TARGET, SP_UNIT_FLOOD_CHUNK, SP_UNIT_FLOOD_VLAN, SP_UNIT_REPORTS,
 };
 
 static void poison_alone(struct sp_switch *, struct sp_unit *, const char *why);

@@ -123,6 +123,7 @@ struct sp_call {
             bool is_given;
             bool was_listed; /* The bridge was known before. */
         } uplinks;
+        int reports; /* Of a region: 0, 1 or -1, not said. */
     } input;
 };
 

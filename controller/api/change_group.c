@@ -13,9 +13,26 @@ decode_nothing(struct sp_call *call)
 }
 
 static int
+decode_region(struct sp_call *call)
+{
+    struct sp_decode decode = sp_call_decode(call);
+    return sp_decode_region(&decode, call->body, &call->input.reports);
+}
+
+static int
+stage_region_patch(struct sp_call *call, struct sp_batch *batch)
+{
+    if (call->input.reports < 0) {
+        return sp_model_region(sp_call_model(call), call->region) ? 0 : SP_E_MISSING;
+    }
+    return sp_batch_set_reports(batch, call->region, call->input.reports);
+}
+
+static int
 stage_region_put(struct sp_call *call, struct sp_batch *batch)
 {
-    return sp_batch_put_region(batch, call->region, &call->created, &call->problems);
+    int r = sp_batch_put_region(batch, call->region, &call->created, &call->problems);
+    return r || call->input.reports < 0 ? r : sp_batch_set_reports(batch, call->region, call->input.reports);
 }
 
 static bool
@@ -41,7 +58,8 @@ stage_region_delete(struct sp_call *call, struct sp_batch *batch)
 }
 
 const struct sp_operation sp_region_put = {
-    .decode = decode_nothing, .stage = stage_region_put, .render = render_region, .locate = locate_region};
+    .decode = decode_region, .stage = stage_region_put, .render = render_region, .locate = locate_region};
+const struct sp_operation sp_region_patch = {.decode = decode_region, .stage = stage_region_patch, .render = render_region};
 const struct sp_operation sp_region_delete = {.decode = decode_nothing, .stage = stage_region_delete};
 
 /* Groups. */

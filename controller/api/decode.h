@@ -54,6 +54,9 @@ int sp_decode_server_groups(const struct sp_decode *, const struct sp_json *body
 int sp_decode_kept_ports(const struct sp_decode *, const struct sp_json *array, struct sp_port_input **ret_ports,
                          size_t *ret_n) SP_MUST_USE;
 
+/* {"report_blocked":...} of a region; 'body' may be NULL, and '*ret_reports' is -1 without the field. */
+int sp_decode_region(const struct sp_decode *, const struct sp_json *body, int *ret_reports) SP_MUST_USE;
+
 /* {"uplinks":[...]}; 'body' may be NULL, and '*ret_has' tells whether the field is there. */
 int sp_decode_uplinks(const struct sp_decode *, const struct sp_json *body, bool *ret_has, const char ***ret_names,
                       size_t *ret_n) SP_MUST_USE;

@@ -67,6 +67,19 @@ read_port_name(const struct sp_reader *reader, const char *name, const char **re
 }
 
 int
+sp_decode_region(const struct sp_decode *decode, const struct sp_json *body, int *ret_reports)
+{
+    static const char *const writable[] = {"report_blocked", NULL};
+    static const char *const fixed[] = {"name", "default_group", "counts", "created_at", NULL};
+    static const struct sp_reader_fields fields = {writable, fixed};
+    struct sp_reader reader;
+    bool reports;
+    sp_reader_open(&reader, body, "", &fields, decode->problems);
+    *ret_reports = sp_reader_bool(&reader, "report_blocked", &reports) ? reports : -1;
+    return sp_decode_result(decode);
+}
+
+int
 sp_decode_uplinks(const struct sp_decode *decode, const struct sp_json *body, bool *ret_has, const char ***ret_names,
                   size_t *ret_n)
 {

@@ -84,8 +84,12 @@ describe_bridge(struct line *line, const struct sp_change *change)
 static void
 describe_region(struct line *line, const struct sp_change *change)
 {
-    const struct sp_region *region = change->after ? change->after : change->before;
-    add(line, "region %s %s", region->name, !change->before ? "created" : change->after ? "changed" : "deleted");
+    const struct sp_region *before = change->before, *after = change->after, *region = after ? after : before;
+    if (before && after && before->reports != after->reports) {
+        add(line, "region %s %s blocked attempts", region->name, after->reports ? "reports" : "no longer reports");
+        return;
+    }
+    add(line, "region %s %s", region->name, !before ? "created" : after ? "changed" : "deleted");
 }
 
 /* The kind of objects that 'path' is about. */

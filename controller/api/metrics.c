@@ -149,6 +149,20 @@ put_engine(FILE *out, struct sp_engine *engine)
                   "From a change's arrival until every bridge that it touches had confirmed it.", &counters.applied_time);
 }
 
+static void
+put_blocked(FILE *out, struct sp_engine *engine)
+{
+    struct sp_engine_counters counters;
+    sp_engine_counters(engine, &counters);
+    put(out, "sallyport_blocked_reports_total", "counter", "Denied packets that bridges reported: a sample.",
+        counters.denied_seen);
+    put(out, "sallyport_blocked_reports_dropped_total", "counter", "Reports that came faster than they are looked at.",
+        counters.denied_left_out);
+    put(out, "sallyport_blocked_attempts", "gauge", "Blocked attempts that are listed.", counters.blocked_entries);
+    put(out, "sallyport_blocked_attempts_evicted_total", "counter", "Blocked attempts that made room for newer ones.",
+        counters.blocked_evicted);
+}
+
 static int
 count_region(void *aux, const struct sp_region *region)
 {
@@ -223,6 +237,7 @@ sp_read_metrics(struct sp_call *call)
         fprintf(out, "sallyport_build_info{version=\"%s\"} 1\n", SP_VERSION);
         put_model(out, sp_call_model(call));
         put_engine(out, call->api->engine);
+        put_blocked(out, call->api->engine);
         put_bridges(out, call->api->engine);
         put_api(out, call->api);
         put_process(out);

@@ -65,6 +65,10 @@ put_region(const struct sp_render *render, const void *object, const void *other
     if (!than || !sp_uuid_equal(&region->default_group, &than->default_group)) {
         put_uuid(render->out, "default_group", &region->default_group);
     }
+    if (!than || region->reports != than->reports) {
+        sp_json_key(render->out, "report_blocked");
+        sp_json_bool(render->out, region->reports);
+    }
     if (!than) {
         put_time(render->out, region->created_at);
     }

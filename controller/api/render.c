@@ -53,6 +53,7 @@ sp_render_region(const struct sp_render *render, const struct sp_region *region)
     sp_json_object_open(render->out);
     put_text(render, "name", region->name);
     put_uuid(render, "default_group", &region->default_group);
+    put_bool(render, "report_blocked", region->reports);
     sp_json_key(render->out, "counts");
     sp_json_object_open(render->out);
     put_integer(render, "security_groups", (int64_t) sp_model_count_groups(model, region->name));
@@ -255,5 +256,42 @@ sp_render_bridge(const struct sp_render *render, const struct sp_bridge_status *
     sp_json_object_close(render->out);
     put_integer(render, "revision", (int64_t) bridge->revision);
     put_text(render, "last_error", text_or_null(bridge->last_error));
+    sp_json_object_close(render->out);
+}
+
+/* The number, or null if there is none. */
+static void
+put_number(const struct sp_render *render, const char *key, bool has, int64_t value)
+{
+    sp_json_key(render->out, key);
+    if (has) {
+        sp_json_integer(render->out, value);
+    } else {
+        sp_json_string(render->out, NULL);
+    }
+}
+
+void
+sp_render_blocked(const struct sp_render *render, const struct sp_server *server, const struct sp_blocked_entry *entry)
+{
+    const struct sp_blocked_key *key = &entry->key;
+    bool inbound = key->direction == SP_INBOUND, by_rule = !sp_uuid_is_none(&key->rule);
+    char remote[SP_CIDR_TEXT_SIZE];
+    sp_json_object_open(render->out);
+    put_uuid(render, "server", &server->id);
+    put_uuid(render, "port", &key->port);
+    put_text(render, "direction", inbound ? "inbound" : "outbound");
+    put_protocol(render, key->protocol);
+    put_text(render, "remote_ip", sp_cidr_format_address(&key->remote, remote));
+    put_number(render, "local_port", key->has_port && inbound, key->number);
+    put_number(render, "remote_port", key->has_port && !inbound, key->number);
+    put_number(render, "icmp_type", key->has_icmp, key->number >> 8);
+    put_number(render, "icmp_code", key->has_icmp, key->number & 0xff);
+    put_uuid(render, "rule", &key->rule);
+    put_uuid(render, "group", &entry->group);
+    put_text(render, "reason", by_rule ? "a rule denies it" : "no rule of its groups allows it: denied by default");
+    put_integer(render, "count", (int64_t) entry->n);
+    put_time(render, "first", entry->first_us);
+    put_time(render, "last", entry->last_us);
     sp_json_object_close(render->out);
 }

@@ -22,6 +22,8 @@ void sp_render_group(const struct sp_render *, const struct sp_group *);
 void sp_render_port(const struct sp_render *, const struct sp_port *);
 void sp_render_server(const struct sp_render *, const struct sp_server *);
 void sp_render_bridge(const struct sp_render *, const struct sp_bridge_status *);
+/* What a port of 'server' was denied, or others to it. */
+void sp_render_blocked(const struct sp_render *, const struct sp_server *server, const struct sp_blocked_entry *);
 
 /* A change of the history.  Returns the size of its objects' texts. */
 size_t sp_render_change(struct sp_json_write *out, const struct sp_history_entry *entry);

@@ -281,6 +281,16 @@ restore_region(struct restoring *restoring, const struct sp_past *past)
 }
 
 static int
+restore_reports(struct restoring *restoring, const struct sp_past *past)
+{
+    const struct sp_json *value = sp_json_get(past->before, "report_blocked");
+    if (!value) {
+        return 0;
+    }
+    return value->type == SP_JSON_BOOL ? sp_batch_set_reports(restoring->batch, past->name, value->boolean) : SP_E_DAMAGED;
+}
+
+static int
 set_default(struct restoring *restoring, const struct sp_past *past)
 {
     const char *text = text_of(past->before, "default_group");
@@ -392,6 +402,7 @@ static const struct step {
     int (*run)(struct restoring *, const struct sp_past *);
 } steps[] = {
     {SP_KIND_REGION, GONE, restore_region},
+    {SP_KIND_REGION, GONE | STAYED, restore_reports},
     {SP_KIND_GROUP, GONE | STAYED, restore_group},
     {SP_KIND_GROUP, GONE | STAYED, check_group},
     {SP_KIND_SERVER, MADE, delete_server},

@@ -9,6 +9,7 @@ static const char *const wait[] = {"wait", NULL};
 static const char *const change[] = {"wait", "confirm_within", "dry_run", NULL};
 static const char *const by_group[] = {"region", "name", NULL};
 static const char *const by_change[] = {"limit", "before", "region", "object", NULL};
+static const char *const by_region[] = {"region", "server", NULL};
 static const char *const by_server[] = {"region", "name", "security_group", NULL};
 
 #define GROUP "/v1/security-groups/{group}"
@@ -18,6 +19,8 @@ static const struct sp_route routes[] = {
     {"GET", "/v1/regions", nothing, .read = sp_read_regions, .scope = SP_SCOPE_ITSELF},
     {"GET", "/v1/regions/{region}", nothing, .read = sp_read_region, .scope = SP_SCOPE_REGION},
     {"PUT", "/v1/regions/{region}", change, .operation = &sp_region_put, .role = SP_TOKEN_ADMIN, .scope = SP_SCOPE_REGION},
+    {"PATCH", "/v1/regions/{region}", change, SP_BODY_REQUIRED, .operation = &sp_region_patch,
+     .role = SP_TOKEN_ADMIN, .scope = SP_SCOPE_REGION},
     {"DELETE", "/v1/regions/{region}", change, .operation = &sp_region_delete, .role = SP_TOKEN_ADMIN, .scope = SP_SCOPE_REGION},
     {"GET", "/v1/security-groups", by_group, .read = sp_read_groups, .scope = SP_SCOPE_ITSELF},
     {"POST", "/v1/security-groups", change, SP_BODY_REQUIRED, .operation = &sp_group_post,
@@ -45,6 +48,7 @@ static const struct sp_route routes[] = {
      .role = SP_TOKEN_OPERATOR, .scope = SP_SCOPE_SERVER},
     {"PUT", "/v1/servers/{server}/security-groups", change, SP_BODY_REQUIRED, .operation = &sp_server_groups_put,
      .role = SP_TOKEN_OPERATOR, .scope = SP_SCOPE_SERVER},
+    {"GET", "/v1/blocked", by_region, .read = sp_read_blocked, .scope = SP_SCOPE_ITSELF},
     {"GET", "/v1/bridges", nothing, .read = sp_read_bridges},
     {"GET", "/v1/bridges/{dpid}", nothing, .read = sp_read_bridge},
     {"PUT", "/v1/bridges/{dpid}", change, .operation = &sp_bridge_put, .role = SP_TOKEN_ADMIN},

@@ -24,6 +24,7 @@ void sp_read_rules(struct sp_call *);
 void sp_read_rule(struct sp_call *);
 void sp_read_servers(struct sp_call *);
 void sp_read_server(struct sp_call *);
+void sp_read_blocked(struct sp_call *);
 void sp_read_bridges(struct sp_call *);
 void sp_read_bridge(struct sp_call *);
 void sp_read_changes(struct sp_call *);
@@ -39,7 +40,7 @@ void sp_read_client(struct sp_call *);
 void sp_read_console(struct sp_call *);
 
 /* Changes. */
-extern const struct sp_operation sp_region_put, sp_region_delete;
+extern const struct sp_operation sp_region_put, sp_region_patch, sp_region_delete;
 extern const struct sp_operation sp_group_post, sp_group_patch, sp_group_delete;
 extern const struct sp_operation sp_rule_post, sp_rule_patch, sp_rule_delete, sp_rules_put;
 extern const struct sp_operation sp_server_post, sp_server_patch, sp_server_delete, sp_server_groups_put;

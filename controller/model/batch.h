@@ -74,6 +74,8 @@ void sp_batch_free(struct sp_batch *); /* Published or not; not published = drop
 
 /* SP_E_INVALID: bad name.  An existing region is left as it is and '*ret_created' is false. */
 int sp_batch_put_region(struct sp_batch *, const char *name, bool *ret_created, struct sp_problems *) SP_MUST_USE;
+/* Whether denied connections of the region's servers are reported: so in a new region.  SP_E_MISSING. */
+int sp_batch_set_reports(struct sp_batch *, const char *name, bool reports) SP_MUST_USE;
 /* SP_E_MISSING, SP_E_IN_USE with holders. */
 int sp_batch_delete_region(struct sp_batch *, const char *name, struct sp_problems *) SP_MUST_USE;
 

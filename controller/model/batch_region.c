@@ -22,7 +22,7 @@ int sp_batch_put_region(struct sp_batch *batch, const char *name, bool *ret_crea
         *ret_created = false;
         return 0;
     }
-    struct sp_region region = { .name = (char *) name, .created_at = batch->now_us };
+    struct sp_region region = { .name = (char *) name, .reports = true, .created_at = batch->now_us };
     int r = sp_batch_draw_region(batch, &region.number);
     if (!r) {
         r = sp_batch_stage(batch, SP_KIND_REGION, NULL, sp_region_new(&region));
@@ -42,6 +42,20 @@ int sp_batch_restore_region(struct sp_batch *batch, const char *name, int64_t cr
     struct sp_region region = { .name = (char *) name, .created_at = created_at };
     int r = sp_batch_draw_region(batch, &region.number);
     return r ? r : sp_batch_stage(batch, SP_KIND_REGION, NULL, sp_region_new(&region));
+}
+
+int sp_batch_set_reports(struct sp_batch *batch, const char *name, bool reports)
+{
+    const struct sp_region *region = sp_model_region(batch->model, name);
+    if (!region) {
+        return SP_E_MISSING;
+    }
+    if (region->reports == reports) {
+        return 0;
+    }
+    struct sp_region fields = *region;
+    fields.reports = reports;
+    return sp_batch_stage(batch, SP_KIND_REGION, region, sp_region_new(&fields));
 }
 
 static int hold_group(void *aux, const struct sp_group *group)

@@ -5,7 +5,8 @@
  *     and lost addresses; new classes get a rule set, addresses whose servers differ an entry of their own.
  *  2. Rule sets that no server and no shared address needs any more go.
  *  3. The sets that are affected: those of a group whose rules changed, those with a rule that names a group which gained or
- *     lost an address, or which is part of a set that came or went (a class more or less), and those that are new.
+ *     lost an address, or which is part of a set that came or went (a class more or less), those that are new, and all of a
+ *     region that reports denied connections from now on, or no longer.
  *  4. Each affected set gets its admissions anew: slots stay with their rules, marks as flows/admission.h decides. */
 
 #include <assert.h>
@@ -287,6 +288,16 @@ static int add_sets_that_name(struct derivation *derivation, const struct sp_uui
     return r;
 }
 
+static int add_sets_of_region(struct derivation *derivation, const char *region)
+{
+    const struct sp_index_node *head = sp_model_find(derivation->batch->model, SP_INDEX_REGION_SETS, region);
+    int r = 0;
+    for (const struct sp_index_node *node = head; node && !r; node = sp_index_next(head, node)) {
+        r = add_number(&derivation->affected, sp_node_entry(node)->set->number);
+    }
+    return r;
+}
+
 static bool rules_are_equal(const struct sp_group *a, const struct sp_group *b)
 {
     if (a == b) {
@@ -312,6 +323,9 @@ static int collect_affected(struct derivation *derivation)
         if (net_entry(net)->kind == SP_KIND_GROUP && net->before && net->after
             && !rules_are_equal(net->before->group, net->after->group)) {
             r = add_sets_of(derivation, &net->after->group->id);
+        } else if (net_entry(net)->kind == SP_KIND_REGION && net->before && net->after
+                   && net->before->region->reports != net->after->region->reports) {
+            r = add_sets_of_region(derivation, net->after->region->name);
         }
     }
     for (size_t i = 0; i < derivation->deltas.n && !r; i++) {

@@ -170,13 +170,14 @@ static int
 load_region(struct load *l, struct sp_statement *s)
 {
     struct sp_region region = {.refs = 0};
-    int64_t number;
+    int64_t number, reports;
 
-    if (!read_text(s, 0, &region.name) || !read_range(s, 1, 1, UINT32_MAX, &number)
+    if (!read_text(s, 0, &region.name) || !read_range(s, 1, 1, UINT32_MAX, &number) || !read_range(s, 4, 0, 1, &reports)
         || (sp_statement_text(s, 2) && !read_uuid(s, 2, &region.default_group))) {
         return damaged(l, "region", sp_statement_text(s, 0), "a column");
     }
     region.number = (uint32_t) number;
+    region.reports = reports;
     region.created_at = sp_statement_integer(s, 3);
     return give(l, SP_KIND_REGION, sp_region_new(&region));
 }
@@ -184,7 +185,7 @@ load_region(struct load *l, struct sp_statement *s)
 static int
 load_regions(struct load *l)
 {
-    return each_row(l, "SELECT name, number, default_group, created_at FROM region ORDER BY name", load_region);
+    return each_row(l, "SELECT name, number, default_group, created_at, report_blocked FROM region ORDER BY name", load_region);
 }
 
 static int

@@ -176,10 +176,15 @@ static const char version_3[] =
     " reason TEXT"
     ") STRICT;";
 
+/* What is reported in a region that was there before stays as it was: nothing. */
+static const char version_4[] =
+    "ALTER TABLE region ADD COLUMN report_blocked INTEGER NOT NULL DEFAULT 0 CHECK (report_blocked IN (0, 1));";
+
 static const char *const migrations[] = {
     version_1,
     version_2,
     version_3,
+    version_4,
 };
 
 const struct sp_database_schema sp_store_schema = {

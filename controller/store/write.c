@@ -10,8 +10,9 @@
 #define STATEMENTS(S)                                                                                                         \
     S(COUNTERS_SET, "UPDATE counters SET revision = ?1, next_region = ?2, next_set = ?3, next_slot = ?4, next_mark = ?5,"     \
                     " next_zone = ?6")                                                                                        \
-    S(REGION_ADD, "INSERT INTO region (name, number, default_group, created_at) VALUES (?1, ?2, ?3, ?4)")                     \
-    S(REGION_SET, "UPDATE region SET number = ?2, default_group = ?3, created_at = ?4 WHERE name = ?1")                       \
+    S(REGION_ADD, "INSERT INTO region (name, number, default_group, created_at, report_blocked)"                              \
+      " VALUES (?1, ?2, ?3, ?4, ?5)")                                                                                         \
+    S(REGION_SET, "UPDATE region SET number = ?2, default_group = ?3, created_at = ?4, report_blocked = ?5 WHERE name = ?1")  \
     S(REGION_REMOVE, "DELETE FROM region WHERE name = ?1")                                                                    \
     S(GROUP_ADD, "INSERT INTO security_group (id, region, name, description, revision, created_at, updated_at)"               \
                  " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                                                                      \
@@ -170,6 +171,7 @@ write_region(struct sp_rows *w, const void *before, const void *after)
             give_uuid(s, &region->default_group);
         }
         sp_statement_give_integer(s, region->created_at);
+        sp_statement_give_integer(s, region->reports);
     }
     return sp_statement_run(s, 1);
 }

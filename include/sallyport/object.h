@@ -15,6 +15,7 @@ struct sp_region {
     char *name;
     uint32_t number;              /* 1 and up, never used again: the region's name in flows. */
     struct sp_uuid default_group; /* None: no default group. */
+    bool reports;                 /* Denied connections are reported. */
     int64_t created_at;           /* Microseconds since 1970, as all times here. */
 };
 
@@ -108,7 +109,7 @@ struct sp_rule_set {
     char *region;
     struct sp_uuid *groups; /* Sorted. */
     size_t n_groups;
-    uint32_t version;       /* Changes whenever the verdict of the set may change for any packet. */
+    uint32_t version;       /* Changes whenever the verdict of the set may change for any packet, or what is reported. */
     struct sp_admission *admissions; /* Sorted by rule id. */
     size_t n_admissions;
 };

@@ -228,14 +228,17 @@ def test_a_database_of_the_first_schema(daemon):
     api = daemon.client()
     made(api.put("/v1/regions/A"))
     group = made(api.post("/v1/security-groups", {"region": "A", "name": "web"})).json
+    region = api.get("/v1/regions/A").json
     daemon.stop()
     db = sqlite3.connect(daemon.db.partition(":")[2])
-    db.executescript("DROP TABLE trial; DROP TABLE change_object; DROP TABLE change; PRAGMA user_version = 1;")
+    db.executescript("DROP TABLE trial; DROP TABLE change_object; DROP TABLE change; ALTER TABLE region DROP COLUMN report_blocked; "
+                     "PRAGMA user_version = 1;")
     db.close()
     daemon.start()
     api = daemon.client()
     assert api.get("/v1/changes").json == {"changes": [], "next": None}
     assert api.get(f"/v1/security-groups/{group['id']}").json == group
+    assert api.get("/v1/regions/A").json == {**region, "report_blocked": False}  # An update alone turns nothing on.
     answer = made(api.patch(f"/v1/security-groups/{group['id']}", {"name": "www"}))
     assert [change["id"] for change in api.get("/v1/changes").json["changes"]] == [answer.revision]
 
@@ -247,7 +250,7 @@ def test_a_database_of_the_second_schema(daemon):
     before = api.get("/v1/changes").json
     daemon.stop()
     db = sqlite3.connect(daemon.db.partition(":")[2])
-    db.executescript("DROP TABLE trial; PRAGMA user_version = 2;")
+    db.executescript("DROP TABLE trial; ALTER TABLE region DROP COLUMN report_blocked; PRAGMA user_version = 2;")
     db.close()
     daemon.start()
     api = daemon.client()
