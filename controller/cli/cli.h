@@ -59,6 +59,7 @@ enum sp_option {
     SP_OPTION_BEFORE,
     SP_OPTION_CONFIRM_WITHIN,
     SP_OPTION_DRY_RUN,
+    SP_OPTION_REPORT_BLOCKED,
     SP_N_OPTIONS
 };
 #define SP_OPTION_BIT(OPTION) (UINT64_C(1) << (OPTION))
@@ -131,6 +132,7 @@ int sp_cli_fail(const char *format, ...) SP_PRINTF(1, 2);
 /* The commands, each in the file of its noun. */
 int sp_cli_region_list(struct sp_cli *);
 int sp_cli_region_create(struct sp_cli *);
+int sp_cli_region_set(struct sp_cli *);
 int sp_cli_region_delete(struct sp_cli *);
 int sp_cli_group_list(struct sp_cli *);
 int sp_cli_group_show(struct sp_cli *);
@@ -156,6 +158,7 @@ int sp_cli_change_list(struct sp_cli *);
 int sp_cli_change_show(struct sp_cli *);
 int sp_cli_change_undo(struct sp_cli *);
 int sp_cli_change_confirm(struct sp_cli *);
+int sp_cli_blocked(struct sp_cli *);
 int sp_cli_explain(struct sp_cli *);
 int sp_cli_status(struct sp_cli *);
 int sp_cli_completion(struct sp_cli *);

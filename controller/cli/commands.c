@@ -46,6 +46,7 @@ const struct sp_option_info sp_options[SP_N_OPTIONS] = {
     [SP_OPTION_DRY_RUN] = {"dry-run", NULL, false, "change nothing; show what would change"},
     [SP_OPTION_CONFIRM_WITHIN] = {"confirm-within", "SECONDS", false,
                                   "take it back after so long (1 to 3600) unless it is confirmed: change confirm"},
+    [SP_OPTION_REPORT_BLOCKED] = {"report-blocked", "on|off", false, "whether blocked attempts are seen and listed"},
     [SP_OPTION_BEFORE] = {"before", "CHANGE", false, "those before this one"},
 };
 
@@ -73,6 +74,7 @@ const uint64_t sp_options_global = O(URL) | O(TOKEN_FILE) | O(CA_CERT) | O(JSON)
 const struct sp_command sp_commands[] = {
     {"region", "list", "", 0, 0, 0, 0, "list the regions", NULL, sp_cli_region_list},
     {"region", "create", "REGION", 1, 1, CHANGE, 0, "make a region", NULL, sp_cli_region_create},
+    {"region", "set", "REGION", 1, 1, O(REPORT_BLOCKED) | CHANGE, O(REPORT_BLOCKED), "change a region", NULL, sp_cli_region_set},
     {"region", "delete", "REGION", 1, 1, CHANGE, 0, "delete a region that has neither groups nor servers", NULL,
      sp_cli_region_delete},
 
@@ -134,6 +136,8 @@ const struct sp_command sp_commands[] = {
     {"change", "confirm", "CHANGE", 1, 1, O(WAIT), 0, "keep a change that was made with --confirm-within", NULL,
      sp_cli_change_confirm},
 
+    {"blocked", NULL, "SERVER", 1, 1, O(REGION), 0, "list what was tried in vain lately, to the server and from it",
+     "A sample: each connection was tried at least as often as it says.\n", sp_cli_blocked},
     {"explain", NULL, "SERVER inbound|outbound PROTOCOL [PORT]", 3, 4,
      O(REGION) | O(REMOTE) | O(REMOTE_PORT) | O(LOCAL_PORT), O(REMOTE),
      "tell whether a connection may pass, and which rule decides",

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "controller/cli/columns.h"
 #include "controller/cli/path.h"
@@ -53,6 +54,29 @@ sp_cli_region_create(struct sp_cli *cli)
         status = sp_call_report(cli, &reply, reply.status == 200 ? "Region %s exists already" : "Made region %s", name);
         sp_reply_clear(&reply);
     }
+    return status;
+}
+
+int
+sp_cli_region_set(struct sp_cli *cli)
+{
+    const char *name = sp_cli_arg(cli, 0), *reports = sp_cli_value(cli, SP_OPTION_REPORT_BLOCKED, 0);
+    bool on = !strcmp(reports, "on");
+    if (!on && strcmp(reports, "off")) {
+        return sp_cli_usage(cli->command, "--report-blocked takes on or off, not '%s'", reports);
+    }
+    struct sp_reply reply = {0};
+    struct sp_json_write *json = sp_json_write_new(false);
+    sp_json_object_open(json);
+    sp_json_key(json, "report_blocked");
+    sp_json_bool(json, on);
+    sp_json_object_close(json);
+    int status = json ? sp_call(cli, "PATCH", sp_path_format("/v1/regions/%s", name), json, &reply) : sp_call_no_memory();
+    if (status == SP_EXIT_DONE) {
+        status = sp_call_report(cli, &reply, "Changed region %s", name);
+        sp_reply_clear(&reply);
+    }
+    sp_json_write_free(json);
     return status;
 }
 

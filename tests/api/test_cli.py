@@ -17,9 +17,9 @@ from ovs import Ovs, wait_until  # noqa: E402
 
 SALLYPORT = os.path.join(TOP, "build/bin/sallyport")
 DPID = "00000000000000a1"
-NOUNS = {"region": "list create delete", "group": "list show lint create set delete", "rule": "list add set replace delete",
+NOUNS = {"region": "list create set delete", "group": "list show lint create set delete", "rule": "list add set replace delete",
          "server": "list show create set delete", "bridge": "list show set delete", "change": "list show undo confirm"}
-COMMANDS = [(noun, verb) for noun, verbs in NOUNS.items() for verb in verbs.split()] + [("explain",), ("status",), ("completion",)]
+COMMANDS = [(noun, verb) for noun, verbs in NOUNS.items() for verb in verbs.split()] + [("blocked",), ("explain",), ("status",), ("completion",)]
 
 
 def sallyport(*words, status=0, env=None, stdin=""):
@@ -92,7 +92,7 @@ def completions(*words, directory=None):
 
 
 def test_completion_knows_every_command(directory):
-    nouns = [*NOUNS, "explain", "status", "completion"]
+    nouns = [*NOUNS, "blocked", "explain", "status", "completion"]
     assert completions("") == nouns and completions("re") == ["region"] and completions("--json", "st") == ["status"]
     for noun, verbs in NOUNS.items():
         assert completions(noun, "") == completions("--url", "http://x", noun, "") == verbs.split()
@@ -112,12 +112,14 @@ def test_version():
 
 @pytest.mark.parametrize("words, said", [
     ([], "what is to be done"),
-    (["grup"], "unknown noun 'grup'; there is region group rule server bridge change explain status completion"),
+    (["grup"], "unknown noun 'grup'; there is region group rule server bridge change blocked explain status completion"),
     (["group"], "'group' needs a verb; there is list show lint create set delete"),
     (["group", "lst"], "unknown verb 'lst'"),
     (["group", "list", "x"], "'x' is one argument too many"),
     (["group", "show"], "too few arguments"),
     (["group", "create", "--name", "a"], "needs --region"),
+    (["region", "set", "a"], "needs --report-blocked"),
+    (["region", "set", "a", "--report-blocked", "maybe"], "--report-blocked takes on or off, not 'maybe'"),
     (["group", "list", "--deny"], "takes no option '--deny'"),
     (["group", "list", "--frobnicate"], "--frobnicate"),
     (["group", "list", "--name"], "needs a value"),
@@ -221,11 +223,15 @@ def test_regions(cli):
     cli("group", "create", "--region", "SV2", "--name", "web", "--default")
     lines = [line.split() for line in cli("region", "list").splitlines()]
     assert lines == [["REGION", "DEFAULT", "GROUP", "GROUPS", "SERVERS"], ["SV2", "web", "1", "0"]]
+    assert cli("region", "set", "SV2", "--report-blocked", "off").startswith("Changed region SV2: in force")
+    assert not cli.json("region", "list")["regions"][0]["report_blocked"]
+    assert cli.json("region", "set", "SV2", "--report-blocked", "on")["report_blocked"]
     error = cli.refused("region", "delete", "SV2")
     assert "in use by security_group web" in error
     cli("group", "delete", "web")
     assert cli("region", "delete", "SV2").startswith("Deleted region SV2: ")
     cli.refused("region", "delete", "SV2")
+    cli.refused("region", "set", "SV2", "--report-blocked", "on")
     cli.refused("region", "create", "S V")
     cli.refused("region", "delete", "..")
 

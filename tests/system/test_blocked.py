@@ -14,8 +14,9 @@ import pytest
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests", "api"))
 
+from conftest import BUILD  # noqa: E402
 from daemon import Daemon  # noqa: E402
-from ovs import Ovs, inside, wait_until  # noqa: E402
+from ovs import Ovs, inside, run, wait_until  # noqa: E402
 from packets import Dot1Q, End, Ether, Tcp, gre, ping, sctp, tcp, udp  # noqa: E402
 from wire import SENTINEL_FLOW, Wire  # noqa: E402
 
@@ -185,6 +186,28 @@ def test_outbound_and_between_servers(lab):
     # The sender may, the receiver does not want it: it is the receiver's attempt alone.
     lab.listed("b", "a", tcp(A, B, 80), direction="inbound", local_port=80, remote_ip=A.ip, rule=None)
     lab.nothing_else("a", {"remote_port": 443})
+
+
+def test_command_line(lab):
+    allow = {"direction": "inbound", "protocol": "tcp", "port_min": 22}
+    _, deny = lab.rules("a", allow, {**allow, "port_min": 23, "action": "deny"})
+    lab.forget()
+    token = os.path.join(lab.daemon.directory, "whole")
+    with open(token, "w", encoding="ascii") as file:
+        file.write("whole\n")
+
+    def cli():
+        return run(os.path.join(BUILD, "bin/sallyport"), "--url", f"http://{lab.daemon.address}", "--token-file", token,
+                   "blocked", "a", "--region", "SV2").splitlines()
+
+    assert cli() == ["Nothing was blocked lately."]
+    lab.listed("a", "up", ping(OUTSIDE, A), protocol="icmp")
+    lab.listed("a", "up", tcp(OUTSIDE, A, 23, family=6), local_port=23)
+    lab.listed("a", "a", gre(A, OUTSIDE), protocol="gre")
+    rows = [line.split() for line in cli()[2:]]
+    assert [row[:4] for row in rows] == [["outbound", "gre", OUTSIDE.ip, "-"], ["inbound", "tcp", OUTSIDE.ip6, "23"],
+                                         ["inbound", "icmp", OUTSIDE.ip, "8/0"]]
+    assert [row[4:-3] for row in rows] == [["default"], ["rule", deny], ["default"]]
 
 
 def test_who_may_read(lab):
