@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import {after, before, beforeEach, test} from "node:test";
-import {ADDRESS, Daemon, DPID, flows, hindrances, openPage, screenshot, startBrowser, TOKEN, until, whilePaused} from "./support.js";
+import {ADDRESS, Daemon, DPID, flows, hindrances, knock, openPage, screenshot, startBrowser, TOKEN, until, whilePaused} from "./support.js";
 
 let daemon, browser;
 let region;       // A new one for each test.
@@ -439,6 +439,35 @@ test("explain: no rule, then Allow this, then look inside the server", async (t)
   await page.locator(".verdict").getByRole("link", {name: "web"}).waitFor();
   await page.getByText("the security group allows it: look inside vm1").waitFor();
   await screenshot(page, "light-explain-yes");
+  await page.finish();
+});
+
+test("blocked attempts are listed as they come, and allowed with one button", async (t) => {
+  const group = await groupCall({name: "web"}), out = await groupCall({name: "out", template: "outbound"});
+  const server = await realServer(t, "vm1", [group.id]);
+  await realServer(t, "vm2", [out.id]);
+  const page = await open(t, `/#/r/${region}/servers/${server.id}`);
+  await page.getByText("Nothing was blocked lately.").waitFor();
+  const row = page.row("10.0.0.2").filter({hasText: "No rule allows it"});
+  await until(async () => { // The switch may still be learning of the servers.
+    knock();
+    return row.isVisible();
+  }, "the attempt is listed");
+  assert.match(await row.textContent(), /Inbound UDP.*8888/);
+  assert.deepEqual(await hindrances(page), []);
+  await screenshot(page, "light-blocked");
+  await row.getByRole("button", {name: "Allow this: Inbound UDP 8888 from 10.0.0.2"}).click();
+  assert.equal(await page.getByLabel("Remote IP").inputValue(), "10.0.0.2");
+  assert.equal(await page.getByLabel("Direction").last().inputValue(), "inbound");
+  assert.equal(await page.dialog.getByLabel("Protocol", {exact: true}).inputValue(), "udp");
+  assert.equal(await page.getByLabel("Min Port").inputValue(), "8888");
+  assert.equal(await page.getByLabel("Max Port").inputValue(), "8888");
+  await page.save();
+  await page.saved(/in force/i);
+  assert.deepEqual((await groupNow(group.id)).rules.map(({direction, protocol, remote_ip, port_min, port_max}) =>
+    [direction, protocol, remote_ip, port_min, port_max]), [["inbound", "udp", "10.0.0.2/32", 8888, 8888]]);
+  await daemon.call("PATCH", `/v1/regions/${region}`, {report_blocked: false});
+  await page.getByText("This region does not report blocked attempts").waitFor();
   await page.finish();
 });
 

@@ -117,6 +117,11 @@ export async function hindrances(page) {
 export const flows = () => execFileSync("ovs-ofctl", ["-O", "OpenFlow14", "--no-stats", "dump-flows", join(SWITCH_DIRECTORY, "br0.mgmt")],
                                         {encoding: "utf8"});
 
+// A datagram from vm2 to port 8888 of vm1.
+const DATAGRAM = "02000000000102000000000208004500003000010000401166ba0a0000020a0000019c4022b8001c7806" + "78".repeat(20);
+export const knock = () => execFileSync("ovs-ofctl", ["-O", "OpenFlow14", "packet-out", join(SWITCH_DIRECTORY, "br0.mgmt"),
+                                                      `in_port=vm2,packet=${DATAGRAM},actions=TABLE`]);
+
 // Runs `work` while the switch does not answer.
 export async function whilePaused(work) {
   const pid = Number(process.env.SWITCH_PID);

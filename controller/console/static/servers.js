@@ -1,6 +1,7 @@
 // The servers of a region, and one of them: its ports, its groups, and why something is or is not reachable.
 
 import {change} from "./api.js";
+import {blockedBox} from "./blocked.js";
 import {choice, fieldset, input, openDialog} from "./dialog.js";
 import {badge, button, count, fill, h, listed, table} from "./dom.js";
 import {explainBox} from "./explain.js";
@@ -99,11 +100,11 @@ function portsTable(server) {
 export function serverPage(id) {
   const heading = h("h1", {tabindex: "-1"}), about = h("p", {class: "lead"}), groups = h("div"), ports = h("div"), missing = h("div");
   const page = {title: "VPS", crumb: null};
-  const box = explainBox(() => page.server);
+  const box = explainBox(() => page.server), blocked = blockedBox(() => page.server);
   const whole = h("div", null,
     h("div", {class: "heading"}, h("h2", null, "Security Group"), button("Change", () => page.server && changeGroups(page.server),
       {id: "change-groups", name: "Change the security groups"})), groups,
-    box.element, h("h2", null, "Ports"), ports);
+    box.element, blocked.element, h("h2", null, "Ports"), ports);
   page.element = h("div", null, heading, about, missing, whole);
   page.update = () => {
     page.server = state.servers?.get(id);
@@ -117,6 +118,7 @@ export function serverPage(id) {
     fill(groups, groupLinks(server));
     fill(ports, portsTable(server));
     box.update();
+    blocked.update();
   };
   return page;
 }

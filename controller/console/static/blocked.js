@@ -1,0 +1,101 @@
+// What was tried in vain lately, to a server and from it.
+
+import {get} from "./api.js";
+import {badge, button, fill, h, keepingFocus, table} from "./dom.js";
+import {pathOf} from "./groups.js";
+import {createRule} from "./rule_form.js";
+import {state} from "./state.js";
+import {hasPorts, isIcmp, portsOf, protocolName, sentence, serviceOf} from "./words.js";
+
+const AGAIN_MS = 5000;
+
+// The rule that would allow it.
+function ruleFor(attempt) {
+  const rule = {direction: attempt.direction, protocol: attempt.protocol, remote_ip: attempt.remote_ip, port_min: -1, port_max: -1,
+                icmp_type: -1, icmp_code: -1};
+  const port = attempt.local_port ?? attempt.remote_port;
+  if (hasPorts(rule.protocol) && port !== null) rule.port_min = rule.port_max = port;
+  if (isIcmp(rule.protocol) && attempt.icmp_type !== null) Object.assign(rule, {icmp_type: attempt.icmp_type, icmp_code: attempt.icmp_code});
+  return rule;
+}
+
+function decider(attempt) {
+  const group = state.groups?.get(attempt.group);
+  const rule = group?.rules.find(({id}) => id === attempt.rule);
+  if (!attempt.rule) return "No rule allows it";
+  if (!rule) return "A rule that has gone";
+  return [badge("Deny", "bad"), " ", sentence(rule, state.groups), " in ", h("a", {href: pathOf(group)}, group.name)];
+}
+
+// Where a rule denies it, one that allows it must have a lower number.
+function priorityFor(attempt) {
+  const rule = state.groups?.get(attempt.group)?.rules.find(({id}) => id === attempt.rule);
+  return rule ? Math.max(1, rule.priority - 1) : 100;
+}
+
+const when = (text) => {
+  const time = new Date(text);
+  return h("time", {datetime: text, title: time.toLocaleString()}, time.toLocaleTimeString());
+};
+
+export function blockedBox(serverNow) {
+  const list = h("div");
+  let attempts = null, shown = null, failure = null, timer = null;
+
+  function allow(server, attempt, index) {
+    const groups = server.security_groups.map((id) => state.groups?.get(id)).filter(Boolean);
+    const words = sentence(ruleFor(attempt), state.groups);
+    return groups.map((group, at) => button(groups.length > 1 ? `Allow this in ${group.name}` : "Allow this",
+      () => createRule(group, {...ruleFor(attempt), priority: priorityFor(attempt)}),
+      {id: `allow-blocked-${index}-${at}`, name: `Allow this${groups.length > 1 ? ` in ${group.name}` : ""}: ${words}`}));
+  }
+
+  function show() {
+    const server = serverNow();
+    if (!server) return;
+    if (failure) return fill(list, h("p", {class: "empty small"}, failure));
+    if (!attempts) return fill(list, h("p", {class: "empty small"}, "Loading…"));
+    if (state.regions?.get(server.region)?.report_blocked === false && !attempts.length) {
+      return fill(list, h("p", {class: "empty small"}, "This region does not report blocked attempts: ",
+        h("code", null, `sallyport region set ${server.region} --report-blocked on`)));
+    }
+    if (!attempts.length) return fill(list, h("p", {class: "empty small"}, "Nothing was blocked lately."));
+    return fill(list, table(`Blocked attempts of ${server.name}`,
+      [{title: "Protocol"}, {title: "Port"}, {title: "Remote"}, {title: "Denied by"}, {title: "Times", class: "number"},
+       {title: "First"}, {title: "Last"}, {title: "Operation", class: "operation"}],
+      attempts.map((attempt, index) => {
+        const rule = ruleFor(attempt);
+        return [[attempt.direction === "inbound" ? "Inbound " : "Outbound ", protocolName(attempt.protocol)],
+                [portsOf(rule) || h("span", {class: "muted"}, "–"), " ", h("span", {class: "muted"}, serviceOf(rule))],
+                h("span", {class: "code"}, attempt.remote_ip), decider(attempt), String(attempt.count), when(attempt.first), when(attempt.last),
+                h("div", {class: "buttons"}, allow(server, attempt, index))];
+      })), h("p", {class: "hint"}, "A sample: each was tried at least as often as it says."));
+  }
+
+  // As long as the page is there.
+  async function read() {
+    timer = null;
+    const server = serverNow();
+    if (server) {
+      try {
+        attempts = (await get(`/v1/blocked?server=${server.id}`)).blocked;
+        failure = null;
+      } catch (error) {
+        failure = error.message;
+      }
+      const now = JSON.stringify([attempts, failure]);
+      if (now !== shown) keepingFocus(show);
+      shown = now;
+    }
+    if (element.isConnected) timer = setTimeout(read, AGAIN_MS);
+  }
+
+  const element = h("section", {"aria-labelledby": "blocked-title"}, h("h2", {id: "blocked-title"}, "Blocked attempts"), list);
+  return {
+    element,
+    update() {
+      show();
+      if (timer === null && element.isConnected) timer = setTimeout(read, 0);
+    },
+  };
+}
