@@ -250,6 +250,7 @@ enum sp_forward_priority {
 
 /* Priority of a rule's flows: the lowest priority number decides, and of equals the one that denies. */
 #define SP_RULE_PRIORITY(PRIORITY, DENIES) ((uint16_t) (10 + 2 * (1000 - (PRIORITY)) + ((DENIES) ? 1 : 0)))
+#define SP_RULE_PRIORITY_DENIES(PRIORITY) ((PRIORITY) & 1)
 
 /* Cookies: owner in bits 48-63, kind in bits 40-47, number in bits 0-39. */
 #define SP_COOKIE_OWNER 0x5350000000000000ull
