@@ -21,9 +21,11 @@ static void free_engine(struct sp_engine *);
 static void on_settled(void *aux, struct sp_switch *);
 static void on_describe(void *aux, struct sp_switch *, const struct sp_unit_name *, const struct sp_flow *, char *out,
                         size_t size);
+static void on_counted(void *aux, struct sp_switch *, const struct sp_flow *, const struct sp_count *raw, bool removed);
+static void on_dumping(void *aux, struct sp_switch *, bool begins, bool first);
 static bool owns_zone(void *aux, struct sp_switch *, uint16_t zone);
 
-static const struct sp_switch_events switch_events = { on_settled, on_describe, owns_zone };
+static const struct sp_switch_events switch_events = { on_settled, on_describe, on_counted, on_dumping, owns_zone };
 
 static bool
 match_dpid(const struct sp_index_node *node, const void *key)
@@ -65,6 +67,7 @@ sp_engine_new(uv_loop_t *loop, struct sp_store *store, struct sp_model *model)
     sp_pending_list_init(&engine->waiting);
     if (getrandom(&engine->seed, sizeof engine->seed, 0) != sizeof engine->seed
         || !(engine->blocked = sp_blocked_new(engine->seed, SP_BLOCKED_MAX))
+        || !(engine->counts = sp_counts_new(engine->seed))
         || sp_model_each_region(model, name_region, engine) || sp_model_each_bridge(model, make_adopted, engine)) {
         engine->store = NULL;
         engine->model = NULL;
@@ -186,6 +189,7 @@ sp_engine_drop_datapath(struct sp_engine *engine, struct sp_datapath *dp)
         sp_index_remove(&engine->datapaths, &dp->node, sp_index_hash(engine->seed, &dp->dpid, sizeof dp->dpid), &dp->dpid);
         sp_datapath_clear_indices(dp);
         sp_switch_free(dp->sw);
+        sp_counts_drop(engine->counts, dp->dpid);
         sp_engine_tell_gone(engine, dp->dpid);
         free(dp);
     }
@@ -234,6 +238,7 @@ on_tick(uv_timer_t *timer)
     if (engine->ticks) {
         engine->ticks(engine->ticks_aux);
     }
+    sp_engine_run_counts(engine);
 }
 
 static void
@@ -289,7 +294,7 @@ static void
 stop_step(struct sp_engine *engine)
 {
     sp_engine_close_links(engine);
-    if (engine->batch || engine->n_links || engine->n_timers != SP_ENGINE_TIMERS) {
+    if (engine->batch || engine->n_links || engine->n_timers != SP_ENGINE_TIMERS || !sp_engine_end_counts(engine)) {
         return;
     }
     uv_close((uv_handle_t *) &engine->tick, on_timer_closed);
@@ -337,6 +342,7 @@ free_engine(struct sp_engine *engine)
     if (engine->store) {
         engine->store->ops->close(engine->store);
     }
+    sp_counts_free(engine->counts);
     sp_model_free(engine->model);
     free(engine);
 }
@@ -354,6 +360,18 @@ on_describe(void *aux, struct sp_switch *sw, const struct sp_unit_name *unit, co
 {
     struct sp_datapath *dp = aux;
     sp_engine_describe(dp->engine, dp, unit, flow, out, size);
+}
+
+static void
+on_counted(void *aux, struct sp_switch *sw, const struct sp_flow *flow, const struct sp_count *raw, bool removed)
+{
+    sp_datapath_counted(aux, flow, raw, removed);
+}
+
+static void
+on_dumping(void *aux, struct sp_switch *sw, bool begins, bool first)
+{
+    sp_datapath_dumping(aux, begins, first);
 }
 
 static bool

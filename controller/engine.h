@@ -15,6 +15,7 @@
 #define SALLYPORT_CONTROLLER_ENGINE_H 1
 
 #include "controller/blocked.h"
+#include "controller/counts.h"
 #include "controller/model/batch.h"
 #include "controller/obs/histogram.h"
 
@@ -24,8 +25,11 @@ struct sp_engine;
 
 #define SP_ENGINE_WRITES_MAX 1024 /* Queued writes; one more is SP_E_FULL. */
 
-/* 'store' is taken over; 'model' holds what it loaded and is taken over too. */
+/* 'store' is taken over; 'model' holds what it loaded and is taken over too.  NULL: no memory. */
 struct sp_engine *sp_engine_new(struct uv_loop_s *, struct sp_store *store, struct sp_model *model);
+/* Takes from the store how often rules have hit; before anything else is asked of the engine.  Returns 0, SP_E_DAMAGED or a
+ * negative errno, with one line in 'why'. */
+int sp_engine_recall(struct sp_engine *, char *why, size_t why_size) SP_MUST_USE;
 /* Stops: no further writes, a commit under way ends, connections close, flows stay.  'stopped' runs when all is freed. */
 void sp_engine_stop(struct sp_engine *, void (*stopped)(void *aux), void *aux);
 
@@ -151,6 +155,11 @@ void sp_engine_each_refusal(const struct sp_engine *, sp_visit_refusal *, void *
 
 /* The connections that 'port' was denied, or others to it, the last seen first.  As sp_blocked_each(). */
 int sp_engine_each_blocked(const struct sp_engine *, const struct sp_uuid *port, sp_visit_blocked *, void *aux);
+/* The time that changes and hits are stamped with: microseconds since 1970. */
+int64_t sp_engine_clock_us(void);
+
+/* How often 'rule' of the model has hit, as of each bridge's last dump: those of the last 30 s are not in it. */
+void sp_engine_hits(const struct sp_engine *, const struct sp_rule *rule, struct sp_hits *ret);
 
 /* Counters since the start, for /metrics. */
 struct sp_engine_counters {

@@ -45,13 +45,23 @@ describe(void *aux, struct sp_switch *sw, const struct sp_unit_name *unit, const
     snprintf(out, size, "?");
 }
 
+static void
+counted(void *aux, struct sp_switch *sw, const struct sp_flow *flow, const struct sp_count *raw, bool removed)
+{
+}
+
+static void
+dumping(void *aux, struct sp_switch *sw, bool begins, bool first)
+{
+}
+
 static bool
 owns_zone(void *aux, struct sp_switch *sw, uint16_t zone)
 {
     return true;
 }
 
-static const struct sp_switch_events no_events = { settled, describe, owns_zone };
+static const struct sp_switch_events no_events = { settled, describe, counted, dumping, owns_zone };
 
 static int
 compare_unit(void *aux, const struct sp_unit_name *name, const struct sp_flow_set *wanted)

@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "controller/engine.h"
+#include "controller/counts.h"
 #include "controller/io/transport.h"
 #include "controller/model/index.h"
 #include "controller/switch.h"
@@ -128,6 +129,7 @@ struct sp_datapath {
     struct sp_index_node node;
     uint64_t dpid;
     struct sp_switch *sw;
+    struct sp_tally *tally;    /* In engine->counts, from the first dump on. */
     bool expecting;            /* Connected and adopted, but not begun with; see sp_engine_expect_ifaces(). */
     bool releasing;            /* Was adopted: its flows are being removed, or will be when it connects. */
     bool ports_known;
@@ -225,6 +227,10 @@ struct sp_engine {
     size_t n_records;
     struct sp_trial_end *verdicts; /* Likewise. */
     size_t n_verdicts;
+    struct sp_counts *counts;
+    bool counts_writing;       /* Some of them are being written. */
+    bool counts_failed;        /* The last time. */
+    int64_t counts_at_ms;      /* When they are written next. */
     struct sp_pending *toucher;/* The write whose changes are being followed; NULL: none. */
     uint64_t n_followed;       /* Its number. */
     struct sp_revisions now;   /* What stale units are marked with. */
@@ -339,6 +345,13 @@ void sp_engine_resolve_iface(struct sp_engine *, const char *id); /* Who are the
 typedef int sp_visit_datapath(void *aux, struct sp_datapath *);
 int sp_engine_each_home(const struct sp_engine *, const struct sp_port *port, sp_visit_datapath *, void *aux);
 
+/* engine_counts.c */
+void sp_engine_follow_counts(struct sp_engine *, const struct sp_change *, size_t n);
+void sp_datapath_dumping(struct sp_datapath *, bool begins, bool first);
+void sp_datapath_counted(struct sp_datapath *, const struct sp_flow *, const struct sp_count *raw, bool removed);
+void sp_engine_run_counts(struct sp_engine *);             /* Writes them when their time has come. */
+bool sp_engine_end_counts(struct sp_engine *);             /* Writes the rest; true: that is done, or cannot be. */
+
 /* engine_flaws.c */
 void sp_engine_init_flaws(struct sp_engine *);
 void sp_engine_free_flaws(struct sp_engine *);
@@ -355,7 +368,6 @@ void sp_engine_follow_blocked(struct sp_engine *, const struct sp_change *); /* 
 void sp_engine_remember_refusal(struct sp_engine *, const char *peer, const char *why);
 
 /* engine_writes.c */
-int64_t sp_engine_clock_us(void); /* Since 1970. */
 void sp_engine_commit(struct sp_engine *); /* Begins a commit of what is queued, if none is under way. */
 void sp_engine_check_waiting(struct sp_engine *);
 void sp_engine_cancel_writes(struct sp_engine *);

@@ -291,6 +291,7 @@ follow_writes(struct sp_engine *engine, uint64_t before)
 {
     follow_each(engine, before, sp_engine_follow_addresses);
     uint64_t last = follow_each(engine, before, sp_engine_follow);
+    follow_each(engine, before, sp_engine_follow_counts);
     follow_each(engine, before, sp_engine_tell);
     engine->now = (struct sp_revisions) { .first = before + 1, .last = last };
     sp_engine_run_stale(engine);

@@ -373,13 +373,18 @@ start(struct daemon *daemon, const struct sp_config *config, char *why, size_t w
     if (r) {
         return r;
     }
+    char problem[WHY_SIZE];
+    r = sp_engine_recall(daemon->engine, problem, sizeof problem);
+    if (r) {
+        snprintf(why, why_size, "--db: %.500s", problem);
+        return r;
+    }
     daemon->api = sp_api_new(daemon->engine, daemon->tokens);
     if (!daemon->api) {
         snprintf(why, why_size, "%s", strerror(ENOMEM));
         return -ENOMEM;
     }
     daemon->tokens = NULL;
-    char problem[WHY_SIZE];
     r = sp_api_load(daemon->api, problem, sizeof problem);
     if (r) {
         snprintf(why, why_size, "--db: %.200s: %.290s", config->db_path, problem);

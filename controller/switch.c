@@ -23,6 +23,7 @@ static void forget(struct sp_switch *);
 static void retry(struct sp_switch *);
 static void dump(struct sp_switch *, enum sp_switch_phase);
 static void end_dump(struct sp_switch *, int64_t now_ms);
+static void tell_count(struct sp_switch *, const struct sp_event *, bool removed);
 
 /* Adds to the revisions of 'unit' that may not be in force. */
 static void
@@ -329,9 +330,13 @@ sp_switch_event(struct sp_switch *sw, struct sp_event *event, int64_t now_ms)
 {
     switch (event->kind) {
     case SP_EVENT_DUMP_FLOW:
+        tell_count(sw, event, false);
         if (sw->dump && sp_flow_table_put(sw->dump, event->flow)) {
             sp_switch_give_up(sw);
         }
+        break;
+    case SP_EVENT_REMOVED:
+        tell_count(sw, event, true);
         break;
     case SP_EVENT_CHANGED:
         sp_switch_suspect(sw, event->flow);
@@ -566,8 +571,18 @@ forget(struct sp_switch *sw)
 }
 
 static void
+tell_count(struct sp_switch *sw, const struct sp_event *event, bool removed)
+{
+    const struct sp_flow *flow = event->flow;
+    if (sp_flow_is_counted(flow->cookie, flow->table, flow->priority)) {
+        sw->events->counted(sw->aux, sw, flow, &event->count, removed);
+    }
+}
+
+static void
 dump(struct sp_switch *sw, enum sp_switch_phase phase)
 {
+    sw->events->dumping(sw->aux, sw, true, phase == SP_SWITCH_LEARNING);
     sw->phase = phase;
     sw->asked = true;
     sp_link_dump(sw->link, sw->known);
@@ -579,6 +594,7 @@ end_dump(struct sp_switch *sw, int64_t now_ms)
     if (sw->phase != SP_SWITCH_LEARNING && sw->phase != SP_SWITCH_CHECKING) {
         return;
     }
+    sw->events->dumping(sw->aux, sw, false, sw->phase == SP_SWITCH_LEARNING);
     if (sw->phase == SP_SWITCH_LEARNING) {
         sp_switch_learn(sw);
     } else {

@@ -19,6 +19,9 @@
  * what is wanted),
  * switch_link.c (the connection).
  *
+ * Counted flows (flows/tally.h) live and die with their cookie: another one's flow in the place of theirs is preceded, in the
+ * same bundle, by their deletion, so that the switch tells what they counted and counts the new one from 0.
+ *
  * Guarantees: W1 'installed' is what the switch has confirmed, flow by flow, but for what another hand changed since the
  * last dump; W2 a flow is deleted only if it is the unit's own that is replaced, or one under our cookie that no unit wants;
  * W3 while a batch or a dump is under way nothing else is sent. */
@@ -67,6 +70,11 @@ struct sp_switch_events {
     /* Fills 'out' with what 'unit' (NULL: none of ours) and 'flow' (NULL: the whole unit) stand for: "rule ... of group web". */
     void (*describe)(void *aux, struct sp_switch *, const struct sp_unit_name *unit, const struct sp_flow *flow, char *out,
                      size_t size);
+    /* A flow of ours that is counted has 'raw' counters now, in the dump under way, or, with 'removed', had them when it was
+     * deleted. */
+    void (*counted)(void *aux, struct sp_switch *, const struct sp_flow *, const struct sp_count *raw, bool removed);
+    /* A dump, the first one of a connection or another, begins or has come to its end. */
+    void (*dumping)(void *aux, struct sp_switch *, bool begins, bool first);
     /* Whether conntrack zone 'zone' is that of a port which is on this bridge, or may come back to it. */
     bool (*owns_zone)(void *aux, struct sp_switch *, uint16_t zone);
 };

@@ -227,6 +227,13 @@ make_mods(struct sp_switch *sw)
     return error;
 }
 
+/* Whether what 'there' has counted must not become what 'flow' has, which takes its place. */
+static bool
+ends_count(const struct sp_flow *there, const struct sp_flow *flow)
+{
+    return there->cookie != flow->cookie && sp_flow_is_counted(there->cookie, there->table, there->priority);
+}
+
 static int
 add_changes(struct sp_switch *sw, const struct sp_batch_item *item, struct sp_flow_table *claimed)
 {
@@ -235,7 +242,8 @@ add_changes(struct sp_switch *sw, const struct sp_batch_item *item, struct sp_fl
         struct sp_flow *flow = item->target->flows[i];
         struct sp_flow *there = sp_flow_table_find(sw->installed, flow);
         if (!there || !sp_flow_equal(there, flow)) {
-            error = sp_flow_mods_add(&sw->batch.mods, SP_FLOW_ADD, flow, item->unit);
+            error = there && ends_count(there, flow) ? sp_flow_mods_add(&sw->batch.mods, SP_FLOW_DELETE, there, item->unit) : 0;
+            error = error ? error : sp_flow_mods_add(&sw->batch.mods, SP_FLOW_ADD, flow, item->unit);
         }
         if (!error && there) {
             error = sp_flow_table_put(claimed, flow);

@@ -97,3 +97,11 @@ sp_lint(const struct sp_meaning *const meanings[], size_t n, struct sp_lint ret[
         }
     }
 }
+
+bool
+sp_lint_is_unused(int64_t last_us, int64_t since_us, int64_t now_us)
+{
+    int64_t quiet_since = last_us > since_us ? last_us : since_us;
+
+    return now_us - quiet_since >= SP_LINT_UNUSED_US;
+}

@@ -10,7 +10,8 @@ static const char *const actions[] = {"deny", "allow", NULL};
 
 static const char *const rule_fields[] = {"direction", "action",   "priority",  "protocol",  "remote_ip",   "remote_group",
                                           "port_min",  "port_max", "icmp_type", "icmp_code", "description", NULL};
-static const char *const rule_fixed[] = {"id", "origin", "created_at", "updated_at", NULL};
+static const char *const rule_fixed[] = {"id",        "origin",   "created_at",     "updated_at", "hits", "bytes",
+                                          "first_hit", "last_hit", "counting_since", NULL};
 
 static bool
 has_ports(int16_t protocol)

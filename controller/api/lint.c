@@ -37,17 +37,45 @@ describe(const struct sp_lint *found, const struct sp_rule *by, char *out, size_
 }
 
 static void
-put_finding(struct sp_json_write *out, const struct sp_group *group, size_t at, const struct sp_lint *found)
+put_finding(struct sp_json_write *out, const char *kind, const struct sp_rule *rule, const struct sp_rule *by,
+            const char *message)
 {
-    const struct sp_rule *by = found->kind == SP_LINT_OPEN ? NULL : group->rules[found->by];
-    char id[SP_UUID_TEXT_SIZE], message[200];
-    describe(found, by, message, sizeof message);
+    char id[SP_UUID_TEXT_SIZE];
     sp_json_object_open(out);
-    put_text(out, "kind", kinds[found->kind]);
-    put_text(out, "rule", sp_uuid_format(&group->rules[at]->id, id));
+    put_text(out, "kind", kind);
+    put_text(out, "rule", sp_uuid_format(&rule->id, id));
     put_text(out, "by", by ? sp_uuid_format(&by->id, id) : NULL);
     put_text(out, "message", message);
     sp_json_object_close(out);
+}
+
+/* A rule that never decides has been told of. */
+static void
+put_unused(const struct sp_call *call, struct sp_json_write *out, const struct sp_rule *rule, const struct sp_lint *found)
+{
+    struct sp_hits hits;
+    sp_engine_hits(call->api->engine, rule, &hits);
+    if (found->kind == SP_LINT_SHADOWED || found->kind == SP_LINT_REDUNDANT
+        || !sp_lint_is_unused(hits.last_us, hits.since_us, sp_engine_clock_us())) {
+        return;
+    }
+    char time[SP_TIME_TEXT_SIZE], message[120];
+    snprintf(message, sizeof message, hits.last_us ? "unused: no packet since %s" : "unused: no packet, counted since %s",
+             sp_time_format(hits.last_us ? hits.last_us : hits.since_us, time));
+    put_finding(out, "unused", rule, NULL, message);
+}
+
+static void
+put_findings(const struct sp_call *call, struct sp_json_write *out, const struct sp_group *group, size_t at,
+             const struct sp_lint *found)
+{
+    const struct sp_rule *by = found->kind == SP_LINT_OPEN ? NULL : group->rules[found->by];
+    if (found->kind != SP_LINT_NOTHING) {
+        char message[200];
+        describe(found, by, message, sizeof message);
+        put_finding(out, kinds[found->kind], group->rules[at], by, message);
+    }
+    put_unused(call, out, group->rules[at], found);
 }
 
 void
@@ -80,9 +108,7 @@ sp_read_lint(struct sp_call *call)
     sp_json_key(out, "findings");
     sp_json_array_open(out);
     for (size_t i = 0; i < n; i++) {
-        if (found[i].kind != SP_LINT_NOTHING) {
-            put_finding(out, group, i, &found[i]);
-        }
+        put_findings(call, out, group, i, &found[i]);
     }
     sp_json_array_close(out);
     sp_json_object_close(out);

@@ -39,6 +39,29 @@ put_time(const struct sp_render *render, const char *key, int64_t time_us)
     put_text(render, key, sp_time_format(time_us, text));
 }
 
+/* 0 is never. */
+static void
+put_time_or_null(const struct sp_render *render, const char *key, int64_t time_us)
+{
+    if (time_us) {
+        put_time(render, key, time_us);
+    } else {
+        put_text(render, key, NULL);
+    }
+}
+
+static void
+put_hits(const struct sp_render *render, const struct sp_rule *rule)
+{
+    struct sp_hits hits;
+    sp_engine_hits(render->engine, rule, &hits);
+    put_integer(render, "hits", (int64_t) hits.count.packets);
+    put_integer(render, "bytes", (int64_t) hits.count.bytes);
+    put_time_or_null(render, "first_hit", hits.first_us);
+    put_time_or_null(render, "last_hit", hits.last_us);
+    put_time(render, "counting_since", hits.since_us);
+}
+
 const char *
 sp_render_dpid(uint64_t dpid, char *out)
 {
@@ -96,6 +119,9 @@ sp_render_rule(const struct sp_render *render, const struct sp_rule *rule)
     put_text(render, "origin", rule->origin == SP_ORIGIN_DEFAULT ? "default" : "user");
     put_time(render, "created_at", rule->created_at);
     put_time(render, "updated_at", rule->updated_at);
+    if (render->engine) {
+        put_hits(render, rule);
+    }
     sp_json_object_close(render->out);
 }
 

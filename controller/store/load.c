@@ -87,7 +87,6 @@ static void *add(struct items *);
 static bool read_uuid(const struct sp_statement *, int column, struct sp_uuid *ret);
 static bool read_mac(const struct sp_statement *, int column, struct sp_mac *ret);
 static bool read_cidr(const struct sp_statement *, int column, bool is_address, struct sp_cidr *ret);
-static bool read_dpid(const struct sp_statement *, int column, uint64_t *ret);
 static bool read_choice(const struct sp_statement *, int column, const char *zero, const char *one, int *ret);
 static bool read_range(const struct sp_statement *, int column, int64_t min, int64_t max, int64_t *ret);
 static bool read_text(const struct sp_statement *, int column, char **ret);
@@ -195,7 +194,7 @@ load_bridge(struct load *l, struct sp_statement *s)
     struct cursor *c = &l->cursors[UPLINKS];
     struct items names = {.item_size = sizeof(char *)};
     struct sp_bridge bridge = {.created_at = sp_statement_integer(s, 1)};
-    int r = read_dpid(s, 0, &bridge.dpid) ? 0 : damaged(l, "bridge", key, "dpid");
+    int r = sp_rows_read_dpid(s, 0, &bridge.dpid) ? 0 : damaged(l, "bridge", key, "dpid");
 
     while (!r && belongs(c, key)) {
         char *name, **slot;
@@ -459,7 +458,7 @@ load_port(struct load *l, const struct sp_statement *s, struct sp_port **ret)
 
     port.has_bridge = sp_statement_text(s, 3) != NULL;
     if (!read_uuid(s, 0, &port.server) || !read_uuid(s, 1, &port.id) || !read_mac(s, 2, &port.mac)
-        || (port.has_bridge && (!read_dpid(s, 3, &port.dpid) || !sp_statement_text(s, 4))) || !read_text(s, 4, &port.name)
+        || (port.has_bridge && (!sp_rows_read_dpid(s, 3, &port.dpid) || !sp_statement_text(s, 4))) || !read_text(s, 4, &port.name)
         || !read_text(s, 5, &port.iface_id) || !read_range(s, 6, 0, 4094, &vlan) || !read_range(s, 7, 0, 1, &security)
         || !read_range(s, 8, 1, UINT16_MAX, &zone)) {
         return damaged(l, "port", key, "a column");
@@ -684,8 +683,8 @@ read_cidr(const struct sp_statement *s, int column, bool is_address, struct sp_c
     return text && !sp_cidr_parse(text, ret) && (!is_address || sp_cidr_is_address(ret));
 }
 
-static bool
-read_dpid(const struct sp_statement *s, int column, uint64_t *ret)
+bool
+sp_rows_read_dpid(const struct sp_statement *s, int column, uint64_t *ret)
 {
     const char *text = sp_statement_text(s, column);
 

@@ -33,4 +33,17 @@ int sp_pages_write(struct sp_pages *, const struct sp_journal *) SP_MUST_USE;
 /* Reads the history, oldest first.  Returns as sp_store_ops.load_history. */
 int sp_pages_load(struct sp_database *, sp_store_receive_record *, void *aux, char *why, size_t why_size) SP_MUST_USE;
 
+/* Reads a bridge's datapath id from a text column.  Returns false if it is none. */
+bool sp_rows_read_dpid(const struct sp_statement *, int column, uint64_t *ret);
+
+/* The statements that write counts; otherwise as struct sp_rows. */
+struct sp_count_statements;
+int sp_count_statements_new(struct sp_database *, struct sp_count_statements **ret) SP_MUST_USE;
+void sp_count_statements_free(struct sp_count_statements *); /* NULL is fine. */
+int sp_count_statements_write(struct sp_count_statements *, const struct sp_count_rows *) SP_MUST_USE;
+
+/* Reads all counts to 'receiver', and since when rules are counted; otherwise as sp_rows_load(). */
+int sp_count_rows_load(struct sp_database *, const struct sp_count_receiver *receiver, void *aux, int64_t *ret_since, char *why,
+                       size_t why_size) SP_MUST_USE;
+
 #endif

@@ -180,11 +180,37 @@ static const char version_3[] =
 static const char version_4[] =
     "ALTER TABLE region ADD COLUMN report_blocked INTEGER NOT NULL DEFAULT 0 CHECK (report_blocked IN (0, 1));";
 
+/* How often rules hit: the counts of each switch's flows as they were told last, and their sums by rule. */
+static const char version_5[] =
+    "CREATE TABLE counting ("
+    " id INTEGER PRIMARY KEY CHECK (id = 1),"
+    " since INTEGER NOT NULL"
+    ") STRICT;"
+    "INSERT INTO counting VALUES (1, unixepoch() * 1000000);"
+    "CREATE TABLE flow_count ("
+    " bridge TEXT NOT NULL CHECK (length(bridge) = 16)," /* May stay a little longer than the bridge does. */
+    " id INTEGER NOT NULL CHECK (id " U32 "),"
+    " slot INTEGER NOT NULL CHECK (slot " U31 "),"
+    " name INTEGER NOT NULL,"
+    " absent INTEGER NOT NULL CHECK (absent IN (0, 1)),"
+    " packets INTEGER NOT NULL CHECK (packets >= 0),"
+    " bytes INTEGER NOT NULL CHECK (bytes >= 0),"
+    " PRIMARY KEY (bridge, id)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE rule_count ("
+    " rule TEXT PRIMARY KEY REFERENCES rule (id)" DEFERRED ","
+    " packets INTEGER NOT NULL CHECK (packets >= 0),"
+    " bytes INTEGER NOT NULL CHECK (bytes >= 0),"
+    " first_hit INTEGER NOT NULL,"
+    " last_hit INTEGER NOT NULL"
+    ") STRICT, WITHOUT ROWID;";
+
 static const char *const migrations[] = {
     version_1,
     version_2,
     version_3,
     version_4,
+    version_5,
 };
 
 const struct sp_database_schema sp_store_schema = {

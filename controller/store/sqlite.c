@@ -1,5 +1,6 @@
 /* The happy path of a commit: the loop leaves a job, the writer's thread takes it, writes it in one transaction and wakes the
- * loop, which calls 'done'.  What can go wrong: the transaction fails, is rolled back, and 'done' hears of it; what it may have
+ * loop, which calls 'done'.  Counts go the same way, as a second job that the thread takes when there is no commit.  What can go
+ * wrong: the transaction fails, is rolled back, and 'done' hears of it; what it may have
  * left on the disk is overwritten, if need be again and again, so that no crash brings it back; the store is closed with a job
  * under way: it is waited for, and 'done' is called from inside of the closing. */
 
@@ -25,6 +26,7 @@
 #define OVERWRITE_NS UINT64_C(250000000) /* Between two tries. */
 
 struct job {
+    const struct sp_count_rows *rows; /* NULL: a commit. */
     const struct sp_change *changes;
     size_t n_changes;
     struct sp_counters counters;
@@ -33,7 +35,11 @@ struct job {
     void *aux;
     int error;
     char why[256];
+    bool is_ready;   /* For the writer; these two are guarded by the mutex. */
+    bool is_written;
 };
+
+enum { COMMIT, COUNT, N_JOBS }; /* In the order in which the writer takes them. */
 
 struct sqlite_store {
     struct sp_store store;
@@ -47,13 +53,13 @@ struct sqlite_store {
     bool has_complained;          /* Of the seal. */
     bool has_remains;             /* Of a transaction that failed, in the log of the database. */
     struct sp_pages *pages;
-    struct job job;               /* The loop's, but the writer's while has_work. */
-    uv_async_t wake;              /* Keeps the loop running while a commit is under way. */
+    struct sp_count_statements *counts;
+    struct job jobs[N_JOBS];      /* Each the loop's, but the writer's while it is ready. */
+    unsigned n_jobs;              /* Under way. */
+    uv_async_t wake;              /* Keeps the loop running while a job is under way. */
     uv_thread_t thread;
-    uv_mutex_t mutex;             /* Of the three below. */
+    uv_mutex_t mutex;             /* Of the one below, and of the jobs' states. */
     uv_cond_t cond;
-    bool has_work;
-    bool has_result;
     bool is_ending;
 };
 
@@ -64,18 +70,24 @@ static void end_thread(struct sqlite_store *);
 static void commit(struct sp_store *, const struct sp_change *, size_t n_changes, const struct sp_counters *,
                    const struct sp_journal *, void (*done)(void *aux, int error, const char *why), void *aux);
 static int load_history(struct sp_store *, sp_store_receive_record *, void *aux, char *why, size_t why_size);
+static int recall(struct sp_store *, const struct sp_count_receiver *, void *aux, int64_t *ret_since, char *why, size_t why_size);
+static void count(struct sp_store *, const struct sp_count_rows *, void (*done)(void *aux, int error, const char *why),
+                  void *aux);
 static void close_store(struct sp_store *);
+static void begin(struct sqlite_store *, struct job *);
 static void write_jobs(void *store);
-static void write_job(struct sqlite_store *);
+static void write_job(struct sqlite_store *, struct job *);
 static void seal(struct sqlite_store *);
 static void overwrite(struct sqlite_store *);
 static void on_wake(uv_async_t *);
 static void on_wake_closed(uv_handle_t *);
-static void deliver(struct sqlite_store *);
+static void deliver(struct sqlite_store *, struct job *);
 
 static const struct sp_store_ops ops = {
     .commit = commit,
     .load_history = load_history,
+    .recall = recall,
+    .count = count,
     .close = close_store,
 };
 
@@ -105,18 +117,16 @@ sp_sqlite_open(struct uv_loop_s *loop, const char *path, sp_store_receive *recei
     r = load(s, receive, aux, &counters, reason, sizeof reason);
     if (!r) {
         r = sp_rows_new(s->database, &s->rows);
-        if (!r) {
-            r = sp_pages_new(s->database, &s->pages);
-        }
-        if (!r) {
-            r = start(s, loop);
-        }
+        r = r ? r : sp_pages_new(s->database, &s->pages);
+        r = r ? r : sp_count_statements_new(s->database, &s->counts);
+        r = r ? r : start(s, loop);
         snprintf(reason, sizeof reason, "cannot prepare to write: %s", sp_database_why(s->database));
     }
     if (r) {
         snprintf(why, why_size, "%s: %s", path, reason);
         sp_pages_free(s->pages);
         sp_rows_free(s->rows);
+        sp_count_statements_free(s->counts);
         sp_database_abandon(s->database);
         if (s->seal >= 0) {
             close(s->seal);
@@ -234,16 +244,12 @@ commit(struct sp_store *store, const struct sp_change *changes, size_t n_changes
 {
     struct sqlite_store *s = (struct sqlite_store *) store;
 
-    assert(!s->job.done);
-    s->job = (struct job) {.changes = changes, .n_changes = n_changes, .counters = *counters, .done = done, .aux = aux};
+    assert(!s->jobs[COMMIT].done);
+    s->jobs[COMMIT] = (struct job) {.changes = changes, .n_changes = n_changes, .counters = *counters, .done = done, .aux = aux};
     if (journal) {
-        s->job.journal = *journal;
+        s->jobs[COMMIT].journal = *journal;
     }
-    uv_ref((uv_handle_t *) &s->wake);
-    uv_mutex_lock(&s->mutex);
-    s->has_work = true;
-    uv_cond_signal(&s->cond);
-    uv_mutex_unlock(&s->mutex);
+    begin(s, &s->jobs[COMMIT]);
 }
 
 static int
@@ -251,8 +257,48 @@ load_history(struct sp_store *store, sp_store_receive_record *receive, void *aux
 {
     struct sqlite_store *s = (struct sqlite_store *) store;
 
-    assert(!s->job.done); /* The writer waits for work. */
+    assert(!s->n_jobs); /* The writer waits for work. */
     return sp_pages_load(s->database, receive, aux, why, why_size);
+}
+
+/* As for the history. */
+static int
+recall(struct sp_store *store, const struct sp_count_receiver *receiver, void *aux, int64_t *ret_since, char *why,
+       size_t why_size)
+{
+    struct sqlite_store *s = (struct sqlite_store *) store;
+    char reason[256] = "refused by its reader";
+
+    assert(!s->n_jobs);
+
+    int r = sp_count_rows_load(s->database, receiver, aux, ret_since, reason, sizeof reason);
+
+    if (r) {
+        snprintf(why, why_size, "%.200s: %.255s", s->path, reason);
+    }
+    return r;
+}
+
+static void
+count(struct sp_store *store, const struct sp_count_rows *rows, void (*done)(void *aux, int error, const char *why), void *aux)
+{
+    struct sqlite_store *s = (struct sqlite_store *) store;
+
+    assert(!s->jobs[COUNT].done);
+    s->jobs[COUNT] = (struct job) {.rows = rows, .done = done, .aux = aux};
+    begin(s, &s->jobs[COUNT]);
+}
+
+static void
+begin(struct sqlite_store *s, struct job *job)
+{
+    if (!s->n_jobs++) {
+        uv_ref((uv_handle_t *) &s->wake);
+    }
+    uv_mutex_lock(&s->mutex);
+    job->is_ready = true;
+    uv_cond_signal(&s->cond);
+    uv_mutex_unlock(&s->mutex);
 }
 
 static void
@@ -261,14 +307,29 @@ close_store(struct sp_store *store)
     struct sqlite_store *s = (struct sqlite_store *) store;
 
     end_thread(s);
-    deliver(s);
+    for (size_t i = 0; i < N_JOBS; i++) {
+        deliver(s, &s->jobs[i]);
+    }
     sp_pages_free(s->pages);
     sp_rows_free(s->rows);
+    sp_count_statements_free(s->counts);
     sp_database_close(s->database);
     close(s->seal);
     uv_cond_destroy(&s->cond);
     uv_mutex_destroy(&s->mutex);
     uv_close((uv_handle_t *) &s->wake, on_wake_closed);
+}
+
+/* What the writer is to do next, or NULL. */
+static struct job *
+next_job(struct sqlite_store *s)
+{
+    for (size_t i = 0; i < N_JOBS; i++) {
+        if (s->jobs[i].is_ready) {
+            return &s->jobs[i];
+        }
+    }
+    return NULL;
 }
 
 /* The writer's thread. */
@@ -279,7 +340,9 @@ write_jobs(void *store)
 
     uv_mutex_lock(&s->mutex);
     for (;;) {
-        while (!s->has_work && !s->is_ending) {
+        struct job *job;
+
+        while (!(job = next_job(s)) && !s->is_ending) {
             if (!s->has_remains) {
                 uv_cond_wait(&s->cond, &s->mutex);
             } else if (uv_cond_timedwait(&s->cond, &s->mutex, OVERWRITE_NS)) {
@@ -288,27 +351,27 @@ write_jobs(void *store)
                 uv_mutex_lock(&s->mutex);
             }
         }
-        if (!s->has_work) {
+        if (!job) {
             break;
         }
         uv_mutex_unlock(&s->mutex);
-        write_job(s);
+        write_job(s, job);
         uv_mutex_lock(&s->mutex);
-        s->has_work = false;
-        s->has_result = true;
+        job->is_ready = false;
+        job->is_written = true;
         uv_async_send(&s->wake);
     }
     uv_mutex_unlock(&s->mutex);
 }
 
 static void
-write_job(struct sqlite_store *s)
+write_job(struct sqlite_store *s, struct job *job)
 {
-    struct job *job = &s->job;
     int r = sp_database_begin(s->database);
 
     if (!r) {
-        r = sp_rows_write(s->rows, job->changes, job->n_changes, &job->counters);
+        r = job->rows ? sp_count_statements_write(s->counts, job->rows)
+                      : sp_rows_write(s->rows, job->changes, job->n_changes, &job->counters);
         if (!r) {
             r = sp_pages_write(s->pages, &job->journal);
         }
@@ -326,7 +389,9 @@ write_job(struct sqlite_store *s)
     job->error = r > 0 ? -EIO : r; /* Damage found while writing: the disk's fault for all that the caller can do. */
     if (!r) {
         s->has_remains = false; /* This stands in their place. */
-        seal(s);
+        if (!job->rows) {
+            seal(s);
+        }
     } else if (s->has_remains) {
         overwrite(s);
     }
@@ -335,7 +400,7 @@ write_job(struct sqlite_store *s)
 static void
 seal(struct sqlite_store *s)
 {
-    const struct job *job = &s->job;
+    const struct job *job = &s->jobs[COMMIT];
 
     for (size_t i = 0; i < job->n_changes; i++) {
         s->checksum += sp_checksum_change(&job->changes[i]);
@@ -362,22 +427,25 @@ overwrite(struct sqlite_store *s)
 static void
 on_wake(uv_async_t *wake)
 {
-    deliver(wake->data);
+    struct sqlite_store *s = wake->data;
+
+    for (size_t i = 0; i < N_JOBS; i++) {
+        deliver(s, &s->jobs[i]);
+    }
 }
 
 /* Calls 'done', which may well leave the next job, if there is a result. */
 static void
-deliver(struct sqlite_store *s)
+deliver(struct sqlite_store *s, struct job *job)
 {
-    struct job *job = &s->job;
     char why[512] = "";
-    bool has_result;
+    bool is_written;
 
     uv_mutex_lock(&s->mutex);
-    has_result = s->has_result;
-    s->has_result = false;
+    is_written = job->is_written;
+    job->is_written = false;
     uv_mutex_unlock(&s->mutex);
-    if (!has_result) {
+    if (!is_written) {
         return;
     }
 
@@ -388,7 +456,9 @@ deliver(struct sqlite_store *s)
         snprintf(why, sizeof why, "%.200s: %.255s", s->path, job->why);
     }
     job->done = NULL;
-    uv_unref((uv_handle_t *) &s->wake);
+    if (!--s->n_jobs) {
+        uv_unref((uv_handle_t *) &s->wake);
+    }
     done(job->aux, error, error ? why : NULL);
 }
 

@@ -27,6 +27,8 @@
                 " port_min = ?9, port_max = ?10, icmp_type = ?11, icmp_code = ?12, description = ?13, origin = ?14,"          \
                 " created_at = ?15, updated_at = ?16 WHERE id = ?1 AND security_group = ?2")                                  \
     S(RULE_REMOVE, "DELETE FROM rule WHERE id = ?1")                                                                          \
+    S(RULE_COUNT_REMOVE, "DELETE FROM rule_count WHERE rule = ?1")                                                            \
+    S(GROUP_COUNTS_REMOVE, "DELETE FROM rule_count WHERE rule IN (SELECT id FROM rule WHERE security_group = ?1)")            \
     S(GROUP_RULES_REMOVE, "DELETE FROM rule WHERE security_group = ?1")                                                       \
     S(BRIDGE_ADD, "INSERT INTO bridge (dpid, created_at) VALUES (?1, ?2)")                                                    \
     S(BRIDGE_SET, "UPDATE bridge SET created_at = ?2 WHERE dpid = ?1")                                                        \
@@ -183,7 +185,8 @@ write_group(struct sp_rows *w, const void *before, const void *after)
     int r;
 
     if (!new) {
-        r = run_by_uuid(w, GROUP_RULES_REMOVE, &old->id, (int) old->n_rules);
+        r = run_by_uuid(w, GROUP_COUNTS_REMOVE, &old->id, -1);
+        r = r ? r : run_by_uuid(w, GROUP_RULES_REMOVE, &old->id, (int) old->n_rules);
         return r ? r : run_by_uuid(w, GROUP_REMOVE, &old->id, 1);
     }
 
@@ -280,7 +283,11 @@ write_rules(struct sp_rows *w, const struct sp_group *before, const struct sp_gr
     bool has_new;
     bool in_order = mark_kept(known, n_old, n_new ? after->rules + skip : NULL, n_new, &has_new);
 
-    if (!in_order || (tail && has_new)) {
+    for (size_t i = 0; i < n_old && !r; i++) {
+        r = known[i].is_kept ? 0 : run_by_uuid(w, RULE_COUNT_REMOVE, &known[i].rule->id, -1);
+    }
+
+    if (!r && (!in_order || (tail && has_new))) {
         r = replace_rules(w, before, after);
         free(known);
         return r;

@@ -14,6 +14,7 @@
 #include <openvswitch/ofpbuf.h>
 
 #include "flows/openflow/codec_actions.h"
+#include "flows/tally.h"
 #include "sallyport/pipeline.h"
 
 /* A BUNDLE_ADD wraps a message in 16 bytes more, and OpenFlow's length has 16 bits. */
@@ -204,6 +205,12 @@ static bool put_match(const struct sp_flow *flow, struct match *match)
     return put_terms(bytes, flow->match_size, match) && terms_hold(bytes, flow->match_size, match);
 }
 
+/* A flow that is counted tells its last counters when it is deleted. */
+static enum ofputil_flow_mod_flags flags_of(uint64_t cookie, uint8_t table, uint16_t priority)
+{
+    return sp_flow_is_counted(cookie, table, priority) ? OFPUTIL_FF_SEND_FLOW_REM : 0;
+}
+
 struct ofpbuf *sp_codec_flow_mod(const struct sp_flow_mod *mod, uint8_t version)
 {
     const struct sp_flow *flow = mod->flow;
@@ -220,6 +227,7 @@ struct ofpbuf *sp_codec_flow_mod(const struct sp_flow_mod *mod, uint8_t version)
         .buffer_id = UINT32_MAX,
         .out_port = OFPP_ANY,
         .out_group = OFPG_ANY,
+        .flags = add ? flags_of(flow->cookie, flow->table, flow->priority) : 0,
     };
     struct ofpbuf *msg = NULL;
     struct match match;
@@ -272,7 +280,8 @@ struct entry {
     uint64_t cookie;
     uint16_t priority;
     uint8_t table;
-    bool plain; /* No timeout, no flags, no importance. */
+    enum ofputil_flow_mod_flags flags;
+    bool plain; /* No timeout, no importance. */
 };
 
 static int flow_from_entry(const struct entry *entry, struct sp_flow **ret)
@@ -284,7 +293,8 @@ static int flow_from_entry(const struct entry *entry, struct sp_flow **ret)
         (void) keep_opaque(entry->match, &build);
         return sp_flow_build_done_alien(&build, ret);
     }
-    if (!entry->plain || !sp_codec_actions_decode(entry->ofpacts, entry->ofpacts_size, &build) || build.failed) {
+    if (!entry->plain || entry->flags != flags_of(entry->cookie, entry->table, entry->priority) ||
+        !sp_codec_actions_decode(entry->ofpacts, entry->ofpacts_size, &build) || build.failed) {
         return sp_flow_build_done_alien(&build, ret);
     }
     return sp_flow_build_done(&build, ret);
@@ -300,7 +310,8 @@ int sp_codec_flow_from_stats(const struct ofputil_flow_stats *stats, struct sp_f
             .cookie = be64toh(stats->cookie),
             .priority = stats->priority,
             .table = stats->table_id,
-            .plain = !stats->idle_timeout && !stats->hard_timeout && !stats->flags && !stats->importance,
+            .flags = stats->flags,
+            .plain = !stats->idle_timeout && !stats->hard_timeout && !stats->importance,
         },
         ret);
 }
@@ -329,7 +340,8 @@ int sp_codec_check(const struct sp_flow *flow, uint8_t version)
                 .cookie = be64toh(fm.new_cookie),
                 .priority = (uint16_t) fm.priority,
                 .table = fm.table_id,
-                .plain = !fm.idle_timeout && !fm.hard_timeout && !fm.flags && !fm.importance,
+                .flags = fm.flags,
+                .plain = !fm.idle_timeout && !fm.hard_timeout && !fm.importance,
             },
             &again);
     }

@@ -16,13 +16,14 @@ struct ofputil_flow_stats;
 #define SP_OF14 0x05
 #define SP_OF15 0x06
 
-/* Encodes 'mod' as an OFPT_FLOW_MOD of 'version'.  An addition sets cookie and actions; a deletion is strict and limited to
+/* Encodes 'mod' as an OFPT_FLOW_MOD of 'version'.  An addition sets cookie and actions, and OFPFF_SEND_FLOW_REM where
+ * sp_flow_is_counted(); a deletion is strict and limited to
  * cookies of SP_COOKIE_OWNER.  Returns a new message with its length set that the caller owns, or NULL if the flow has
  * a field or an operation that cannot be encoded.  Source: OpenFlow 1.4 section 7.3.4.1. */
 struct ofpbuf *sp_codec_flow_mod(const struct sp_flow_mod *mod, uint8_t version) SP_MUST_USE;
 
-/* Turns a flow from a statistics reply into a value: '*ret' gets one reference; alien if it has anything unknown here or
- * a timeout.  Returns 0 or -ENOMEM. */
+/* Turns a flow from a statistics reply into a value: '*ret' gets one reference; alien if it has anything unknown here, a
+ * timeout, or other flags than ours would have.  Returns 0 or -ENOMEM. */
 int sp_codec_flow_from_stats(const struct ofputil_flow_stats *, struct sp_flow **ret) SP_MUST_USE;
 
 /* Encodes 'flow', decodes the message and compares.  Returns 0, SP_E_INVALID if they differ, or -ENOMEM. */

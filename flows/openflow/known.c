@@ -7,6 +7,8 @@
 
 #include "flows/openflow/codec.h"
 
+#define OXS_BASIC 0x8002u /* OFPXSC_OPENFLOW_BASIC.  Source: OpenFlow 1.5 section 7.2.4.2. */
+
 struct slot {
     uint64_t digest;
     struct sp_flow *flow; /* NULL = free. */
@@ -216,4 +218,52 @@ bool sp_known_digest(const struct sp_known *known, uint8_t version, const void *
     *ret_digest = take(digest, bytes + at, size - at);
     *ret_size = size;
     return true;
+}
+
+static uint64_t integer_at(const uint8_t *at)
+{
+    uint64_t value = 0;
+
+    for (size_t i = 0; i < sizeof value; i++) {
+        value = value << 8 | at[i];
+    }
+    return value;
+}
+
+/* The fields of OpenFlow 1.5's statistics ('size' bytes at 'at', their header included, their length by it): a class, 7 bits of
+ * a field's number, a bit, the length of what follows. */
+static void count_15(const uint8_t *at, size_t size, struct sp_count *ret)
+{
+    size_t end = length_at(at + 2) < size ? length_at(at + 2) : size;
+
+    for (size_t i = 4; i + 4 <= end && i + 4 + at[i + 3] <= end; i += 4u + at[i + 3]) {
+        unsigned field = at[i + 2] >> 1;
+
+        if (length_at(at + i) != OXS_BASIC || at[i + 3] != sizeof(uint64_t)) {
+            continue;
+        }
+        if (field == OFPXST_OFB_PACKET_COUNT) {
+            ret->packets = integer_at(at + i + 4);
+        } else if (field == OFPXST_OFB_BYTE_COUNT) {
+            ret->bytes = integer_at(at + i + 4);
+        }
+    }
+}
+
+void sp_known_counters(uint8_t version, const void *entry, size_t size, struct sp_count *ret)
+{
+    const uint8_t *bytes = entry;
+
+    if (version == SP_OF15) {
+        size_t head = sizeof(struct ofp15_flow_desc);
+        size_t stats = head + padded_at(bytes + head, size - head);
+
+        *ret = (struct sp_count){UINT64_MAX, UINT64_MAX};
+        count_15(bytes + stats, size - stats, ret);
+    } else {
+        *ret = (struct sp_count){
+            .packets = integer_at(bytes + offsetof(struct ofp11_flow_stats, packet_count)),
+            .bytes = integer_at(bytes + offsetof(struct ofp11_flow_stats, byte_count)),
+        };
+    }
 }

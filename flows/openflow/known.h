@@ -12,6 +12,7 @@
 #define SALLYPORT_FLOWS_OPENFLOW_KNOWN_H 1
 
 #include "flows/table.h"
+#include "flows/tally.h"
 
 struct sp_known;
 
@@ -24,6 +25,9 @@ size_t sp_known_count(const struct sp_known *);
  * 1.4 section 7.3.5.2, 1.5 section 7.3.5.3. */
 bool sp_known_digest(const struct sp_known *, uint8_t version, const void *entry, size_t left, size_t *ret_size,
                      uint64_t *ret_digest) SP_MUST_USE;
+
+/* The counters of an entry for which sp_known_digest() has stored 'size'; UINT64_MAX where it has none. */
+void sp_known_counters(uint8_t version, const void *entry, size_t size, struct sp_count *ret);
 
 void sp_known_begin(struct sp_known *);
 /* The flow of 'digest', borrowed until the dump's end, or NULL.  It counts as seen, and without memory for that it is NULL

@@ -278,6 +278,7 @@ static const struct {
     {OFPTYPE_BARRIER_REPLY, STATE_MEND, STATE_MEND, false, sp_meters_mended},
     {OFPTYPE_FLOW_STATS_REPLY, STATE_DUMP, STATE_DUMP, true, sp_dump_part},
     {OFPTYPE_FLOW_MONITOR_STATS_REPLY, STATE_IDLE, STATE_FLUSH, false, sp_monitor_updates},
+    {OFPTYPE_FLOW_REMOVED, STATE_IDLE, STATE_FLUSH, false, sp_dump_removed},
     {OFPTYPE_BUNDLE_CONTROL, STATE_ADD, STATE_DISCARD, false, sp_batch_control},
     {OFPTYPE_BARRIER_REPLY, STATE_ADD, STATE_FLUSH, false, sp_batch_barrier},
     {OFPTYPE_PORT_STATUS, STATE_FEATURES, STATE_FLUSH, false, sp_handshake_port_status},
@@ -287,7 +288,7 @@ static const struct {
     {OFPTYPE_PACKET_IN, STATE_IDLE, STATE_FLUSH, false, sp_denied_packet},
     /* Sent by a switch of its own accord, until our configuration has reached it or whatever that says. */
     {OFPTYPE_PACKET_IN, STATE_FEATURES, STATE_PORTS, false, ignore},
-    {OFPTYPE_FLOW_REMOVED, STATE_FEATURES, STATE_FLUSH, false, ignore},
+    {OFPTYPE_FLOW_REMOVED, STATE_FEATURES, STATE_PORTS, false, ignore},
     {OFPTYPE_ROLE_STATUS, STATE_FEATURES, STATE_FLUSH, false, ignore},
     {OFPTYPE_TABLE_STATUS, STATE_FEATURES, STATE_FLUSH, false, ignore},
     {OFPTYPE_REQUESTFORWARD, STATE_FEATURES, STATE_FLUSH, false, ignore},

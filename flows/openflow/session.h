@@ -20,6 +20,7 @@
 #include "flows/headers.h"
 #include "flows/openflow/codec.h"
 #include "flows/openflow/known.h"
+#include "flows/tally.h"
 
 #define SP_SESSION_OUTPUT_MAX (1u << 20)
 #define SP_SESSION_PORTS_MAX 65280u
@@ -39,8 +40,10 @@ enum sp_event_kind {
     SP_EVENT_READY,      /* Handshake done; 'ready' is valid.  Port events of the ports that exist follow, then PORTS_DONE. */
     SP_EVENT_PORT,       /* 'port': added, changed or deleted. */
     SP_EVENT_PORTS_DONE,
-    SP_EVENT_DUMP_FLOW,  /* 'flow': one flow of ours; its reference goes to the receiver. */
+    SP_EVENT_DUMP_FLOW,  /* 'flow': one flow of ours; its reference goes to the receiver.  'count': its counters. */
     SP_EVENT_DUMP_DONE,
+    SP_EVENT_REMOVED,    /* A counted 'flow' of ours has been deleted, by whomever; its actions are not told, its reference goes
+                          * to the receiver.  'count': its last counters.  Comes some time after the deletion, at any time. */
     SP_EVENT_CHANGED,    /* Another hand has added, changed or deleted 'flow', whose actions are not told; its reference goes
                           * to the receiver.  A flow under our cookie, or one that may stand in the place of ours. */
     SP_EVENT_APPLIED,    /* The batch is in force, whole. */
@@ -89,8 +92,9 @@ struct sp_session_denied {
 
 struct sp_event {
     enum sp_event_kind kind;
-    struct sp_flow *flow; /* NULL but for SP_EVENT_DUMP_FLOW and SP_EVENT_CHANGED. */
+    struct sp_flow *flow; /* NULL but for SP_EVENT_DUMP_FLOW, SP_EVENT_REMOVED and SP_EVENT_CHANGED. */
     union { /* As 'kind' says. */
+        struct sp_count count;
         struct sp_session_ready ready;
         struct sp_session_port port;
         struct sp_session_refused refused;

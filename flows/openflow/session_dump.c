@@ -7,6 +7,7 @@
 #include <openvswitch/ofp-actions.h>
 #include <openvswitch/ofp-errors.h>
 #include <openvswitch/ofp-flow.h>
+#include <openvswitch/ofp-monitor.h>
 #include <openvswitch/ofp-msgs.h>
 #include <openvswitch/ofpbuf.h>
 
@@ -56,7 +57,7 @@ static bool count(struct sp_session *s)
  * business.  A flow with something unknown in it is looked at anew each time. */
 static void take_flow(struct sp_session *s, const struct ofputil_flow_stats *stats, bool has_digest, uint64_t digest)
 {
-    struct sp_event event = {.kind = SP_EVENT_DUMP_FLOW};
+    struct sp_event event = {.kind = SP_EVENT_DUMP_FLOW, .count = {stats->packet_count, stats->byte_count}};
     uint64_t cookie = be64toh(stats->cookie);
 
     if (!count(s) || (cookie & SP_COOKIE_OWNER_MASK) != SP_COOKIE_OWNER || SP_COOKIE_KIND(cookie) == SP_COOKIE_LEARNED) {
@@ -84,9 +85,13 @@ static int take_entry(struct sp_session *s, struct ofpbuf *b, struct ofpbuf *ofp
     int r;
 
     if (has_digest && (flow = sp_known_find(s->known, digest))) {
+        struct sp_event event = {.kind = SP_EVENT_DUMP_FLOW, .flow = flow};
+
+        sp_known_counters(s->version, b->data, size, &event.count);
         ofpbuf_pull(b, size);
         if (count(s)) {
-            sp_session_push(s, &(struct sp_event){.kind = SP_EVENT_DUMP_FLOW, .flow = sp_flow_ref(flow)});
+            sp_flow_ref(flow);
+            sp_session_push(s, &event);
         }
         return 0;
     }
@@ -120,4 +125,32 @@ void sp_dump_part(struct sp_session *s, const struct ofp_header *oh)
         sp_session_push(s, &(struct sp_event){.kind = SP_EVENT_DUMP_DONE});
         sp_session_enter(s, STATE_IDLE);
     }
+}
+
+void sp_dump_removed(struct sp_session *s, const struct ofp_header *oh)
+{
+    struct sp_event event = {.kind = SP_EVENT_REMOVED};
+    struct ofputil_flow_removed removed;
+    enum ofperr error = ofputil_decode_flow_removed(&removed, oh);
+    struct ofputil_flow_stats stats;
+
+    if (error) {
+        sp_session_fail(s, "malformed notice of a removed flow: %s", ofperr_get_name(error));
+        return;
+    }
+    if (!sp_flow_is_counted(be64toh(removed.cookie), removed.table_id, removed.priority)) {
+        return;
+    }
+    stats = (struct ofputil_flow_stats){
+        .match = removed.match,
+        .cookie = removed.cookie,
+        .table_id = removed.table_id,
+        .priority = removed.priority,
+    };
+    event.count = (struct sp_count){removed.packet_count, removed.byte_count};
+    if (sp_codec_flow_from_stats(&stats, &event.flow)) {
+        sp_session_fail_memory(s);
+        return;
+    }
+    sp_session_push(s, &event);
 }

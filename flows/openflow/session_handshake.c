@@ -90,16 +90,25 @@ void sp_handshake_features(struct sp_session *s, const struct ofp_header *oh)
     request(s, ofpraw_alloc(OFPRAW_OFPST_DESC_REQUEST, s->version, 0), STATE_DESCRIPTION);
 }
 
-/* Packets do not come to the controller before its meters are there, fragments are not tampered with, and of all that a switch
- * may report of its own accord we want port changes. */
+void sp_handshake_subscribe(struct sp_session *s, bool packets, uint32_t xid)
+{
+    const uint32_t all = 1u << OFPPR_ADD | 1u << OFPPR_DELETE | 1u << OFPPR_MODIFY;
+    const uint32_t deleted = 1u << OFPRR_DELETE;
+    const struct ofputil_async_cfg async = {
+        .primary = {[OAM_PORT_STATUS] = all, [OAM_FLOW_REMOVED] = deleted, [OAM_PACKET_IN] = packets ? 1u << OFPR_ACTION : 0},
+        .secondary = {[OAM_PORT_STATUS] = all, [OAM_FLOW_REMOVED] = deleted},
+    };
+
+    sp_session_send(s, ofputil_encode_set_async_config(&async, (1u << OAM_N_TYPES) - 1, s->version), xid);
+}
+
+/* Packets do not come to the controller before its meters are there, and fragments are not tampered with. */
 static void configure(struct sp_session *s)
 {
     const struct ofputil_switch_config config = {.frag = OFPUTIL_FRAG_NORMAL};
-    const uint32_t all = 1u << OFPPR_ADD | 1u << OFPPR_DELETE | 1u << OFPPR_MODIFY;
-    const struct ofputil_async_cfg async = {.primary[OAM_PORT_STATUS] = all, .secondary[OAM_PORT_STATUS] = all};
 
     sp_session_send(s, ofputil_encode_set_config(&config, s->version), sp_session_take_xids(s, 1));
-    sp_session_send(s, ofputil_encode_set_async_config(&async, (1u << OAM_N_TYPES) - 1, s->version), sp_session_take_xids(s, 1));
+    sp_handshake_subscribe(s, false, sp_session_take_xids(s, 1));
 }
 
 void sp_handshake_description(struct sp_session *s, const struct ofp_header *oh)

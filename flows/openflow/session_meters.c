@@ -70,19 +70,12 @@ static void send_meter(struct sp_session *s, uint32_t number, uint16_t command)
 /* Packets that name our controller id, and no others, come to us from now on. */
 static void subscribe(struct sp_session *s)
 {
-    const uint32_t all = 1u << OFPPR_ADD | 1u << OFPPR_DELETE | 1u << OFPPR_MODIFY;
-    const struct ofputil_async_cfg async = {
-        .primary[OAM_PORT_STATUS] = all,
-        .secondary[OAM_PORT_STATUS] = all,
-        .primary[OAM_PACKET_IN] = 1u << OFPR_ACTION,
-    };
     struct ofpbuf *msg = ofpraw_alloc(OFPRAW_NXT_SET_CONTROLLER_ID, s->version, 0);
     struct nx_controller_id *id = ofpbuf_put_zeros(msg, sizeof *id);
 
     id->controller_id = htons(SP_CONTROLLER_ID);
     sp_session_send(s, msg, s->meters.base_xid + s->meters.n_xids++);
-    sp_session_send(s, ofputil_encode_set_async_config(&async, (1u << OAM_N_TYPES) - 1, s->version),
-                    s->meters.base_xid + s->meters.n_xids++);
+    sp_handshake_subscribe(s, true, s->meters.base_xid + s->meters.n_xids++);
     s->meters.listening = true;
 }
 

@@ -4,7 +4,7 @@
  *   session_handshake.c  HELLO to SP_EVENT_PORTS_DONE, and port status ever after
  *   session_meters.c     the meters of reports, before each dump
  *   session_denied.c     denied packets
- *   session_dump.c       flow statistics
+ *   session_dump.c       flow statistics, and what a flow counted when it is deleted
  *   session_monitor.c    what others change, as the switch tells it
  *   session_batch.c      checked bundles and the flush of conntrack zones
  *
@@ -148,9 +148,13 @@ void sp_handshake_features(struct sp_session *, const struct ofp_header *);
 void sp_handshake_description(struct sp_session *, const struct ofp_header *);
 void sp_handshake_ports(struct sp_session *, const struct ofp_header *);
 void sp_handshake_port_status(struct sp_session *, const struct ofp_header *);
+/* Of all that the switch may report of its own accord, port changes come from now on, what our flows counted when they are
+ * deleted and, with 'packets', packets that a flow sends to the controller.  The message has 'xid'. */
+void sp_handshake_subscribe(struct sp_session *, bool packets, uint32_t xid);
 void sp_meters_part(struct sp_session *, const struct ofp_header *);
 void sp_denied_packet(struct sp_session *, const struct ofp_header *);
 void sp_dump_part(struct sp_session *, const struct ofp_header *);
+void sp_dump_removed(struct sp_session *, const struct ofp_header *);
 void sp_monitor_updates(struct sp_session *, const struct ofp_header *);
 void sp_batch_control(struct sp_session *, const struct ofp_header *);
 void sp_batch_barrier(struct sp_session *, const struct ofp_header *);

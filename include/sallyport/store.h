@@ -1,8 +1,9 @@
 /* Where objects last: a vtable that any store can serve, asynchronous throughout.
  *
- * The store holds the five kinds of objects (object.h), a few counters, and the history: a record of each change.
- * It loads everything once and then takes transactions, each all or nothing.  A commit's callback with 0 is a promise: the
- * transaction survives a kill of the process and a loss of power.  No SQL and no file name is known above this header. */
+ * The store holds the five kinds of objects (object.h), a few counters, the history (a record of each change), and how often
+ * each rule has hit.  It loads everything once and then takes transactions, each all or nothing.  A commit's callback with 0 is
+ * a promise: the transaction survives a kill of the process and a loss of power.  No SQL and no file name is known above this
+ * header. */
 
 #ifndef SALLYPORT_STORE_H
 #define SALLYPORT_STORE_H 1
@@ -72,6 +73,37 @@ struct sp_journal {
     size_t n_verdicts;
 };
 
+/* What one flow of a switch has counted, as its rule's count has it.  See flows/tally.h. */
+struct sp_flow_row {
+    uint64_t dpid;
+    uint32_t id;      /* Of this switch's rows. */
+    uint32_t slot;
+    uint64_t name;
+    uint64_t packets; /* At most INT64_MAX, as all counts here. */
+    uint64_t bytes;
+    bool absent;      /* The flow was gone when the switch was last asked. */
+    bool ended;       /* The row goes. */
+};
+/* What is added to a rule's count, or, loaded, the whole of it. */
+struct sp_rule_row {
+    struct sp_uuid rule;
+    uint64_t packets;
+    uint64_t bytes;
+    int64_t first_hit;
+    int64_t last_hit;
+};
+struct sp_count_rows {
+    const struct sp_flow_row *flows;
+    size_t n_flows;
+    const struct sp_rule_row *rules; /* Each rule once. */
+    size_t n_rules;
+};
+/* Take what a store loads, as sp_store_receive does. */
+struct sp_count_receiver {
+    int (*flow)(void *aux, const struct sp_flow_row *);
+    int (*rule)(void *aux, const struct sp_rule_row *);
+};
+
 struct sp_store;
 
 /* Takes a record that is loaded, borrowed for the call.  Returns 0, or a positive SP_E_* or negative errno that ends the
@@ -90,7 +122,17 @@ struct sp_store_ops {
      * a negative errno with one line in 'why'; or what 'receive' returned, with 'why' untouched. */
     int (*load_history)(struct sp_store *, sp_store_receive_record *receive, void *aux, char *why, size_t why_size);
 
-    /* Ends the store; waits for a commit under way, whose 'done' then runs before this returns, unless it has.  The object is
+    /* Gives every row of counts to 'receiver', and the time since which rules are counted in '*ret_since'.  Blocks; before the
+     * first commit or count.  Returns 0, SP_E_DAMAGED or a negative errno with one line in 'why', or what 'receiver' returned. */
+    int (*recall)(struct sp_store *, const struct sp_count_receiver *receiver, void *aux, int64_t *ret_since, char *why,
+                  size_t why_size);
+
+    /* Writes 'rows' in one transaction of its own, off the calling thread, and not before a commit that waits.  Rows of rules
+     * that are gone are left out.  All else as for commit: at most one count is under way, beside a commit or not. */
+    void (*count)(struct sp_store *, const struct sp_count_rows *rows, void (*done)(void *aux, int error, const char *why),
+                  void *aux);
+
+    /* Ends the store; waits for what is under way, whose 'done' then runs before this returns, unless it has.  The object is
      * gone afterwards. */
     void (*close)(struct sp_store *);
 };

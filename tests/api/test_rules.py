@@ -6,7 +6,7 @@ import pytest
 
 FIELDS = {"id", "direction", "action", "priority", "protocol", "remote_ip", "remote_group", "port_min", "port_max", "icmp_type",
           "icmp_code",
-          "description", "origin", "created_at", "updated_at"}
+          "description", "origin", "created_at", "updated_at", "hits", "bytes", "first_hit", "last_hit", "counting_since"}
 
 
 def body(**fields):
@@ -19,9 +19,11 @@ def test_defaults(api, group, rules):
     rule = answer.json
     assert set(rule) == FIELDS
     assert answer.headers["Location"] == f"{rules}/{rule['id']}"
-    assert {name: rule[name] for name in FIELDS - {"id", "created_at", "updated_at"}} == {
+    assert rule["counting_since"] == rule["created_at"]
+    assert {name: rule[name] for name in FIELDS - {"id", "created_at", "updated_at", "counting_since"}} == {
         "direction": "inbound", "action": "allow", "priority": 100, "protocol": "tcp", "remote_ip": None, "remote_group": None,
-        "port_min": -1, "port_max": -1, "icmp_type": -1, "icmp_code": -1, "description": "", "origin": "user"}
+        "port_min": -1, "port_max": -1, "icmp_type": -1, "icmp_code": -1, "description": "", "origin": "user",
+        "hits": 0, "bytes": 0, "first_hit": None, "last_hit": None}
     assert api.get(f"{rules}/{rule['id']}").json == rule
     assert api.get(rules).json == {"rules": [rule]}
     owner = api.get(f"/v1/security-groups/{group['id']}")
@@ -95,6 +97,8 @@ def test_icmp(api, rules):
     ({"protocol": "icmpv6", "remote_ip": "0.0.0.0/0"}, ["remote_ip"]), ({"description": 5}, ["description"]),
     ({"description": "a\nb"}, ["description"]), ({"origin": "user"}, ["origin"]), ({"id": "x"}, ["id"]),
     ({"created_at": "x"}, ["created_at"]),
+    ({"hits": 0, "bytes": 0, "first_hit": None, "last_hit": None, "counting_since": "x"},
+     ["bytes", "counting_since", "first_hit", "hits", "last_hit"]),
     ({"colour": "red", "shape": 1}, ["colour", "shape"]),
     ({"direction": 1, "action": 2, "priority": 0, "protocol": 300, "remote_ip": 4, "port_min": 5.5},
      ["action", "direction", "port_min", "priority",
@@ -172,7 +176,7 @@ def test_patch_in_place(api, rules):
     assert patch(port_min=-1)["port_max"] == -1
     assert patch(description="e", direction="outbound")["description"] == "e"
     assert api.get(path).json == patch()
-    for fields, wrong in (({"port_min": 5, "port_max": 4}, ["port_max"]), ({"origin": "user"}, ["origin"]),
+    for fields, wrong in (({"port_min": 5, "port_max": 4}, ["port_max"]), ({"origin": "user"}, ["origin"]), ({"hits": 7}, ["hits"]),
                           ({"icmp_type": 1}, ["icmp_type"]),
                           ({"action": None}, ["action"]), ({"remote_group": str(uuid.uuid4())}, ["remote_group"])):
         before = api.get(path).json

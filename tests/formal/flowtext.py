@@ -185,7 +185,7 @@ def read(text):
         head, actions = line.split("actions=", 1)
         head = head.strip().rstrip(",")
         table, priority, cookie, rest = 0, 32768, 0, []
-        for item in re.split(r", ?", head):
+        for item in re.split(r", ?|(?<=send_flow_rem) ", head):
             name, _, value = item.partition("=")
             if name == "table":
                 table = int(value)

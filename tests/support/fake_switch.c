@@ -32,6 +32,9 @@ struct fake_entry {
     uint8_t table;
     struct ofpact *ofpacts;
     size_t ofpacts_size;
+    enum ofputil_flow_mod_flags flags;
+    uint64_t packets;
+    uint64_t bytes;
 };
 
 static enum ofputil_protocol protocol_of(const struct fake_switch *fs)
@@ -133,15 +136,35 @@ static struct fake_entry *find(struct fake_switch *fs, const struct ofputil_flow
     return NULL;
 }
 
+/* What 'entry', which is going, has counted, if it is to be told. */
+static void tell_removed(struct fake_switch *fs, const struct fake_entry *entry)
+{
+    struct ofputil_flow_removed removed = {
+        .cookie = htobe64(entry->cookie),
+        .priority = (uint16_t) entry->priority,
+        .reason = OFPRR_DELETE,
+        .table_id = entry->table,
+        .packet_count = entry->packets,
+        .byte_count = entry->bytes,
+    };
+
+    if (entry->flags & OFPUTIL_FF_SEND_FLOW_REM && fs->version) {
+        minimatch_expand(&entry->match, &removed.match);
+        fake_switch_send(fs, ofputil_encode_flow_removed(&removed, protocol_of(fs)));
+    }
+}
+
 /* Carries out 'fm'; takes its match. */
 static enum ofperr modify(struct fake_switch *fs, struct ofputil_flow_mod *fm)
 {
     struct fake_entry *entry = find(fs, fm);
     struct fake_entry new = {
-        .match = fm->match, .cookie = be64toh(fm->new_cookie), .priority = fm->priority, .table = fm->table_id};
+        .match = fm->match, .cookie = be64toh(fm->new_cookie), .priority = fm->priority, .table = fm->table_id,
+        .flags = fm->flags & OFPUTIL_FF_STATE};
 
     if (fm->command == OFPFC_DELETE_STRICT) {
         if (entry && (entry->cookie & be64toh(fm->cookie_mask)) == be64toh(fm->cookie)) {
+            tell_removed(fs, entry);
             free_entry(entry);
             *entry = fs->entries[--fs->n_entries];
             fs->n_flow_mods++;
@@ -159,6 +182,8 @@ static enum ofperr modify(struct fake_switch *fs, struct ofputil_flow_mod *fm)
     memcpy(new.ofpacts, fm->ofpacts, fm->ofpacts_len);
     new.ofpacts_size = fm->ofpacts_len;
     if (entry) {
+        new.packets = entry->packets; /* Unless OFPFF_RESET_COUNTS is asked for. */
+        new.bytes = entry->bytes;
         free_entry(entry);
     } else {
         if (fs->n_entries == fs->entries_capacity) {
@@ -374,6 +399,9 @@ static void send_flows(struct fake_switch *fs, const struct ofp_header *oh)
             .priority = (uint16_t) entry->priority,
             .idle_age = -1,
             .hard_age = -1,
+            .flags = entry->flags,
+            .packet_count = entry->packets,
+            .byte_count = entry->bytes,
             .ofpacts = entry->ofpacts,
             .ofpacts_len = entry->ofpacts_size,
         };
@@ -687,6 +715,20 @@ void fake_switch_deny(struct fake_switch *fs, const struct fake_denied *denied)
     match_set_reg(match, SP_R_MARK - SP_F_REG0, denied->mark);
     match_set_reg(match, SP_R_OUT - SP_F_REG0, denied->out);
     fake_switch_send(fs, ofputil_encode_packet_in_private(&pin, protocol_of(fs), OFPUTIL_PACKET_IN_STD));
+}
+
+size_t fake_switch_hit(struct fake_switch *fs, uint64_t cookie, uint8_t table, uint64_t packets, uint64_t bytes)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < fs->n_entries; i++) {
+        if (fs->entries[i].cookie == cookie && fs->entries[i].table == table) {
+            fs->entries[i].packets += packets;
+            fs->entries[i].bytes += bytes;
+            n++;
+        }
+    }
+    return n;
 }
 
 size_t fake_switch_count(const struct fake_switch *fs, uint64_t cookie, uint64_t mask)

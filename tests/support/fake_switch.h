@@ -1,6 +1,7 @@
 /* A switch for tests, as bytes in and bytes out: it speaks OpenFlow 1.4 and 1.5 with libopenvswitch's own encoders, keeps a
  * flow table, and treats bundles as ovs-vswitchd 3.1 does: a message with a mistake of its own is refused when it is added
- * and then left out; a full table is found at commit and rolls all back.  It can be told to refuse and to fall silent. */
+ * and then left out; a full table is found at commit and rolls all back.  A flow that takes another one's place goes on from its
+ * counters, and one that is deleted tells them if it was asked to.  It can be told to refuse and to fall silent. */
 
 #ifndef SALLYPORT_TESTS_SUPPORT_FAKE_SWITCH_H
 #define SALLYPORT_TESTS_SUPPORT_FAKE_SWITCH_H 1
@@ -104,6 +105,8 @@ struct fake_denied {
 };
 /* Tells the controller of it, if it listens. */
 void fake_switch_deny(struct fake_switch *, const struct fake_denied *);
+/* Every flow with 'cookie' in 'table' has passed so many more 'packets' and 'bytes'; returns their number. */
+size_t fake_switch_hit(struct fake_switch *, uint64_t cookie, uint8_t table, uint64_t packets, uint64_t bytes);
 /* How many flows have 'cookie' in the bits of 'mask'. */
 size_t fake_switch_count(const struct fake_switch *, uint64_t cookie, uint64_t mask);
 /* Whether both have the same flows: tables, priorities, matches, cookies and actions.  If not, says which differs in 'why'. */

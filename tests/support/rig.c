@@ -1,5 +1,6 @@
 #include "tests/support/rig.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,11 +67,91 @@ store_commit(struct sp_store *base, const struct sp_change *changes, size_t n, c
     }
 }
 
+static int
+store_recall(struct sp_store *base, const struct sp_count_receiver *receiver, void *aux, int64_t *ret_since, char *why,
+             size_t why_size)
+{
+    const struct rig_counts *counts = &((struct rig_store *) base)->counts;
+    *ret_since = counts->since;
+    for (size_t i = 0; i < counts->n_flows; i++) {
+        assert_int_equal(receiver->flow(aux, &counts->flows[i]), 0);
+    }
+    for (size_t i = 0; i < counts->n_rules; i++) {
+        assert_int_equal(receiver->rule(aux, &counts->rules[i]), 0);
+    }
+    return 0;
+}
+
+static void
+apply_flow(struct rig_counts *counts, const struct sp_flow_row *row)
+{
+    size_t i = 0;
+    while (i < counts->n_flows && (counts->flows[i].dpid != row->dpid || counts->flows[i].id != row->id)) {
+        i++;
+    }
+    if (row->ended) {
+        if (i < counts->n_flows) {
+            counts->flows[i] = counts->flows[--counts->n_flows];
+        }
+        return;
+    }
+    assert_true(i < RIG_COUNTS_MAX);
+    counts->n_flows += i == counts->n_flows;
+    counts->flows[i] = *row;
+}
+
+static void
+apply_rule(struct rig_counts *counts, const struct sp_rule_row *row)
+{
+    size_t i = 0;
+    while (i < counts->n_rules && !sp_uuid_equal(&counts->rules[i].rule, &row->rule)) {
+        i++;
+    }
+    if (i < counts->n_rules) {
+        counts->rules[i].packets += row->packets;
+        counts->rules[i].bytes += row->bytes;
+        counts->rules[i].last_hit = row->last_hit;
+        return;
+    }
+    assert_true(i < RIG_COUNTS_MAX);
+    counts->rules[counts->n_rules++] = *row;
+}
+
+static void
+on_count_timer(uv_timer_t *timer)
+{
+    struct rig_store *store = timer->data;
+    void (*done)(void *, int, const char *) = store->count_done;
+    store->count_done = NULL;
+    for (size_t i = 0; i < store->count_rows->n_flows && !store->fail_counts; i++) {
+        apply_flow(&store->counts, &store->count_rows->flows[i]);
+    }
+    for (size_t i = 0; i < store->count_rows->n_rules && !store->fail_counts; i++) {
+        apply_rule(&store->counts, &store->count_rows->rules[i]);
+    }
+    store->n_counted += !store->fail_counts;
+    done(store->count_aux, store->fail_counts ? -ENOSPC : 0, store->fail_counts ? "the disk is full" : NULL);
+}
+
+static void
+store_count(struct sp_store *base, const struct sp_count_rows *rows, void (*done)(void *aux, int error, const char *why),
+            void *aux)
+{
+    struct rig_store *store = (struct rig_store *) base;
+    assert_null(store->count_done);
+    assert_true(rows->n_flows > 0);
+    store->count_rows = rows;
+    store->count_done = done;
+    store->count_aux = aux;
+    uv_timer_start(&store->count_timer, on_count_timer, 0, 0);
+}
+
 static void
 store_close(struct sp_store *base)
 {
     struct rig_store *store = (struct rig_store *) base;
     assert_null(store->done);
+    assert_null(store->count_done);
     store->closed = true;
 }
 
@@ -80,7 +161,7 @@ store_load_history(struct sp_store *base, sp_store_receive_record *receive, void
     return 0; /* It begins empty. */
 }
 
-static const struct sp_store_ops store_ops = { store_commit, store_load_history, store_close };
+static const struct sp_store_ops store_ops = { store_commit, store_load_history, store_recall, store_count, store_close };
 
 void
 rig_store_go(struct rig *rig)
@@ -106,7 +187,8 @@ open_stopped(struct rig *rig)
     rig->store.counters = (struct sp_counters) { .next_region = 1, .next_set = 1, .next_slot = 1, .next_mark = 1,
                                                  .next_zone = 1 };
     uv_timer_init(&rig->loop, &rig->store.timer);
-    rig->store.timer.data = &rig->store;
+    uv_timer_init(&rig->loop, &rig->store.count_timer);
+    rig->store.timer.data = rig->store.count_timer.data = &rig->store;
 }
 
 void
@@ -121,6 +203,7 @@ rig_open_like(struct rig *rig, const struct rig *other)
 {
     open_stopped(rig);
     rig->store.counters = other->store.counters;
+    rig->store.counts = other->store.counts;
     rig->store.n_objects = other->store.n_objects;
     rig->store.objects = calloc(other->store.n_objects + 1, sizeof *rig->store.objects);
     assert_non_null(rig->store.objects);
@@ -153,6 +236,7 @@ rig_start(struct rig *rig)
     rig->stopped = false;
     rig->engine = sp_engine_new(&rig->loop, &rig->store.base, model);
     assert_non_null(rig->engine);
+    assert_int_equal(sp_engine_recall(rig->engine, why, sizeof why), 0);
     error = sp_engine_open(rig->engine, rig->method, NULL, why, sizeof why);
     if (error) {
         fail_msg("%s", why);
@@ -201,6 +285,7 @@ rig_close(struct rig *rig)
         fake_switch_clear(&rig->peers[i].fs);
     }
     uv_close((uv_handle_t *) &rig->store.timer, NULL);
+    uv_close((uv_handle_t *) &rig->store.count_timer, NULL);
     uv_run(&rig->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&rig->loop), 0);
     for (size_t i = 0; i < rig->store.n_objects; i++) {

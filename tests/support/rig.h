@@ -16,10 +16,27 @@
 
 struct rig;
 
+/* How often rules have hit, as the store has it. */
+#define RIG_COUNTS_MAX 256
+struct rig_counts {
+    int64_t since;
+    struct sp_flow_row flows[RIG_COUNTS_MAX];
+    size_t n_flows;
+    struct sp_rule_row rules[RIG_COUNTS_MAX];
+    size_t n_rules;
+};
+
 struct rig_store {
     struct sp_store base;
     struct rig *rig;
     bool hold;          /* A commit waits until rig_store_go(). */
+    bool fail_counts;
+    struct rig_counts counts;
+    size_t n_counted;   /* Times that counts were written. */
+    const struct sp_count_rows *count_rows;
+    void (*count_done)(void *aux, int error, const char *why);
+    void *count_aux;
+    uv_timer_t count_timer;
     int fail;           /* Negative errno: commits fail with it. */
     unsigned n_commits; /* That were asked for. */
     bool closed;

@@ -113,7 +113,7 @@ def tamper(rng, stable):
     commands, back, gone = [], [], []
     # What ovs-ofctl prints of a masked nw_frag it reads as another match.
     for flow in rng.sample(sorted(flow for flow in stable if "nw_frag" not in flow), TAMPERED):
-        match = without_cookie(flow).split(" actions=")[0].replace(", ", ",")
+        match = without_cookie(flow).split(" actions=")[0].replace(", ", ",").replace("send_flow_rem ", "")
         kind = rng.choice(("deleted", "changed", "changed to pass", "taken over"))
         if kind == "deleted":
             commands.append(f"delete_strict {match}")

@@ -261,12 +261,12 @@ static void known_dump(void **aux)
         sp_flow_unref(first);
         check_changed(&p, known, "table=21,priority=100,cookie=0x5350050000000007,reg0=5,actions=output:4", false);
         check_changed(&p, known, "table=21,priority=100,cookie=0x5350050000000008,reg0=5,actions=output:4", false);
-        check_changed(&p, known, "table=21,priority=101,cookie=0x5350050000000008,reg0=5,actions=output:4", false);
-        check_changed(&p, known, "table=22,priority=101,cookie=0x5350050000000008,reg0=5,actions=output:4", false);
-        check_changed(&p, known, "table=22,priority=101,cookie=0x5350050000000008,reg0=6,actions=output:4", false);
-        check_changed(&p, known, "table=22,priority=101,cookie=0x5350050000000008,reg0=6/7,actions=output:4", false);
-        check_changed(&p, known, "table=22,priority=101,cookie=0x5350050000000008,reg0=6/7,actions=group:4", true);
-        check_changed(&p, known, "table=22,priority=101,cookie=0x5350050000000008,reg0=6/7,actions=drop", false);
+        check_changed(&p, known, "table=21,priority=102,cookie=0x5350050000000008,reg0=5,actions=output:4", false);
+        check_changed(&p, known, "table=22,priority=102,cookie=0x5350050000000008,reg0=5,actions=output:4", false);
+        check_changed(&p, known, "table=22,priority=102,cookie=0x5350050000000008,reg0=6,actions=output:4", false);
+        check_changed(&p, known, "table=22,priority=102,cookie=0x5350050000000008,reg0=6/7,actions=output:4", false);
+        check_changed(&p, known, "table=22,priority=102,cookie=0x5350050000000008,reg0=6/7,actions=group:4", true);
+        check_changed(&p, known, "table=22,priority=102,cookie=0x5350050000000008,reg0=6/7,actions=drop", false);
         session_pair_clear(&p);
         sp_known_free(known);
     }

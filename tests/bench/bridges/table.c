@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,6 +132,7 @@ static struct entry *new_entry(const struct parsed *p)
                         .actions_size = (uint16_t) actions_size,
                         .cookie_be = p->fm.cookie,
                         .priority_be = p->fm.priority,
+                        .flags_be = p->fm.flags,
                         .table = p->fm.table_id};
     memcpy(e->bytes, p->match, p->match_size + actions_size);
     return e;
@@ -174,11 +176,15 @@ size_t table_described_size(const struct entry *entry)
     return sizeof(struct ofp11_flow_stats) + entry->match_size + entry->actions_size;
 }
 
-void table_describe(const struct entry *entry, uint8_t *out)
+void table_describe(const struct entry *entry, uint64_t packets, uint8_t *out)
 {
+    uint64_t told = ntohs(entry->flags_be) & OFPFF_SEND_FLOW_REM ? packets : 0;
     const struct ofp11_flow_stats stats = {.length = htons((uint16_t) table_described_size(entry)),
                                            .table_id = entry->table,
                                            .priority = entry->priority_be,
+                                           .flags = entry->flags_be,
+                                           .packet_count = htobe64(told),
+                                           .byte_count = htobe64(100 * told),
                                            .cookie = entry->cookie_be};
 
     memcpy(out, &stats, sizeof stats);

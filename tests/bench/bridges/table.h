@@ -15,6 +15,7 @@ struct entry {
     uint16_t actions_size; /* Instructions. */
     uint64_t cookie_be;
     uint16_t priority_be;
+    uint16_t flags_be;
     uint8_t table;
     uint8_t bytes[];       /* Match, instructions. */
 };
@@ -52,8 +53,9 @@ struct refusal table_check(const void *mod, size_t size);
 enum change table_modify(struct table *, const void *mod);
 void table_clear(struct table *);
 
-/* Bytes of 'entry' in a flow statistics reply; and writes them. */
+/* Bytes of 'entry' in a flow statistics reply; and writes them, with 'packets' (of 100 bytes) if it is to tell them when it is
+ * deleted, else none. */
 size_t table_described_size(const struct entry *entry);
-void table_describe(const struct entry *entry, uint8_t *out);
+void table_describe(const struct entry *entry, uint64_t packets, uint8_t *out);
 
 #endif
