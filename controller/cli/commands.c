@@ -81,7 +81,8 @@ const struct sp_command sp_commands[] = {
     {"group", "list", "", 0, 0, O(REGION) | O(NAME), 0, "list security groups", NULL, sp_cli_group_list},
     {"group", "show", "GROUP", 1, 1, O(REGION), 0, "show a security group with its rules", NULL, sp_cli_group_show},
     {"group", "lint", "GROUP", 1, 1, O(REGION), 0, "tell what is odd about its rules",
-     "Rules that never decide, that change nothing, or that let everybody reach remote login or a database.\n",
+     "Rules that never decide, that change nothing, that let everybody reach remote login or a database, or that\n"
+     "nothing has needed for 30 days.\n",
      sp_cli_group_lint},
     {"group", "create", "", 0, 0, O(REGION) | O(NAME) | O(DESCRIPTION) | O(DEFAULT) | O(TEMPLATE) | O(RULES_FILE) | CHANGE,
      O(REGION) | O(NAME), "make a security group", NULL, sp_cli_group_create},

@@ -14,12 +14,13 @@
 static bool names_groups(const struct sp_json *group);
 static void add_what(struct sp_columns *, const struct sp_json *rule);
 static void add_remote(struct sp_columns *, const struct sp_json *rule, const struct sp_json *groups);
+static void add_hits(struct sp_columns *, const struct sp_json *rule);
 
 int
 sp_show_rules(struct sp_cli *cli, const struct sp_json *group, unsigned indent)
 {
-    static const char *const titles[] = {"DIRECTION", "ACTION", "PRIORITY", "PROTOCOL",   "PORTS",
-                                         "REMOTE",    "ORIGIN", "ID",       "DESCRIPTION"};
+    static const char *const titles[] = {"DIRECTION", "ACTION", "PRIORITY", "PROTOCOL", "PORTS",      "REMOTE",
+                                         "HITS",      "LAST HIT", "ORIGIN", "ID",       "DESCRIPTION"};
     struct sp_reply groups = {0};
     if (names_groups(group)) {
         char *path = sp_path_format("/v1/security-groups");
@@ -38,6 +39,7 @@ sp_show_rules(struct sp_cli *cli, const struct sp_json *group, unsigned indent)
         sp_columns_add(columns, "%s", sp_answer_text(rule, "protocol"));
         add_what(columns, rule);
         add_remote(columns, rule, groups.json);
+        add_hits(columns, rule);
         sp_columns_add(columns, "%s", sp_answer_text(rule, "origin"));
         sp_columns_add(columns, "%s", sp_answer_text(rule, "id"));
         sp_columns_add(columns, "%s", sp_answer_text(rule, "description"));
@@ -110,5 +112,18 @@ add_remote(struct sp_columns *columns, const struct sp_json *rule, const struct 
         sp_columns_add(columns, "group %s", sp_answer_name(groups, "security_groups", group));
     } else {
         sp_columns_add(columns, "%s", *ip ? ip : "any");
+    }
+}
+
+/* The day and the minute, in UTC, are enough. */
+static void
+add_hits(struct sp_columns *columns, const struct sp_json *rule)
+{
+    const char *last = sp_answer_text(rule, "last_hit");
+    sp_columns_add(columns, "%lld", (long long) sp_answer_number(rule, "hits"));
+    if (strlen(last) > 16) {
+        sp_columns_add(columns, "%.10s %.5s", last, last + 11);
+    } else {
+        sp_columns_add(columns, "never");
     }
 }

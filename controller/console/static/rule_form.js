@@ -112,7 +112,7 @@ function took(group, what, outcome) {
 async function addMany(group, rules) {
   for (let attempt = 1; ; attempt++) {
     const now = await find(`/v1/security-groups/${group.id}`) ?? group;
-    const kept = now.rules.map(({id, origin, created_at, updated_at, ...meaning}) => meaning);
+    const kept = now.rules.map(({id, origin, created_at, updated_at, hits, bytes, first_hit, last_hit, counting_since, ...meaning}) => meaning);
     try {
       return await change("PUT", `/v1/security-groups/${group.id}/rules`, {rules: [...kept, ...rules]}, {etag: now.revision});
     } catch (problem) {

@@ -1,12 +1,14 @@
 // One security group: its rules, and who uses it.
 
+import {find} from "./api.js";
 import {badge, button, count, fill, h, table} from "./dom.js";
 import {editGroup} from "./groups.js";
 import {createRule, deleteRule, editRule} from "./rule_form.js";
-import {isDefault, membersOf, state} from "./state.js";
-import {inOrder, portsOf, protocolName, remoteOf, sentence, serviceOf} from "./words.js";
+import {isDefault, learn, membersOf, state} from "./state.js";
+import {inOrder, portsOf, protocolName, remoteOf, sentence, serviceOf, useOf} from "./words.js";
 
 const SHOWN = 30; // Servers, before "and N more".
+const COUNTED_MS = 30000; // How often the controller itself hears of hits.
 
 function remote(rule) {
   if (!rule.remote_group) return remoteOf(rule).replace("anywhere", "Anywhere");
@@ -23,21 +25,30 @@ function rulesTable(group, direction) {
   }
   return table(`${name} rules`,
     [{title: "Protocol"}, {title: "Ports"}, {title: direction === "inbound" ? "From" : "To"}, {title: "Action"},
-     {title: "Priority", class: "number"}, {title: "Description"}, {title: "Operation", class: "operation"}],
+     {title: "Priority", class: "number"}, {title: "Hits", class: "number"}, {title: "Last used"}, {title: "Description"}, {title: "Operation", class: "operation"}],
     rules.map((rule) => {
-      const words = sentence(rule, state.groups);
+      const words = sentence(rule, state.groups), use = useOf(rule);
       return [
         protocolName(rule.protocol),
         [portsOf(rule) || h("span", {class: "muted"}, "–"), " ", h("span", {class: "muted"}, serviceOf(rule))],
         remote(rule),
         rule.action === "allow" ? badge("Allow", "good") : badge("Deny", "bad"),
         String(rule.priority),
+        use.hits || h("span", {class: "muted"}, "–"),
+        [h("span", {class: "muted"}, use.when), use.unused && [" ", badge(use.unused, "wait")]],
         [rule.description, rule.origin === "default" && [" ", h("span", {class: "muted"}, rule.description ? "(template)" : "from the template")]],
         h("div", {class: "buttons"},
           button("Edit", () => editRule(group, rule), {id: `edit-${rule.id}`, name: `Edit rule ${words}`}),
           button("Delete", () => deleteRule(group, rule), {id: `delete-${rule.id}`, kind: "danger", name: `Delete rule ${words}`})),
       ];
     }), "rules");
+}
+
+// Hits come without an event.  What an event has brought meanwhile is newer.
+function readHits(id) {
+  return find(`/v1/security-groups/${id}`).then((now) => {
+    if (now && now.revision >= (state.groups?.get(id)?.revision ?? 0)) learn("group", now);
+  }).catch(() => {}); // Whoever cannot read sees it by the stream of events.
 }
 
 function users(group) {
@@ -54,6 +65,8 @@ export function rulesPage(id) {
   page.element = h("div", null, h("div", {class: "heading"}, heading,
     h("div", {class: "buttons"}, button("Edit group", () => page.group && editGroup(page.group), {id: "edit-group"}),
       button("Add", () => page.group && createRule(page.group), {id: "add-rule", kind: "primary", name: "Add a rule"}))), about, body);
+  readHits(id);
+  const reading = setInterval(() => page.element.isConnected ? document.hidden || readHits(id) : clearInterval(reading), COUNTED_MS);
   page.update = () => {
     page.group = state.groups?.get(id);
     const {group} = page;

@@ -61,6 +61,18 @@ export function inOrder(rules) {
   return [...rules].sort((a, b) => a.priority - b.priority || (a.action > b.action ? -1 : a.action < b.action ? 1 : 0));
 }
 
+const DAY_MS = 24 * 3600 * 1000, UNUSED_DAYS = 30;
+const ago = (ms) => ms < 120e3 ? "just now" : ms < 2 * 3600e3 ? `${Math.floor(ms / 60e3)} minutes ago`
+  : ms < 2 * DAY_MS ? `${Math.floor(ms / 3600e3)} hours ago` : `${Math.floor(ms / DAY_MS)} days ago`;
+
+// How often and when a rule was last used, and whether nothing has needed it for long.
+export function useOf(rule, now = Date.now()) {
+  const quiet = now - Date.parse(rule.last_hit ?? rule.counting_since);
+  const unused = quiet >= UNUSED_DAYS * DAY_MS;
+  if (!rule.last_hit) return {hits: "", when: unused ? "" : "Not yet", unused: unused && `Never used in ${Math.floor(quiet / DAY_MS)} days`};
+  return {hits: rule.hits.toLocaleString("en"), when: ago(quiet), unused: unused && "Unused"};
+}
+
 // Which network an address is of, for pairing addresses of two servers; "" if it is no address.
 export const familyOf = (ip) => ip.includes(":") ? "6" : /^\d+\.\d+\.\d+\.\d+$/.test(ip) ? "4" : "";
 export const isLoopback = (ip) => ip === "::1" || ip.startsWith("127.");
