@@ -160,21 +160,14 @@ sp_call_json(struct sp_call *call, unsigned status, struct sp_json_write *out, c
 }
 
 static void
-put_text(struct sp_json_write *out, const char *key, const char *value)
-{
-    sp_json_key(out, key);
-    sp_json_string(out, value);
-}
-
-static void
 put_errors(struct sp_json_write *out, const struct sp_problems *problems)
 {
     sp_json_key(out, "errors");
     sp_json_array_open(out);
     for (size_t i = 0; i < problems->n; i++) {
         sp_json_object_open(out);
-        put_text(out, "field", problems->problems[i].field);
-        put_text(out, "message", problems->problems[i].message);
+        sp_json_text(out, "field", problems->problems[i].field);
+        sp_json_text(out, "message", problems->problems[i].message);
         sp_json_object_close(out);
     }
     sp_json_array_close(out);
@@ -189,9 +182,9 @@ put_holders(struct sp_json_write *out, const struct sp_problems *problems)
         const struct sp_holder *holder = &problems->holders[i];
         char id[SP_UUID_TEXT_SIZE];
         sp_json_object_open(out);
-        put_text(out, "type", holder->type);
-        put_text(out, "id", sp_uuid_format(&holder->id, id));
-        put_text(out, "name", holder->name);
+        sp_json_text(out, "type", holder->type);
+        sp_json_text(out, "id", sp_uuid_format(&holder->id, id));
+        sp_json_text(out, "name", holder->name);
         sp_json_object_close(out);
     }
     sp_json_array_close(out);
@@ -224,11 +217,11 @@ sp_call_refuse_with(struct sp_call *call, unsigned status, const char *detail, c
     char text[768];
     struct sp_json_write *out = sp_json_write_new(false);
     sp_json_object_open(out);
-    put_text(out, "type", "about:blank");
-    put_text(out, "title", title);
+    sp_json_text(out, "type", "about:blank");
+    sp_json_text(out, "title", title);
     sp_json_key(out, "status");
     sp_json_integer(out, status);
-    put_text(out, "detail", describe(&call->problems, detail, text, sizeof text));
+    sp_json_text(out, "detail", describe(&call->problems, detail, text, sizeof text));
     put_errors(out, &call->problems);
     if (status == 409) {
         put_holders(out, &call->problems);

@@ -210,8 +210,7 @@ answer(struct sp_call *call, const struct question *question, const struct candi
     }
     struct sp_render render = {.out = sp_json_write_new(false), .engine = call->api->engine, .protocols = call->api->protocols};
     sp_json_object_open(render.out);
-    sp_json_key(render.out, "verdict");
-    sp_json_string(render.out, allowed ? "allow" : "deny");
+    sp_json_text(render.out, "verdict", allowed ? "allow" : "deny");
     sp_json_key(render.out, "rule");
     if (decider) {
         sp_render_rule(&render, decider->rule);
@@ -224,8 +223,7 @@ answer(struct sp_call *call, const struct question *question, const struct candi
     } else {
         sp_json_null(render.out);
     }
-    sp_json_key(render.out, "reason");
-    sp_json_string(render.out, reason);
+    sp_json_text(render.out, "reason", reason);
     sp_json_object_close(render.out);
     sp_call_json(call, 200, render.out, NULL, 0);
 }

@@ -43,13 +43,6 @@ sp_feed_new(void)
     return sp_events_new(run, write_stream);
 }
 
-static void
-put_text(struct sp_json_write *out, const char *key, const char *value)
-{
-    sp_json_key(out, key);
-    sp_json_string(out, value);
-}
-
 /* What a change is about, for a person; false: it is no object that the API shows. */
 static bool
 name_object(const struct sp_change *change, const char **ret_kind, char id[ID_SIZE], const char **ret_region)
@@ -108,10 +101,10 @@ on_changed(void *aux, uint64_t revision, const struct sp_change *changes, size_t
             continue;
         }
         sp_json_object_open(out);
-        put_text(out, "kind", kind);
-        put_text(out, "id", id);
-        put_text(out, "region", region);
-        put_text(out, "action", !changes[i].before ? "created" : changes[i].after ? "updated" : "deleted");
+        sp_json_text(out, "kind", kind);
+        sp_json_text(out, "id", id);
+        sp_json_text(out, "region", region);
+        sp_json_text(out, "action", !changes[i].before ? "created" : changes[i].after ? "updated" : "deleted");
         sp_json_object_close(out);
     }
     sp_json_array_close(out);
@@ -127,8 +120,8 @@ on_bridge(void *aux, const struct sp_bridge_status *bridge)
     struct sp_json_write *out = sp_json_write_new(false);
     char dpid[SP_DPID_TEXT_SIZE];
     sp_json_object_open(out);
-    put_text(out, "dpid", sp_render_dpid(bridge->dpid, dpid));
-    put_text(out, "name", bridge->name);
+    sp_json_text(out, "dpid", sp_render_dpid(bridge->dpid, dpid));
+    sp_json_text(out, "name", bridge->name);
     sp_json_key(out, "listed");
     sp_json_bool(out, bridge->adopted || bridge->connected);
     sp_json_key(out, "connected");
@@ -137,7 +130,7 @@ on_bridge(void *aux, const struct sp_bridge_status *bridge)
     sp_json_bool(out, bridge->pending);
     sp_json_key(out, "revision");
     sp_json_integer(out, (int64_t) bridge->revision);
-    put_text(out, "last_error", bridge->last_error);
+    sp_json_text(out, "last_error", bridge->last_error);
     sp_json_object_close(out);
     tell(aux, "bridge", out);
 }

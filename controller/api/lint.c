@@ -7,13 +7,6 @@
 static const char *const kinds[] = {[SP_LINT_REDUNDANT] = "redundant", [SP_LINT_SHADOWED] = "shadowed", [SP_LINT_OPEN] = "open"};
 
 static void
-put_text(struct sp_json_write *out, const char *key, const char *value)
-{
-    sp_json_key(out, key);
-    sp_json_string(out, value);
-}
-
-static void
 describe(const struct sp_lint *found, const struct sp_rule *by, char *out, size_t size)
 {
     char id[SP_UUID_TEXT_SIZE], more[60] = "";
@@ -42,10 +35,10 @@ put_finding(struct sp_json_write *out, const char *kind, const struct sp_rule *r
 {
     char id[SP_UUID_TEXT_SIZE];
     sp_json_object_open(out);
-    put_text(out, "kind", kind);
-    put_text(out, "rule", sp_uuid_format(&rule->id, id));
-    put_text(out, "by", by ? sp_uuid_format(&by->id, id) : NULL);
-    put_text(out, "message", message);
+    sp_json_text(out, "kind", kind);
+    sp_json_text(out, "rule", sp_uuid_format(&rule->id, id));
+    sp_json_text(out, "by", by ? sp_uuid_format(&by->id, id) : NULL);
+    sp_json_text(out, "message", message);
     sp_json_object_close(out);
 }
 

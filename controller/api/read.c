@@ -244,12 +244,9 @@ list_refusal(void *aux, const struct sp_refusal *refusal)
     struct sp_json_write *out = listing->render.out;
     char at[SP_TIME_TEXT_SIZE];
     sp_json_object_open(out);
-    sp_json_key(out, "peer");
-    sp_json_string(out, refusal->peer);
-    sp_json_key(out, "reason");
-    sp_json_string(out, refusal->why);
-    sp_json_key(out, "at");
-    sp_json_string(out, sp_time_format(refusal->at_us, at));
+    sp_json_text(out, "peer", refusal->peer);
+    sp_json_text(out, "reason", refusal->why);
+    sp_json_text(out, "at", sp_time_format(refusal->at_us, at));
     sp_json_object_close(out);
 }
 
@@ -259,8 +256,7 @@ sp_read_status(struct sp_call *call)
     struct listing listing = {.call = call, .render = begin(call)};
     struct sp_json_write *out = listing.render.out;
     sp_json_object_open(out);
-    sp_json_key(out, "version");
-    sp_json_string(out, SP_VERSION);
+    sp_json_text(out, "version", SP_VERSION);
     sp_json_key(out, "revision");
     sp_json_integer(out, (int64_t) sp_model_counters(sp_call_model(call))->revision);
     sp_json_key(out, "bridges");
@@ -282,8 +278,7 @@ answer_state(struct sp_call *call, const char *state)
 {
     struct sp_json_write *out = sp_json_write_new(false);
     sp_json_object_open(out);
-    sp_json_key(out, "status");
-    sp_json_string(out, state);
+    sp_json_text(out, "status", state);
     sp_json_object_close(out);
     sp_call_json(call, 200, out, NULL, 0);
 }

@@ -8,13 +8,6 @@
 #define LIMIT_MAX 1000
 #define PAGE_SIZE (1u << 20) /* A page ends when its objects' texts are longer. */
 
-static void
-put_text(struct sp_json_write *out, const char *key, const char *value)
-{
-    sp_json_key(out, key);
-    sp_json_string(out, value);
-}
-
 /* A revision, or null for none. */
 static void
 put_revision(struct sp_json_write *out, const char *key, uint64_t revision)
@@ -39,9 +32,9 @@ put_trial(struct sp_json_write *out, const struct sp_history_record *record)
         return;
     }
     sp_json_object_open(out);
-    put_text(out, "state", states[record->trial]);
-    put_text(out, "confirm_by", sp_time_format(record->confirm_by_us, time));
-    put_text(out, "reason", record->reason);
+    sp_json_text(out, "state", states[record->trial]);
+    sp_json_text(out, "confirm_by", sp_time_format(record->confirm_by_us, time));
+    sp_json_text(out, "reason", record->reason);
     sp_json_object_close(out);
 }
 
@@ -53,11 +46,11 @@ sp_render_change(struct sp_json_write *out, const struct sp_history_entry *entry
     size_t size = 0;
     sp_json_object_open(out);
     put_revision(out, "id", record->revision);
-    put_text(out, "at", sp_time_format(record->at_us, time));
-    put_text(out, "who", record->who);
-    put_text(out, "what", record->what);
-    put_text(out, "method", record->method);
-    put_text(out, "path", record->path);
+    sp_json_text(out, "at", sp_time_format(record->at_us, time));
+    sp_json_text(out, "who", record->who);
+    sp_json_text(out, "what", record->what);
+    sp_json_text(out, "method", record->method);
+    sp_json_text(out, "path", record->path);
     put_revision(out, "undoes", record->undoes);
     put_revision(out, "undone_by", entry->undone_by);
     put_trial(out, record);

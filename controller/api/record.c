@@ -27,24 +27,17 @@ struct place {
 };
 
 static void
-put_text(struct sp_json_write *out, const char *key, const char *value)
-{
-    sp_json_key(out, key);
-    sp_json_string(out, value);
-}
-
-static void
 put_uuid(struct sp_json_write *out, const char *key, const struct sp_uuid *id)
 {
     char text[SP_UUID_TEXT_SIZE];
-    put_text(out, key, sp_uuid_is_none(id) ? NULL : sp_uuid_format(id, text));
+    sp_json_text(out, key, sp_uuid_is_none(id) ? NULL : sp_uuid_format(id, text));
 }
 
 static void
 put_time(struct sp_json_write *out, int64_t time_us)
 {
     char text[SP_TIME_TEXT_SIZE];
-    put_text(out, "created_at", sp_time_format(time_us, text));
+    sp_json_text(out, "created_at", sp_time_format(time_us, text));
 }
 
 static bool
@@ -60,7 +53,7 @@ put_region(const struct sp_render *render, const void *object, const void *other
 {
     const struct sp_region *region = object, *than = other;
     if (!than) {
-        put_text(render->out, "name", region->name);
+        sp_json_text(render->out, "name", region->name);
     }
     if (!than || !sp_uuid_equal(&region->default_group, &than->default_group)) {
         put_uuid(render->out, "default_group", &region->default_group);
@@ -80,13 +73,13 @@ put_group(const struct sp_render *render, const void *object, const void *other)
     const struct sp_group *group = object, *than = other;
     if (!than) {
         put_uuid(render->out, "id", &group->id);
-        put_text(render->out, "region", group->region);
+        sp_json_text(render->out, "region", group->region);
     }
     if (!than || strcmp(group->name, than->name)) {
-        put_text(render->out, "name", group->name);
+        sp_json_text(render->out, "name", group->name);
     }
     if (!than || texts_differ(group->description, than->description)) {
-        put_text(render->out, "description", group->description);
+        sp_json_text(render->out, "description", group->description);
     }
     if (!than) {
         sp_render_rules(render, group);
@@ -125,13 +118,13 @@ put_server(const struct sp_render *render, const void *object, const void *other
         put_uuid(render->out, "id", &server->id);
     }
     if (!than || strcmp(server->name, than->name)) {
-        put_text(render->out, "name", server->name);
+        sp_json_text(render->out, "name", server->name);
     }
     if (!than) {
-        put_text(render->out, "region", server->region);
+        sp_json_text(render->out, "region", server->region);
     }
     if (!than || server->kind != than->kind) {
-        put_text(render->out, "kind", server->kind == SP_SERVER_VPS ? "vps" : "baremetal");
+        sp_json_text(render->out, "kind", server->kind == SP_SERVER_VPS ? "vps" : "baremetal");
     }
     if (!than || server->n_groups != than->n_groups ||
         (server->n_groups && memcmp(server->groups, than->groups, server->n_groups * sizeof *server->groups))) {
@@ -162,7 +155,7 @@ put_bridge(const struct sp_render *render, const void *object, const void *other
     const struct sp_bridge *bridge = object, *than = other;
     char dpid[SP_DPID_TEXT_SIZE];
     if (!than) {
-        put_text(render->out, "dpid", sp_render_dpid(bridge->dpid, dpid));
+        sp_json_text(render->out, "dpid", sp_render_dpid(bridge->dpid, dpid));
     }
     if (!than || uplinks_differ(bridge, than)) {
         sp_json_key(render->out, "uplinks");
@@ -383,10 +376,10 @@ put_change(struct making *making, const struct sp_change *change, const char *id
         }
     }
     sp_json_object_open(out);
-    put_text(out, "kind", kinds[change->kind].name);
-    put_text(out, "id", id);
-    put_text(out, "region", region);
-    put_text(out, "name", name);
+    sp_json_text(out, "kind", kinds[change->kind].name);
+    sp_json_text(out, "id", id);
+    sp_json_text(out, "region", region);
+    sp_json_text(out, "name", name);
     if (!is_brief) {
         put_side(&render, change, true, &lists);
         put_side(&render, change, false, &lists);

@@ -4,13 +4,6 @@
 #include <stdio.h>
 
 static void
-put_text(const struct sp_render *render, const char *key, const char *value)
-{
-    sp_json_key(render->out, key);
-    sp_json_string(render->out, value);
-}
-
-static void
 put_integer(const struct sp_render *render, const char *key, int64_t value)
 {
     sp_json_key(render->out, key);
@@ -29,14 +22,14 @@ static void
 put_uuid(const struct sp_render *render, const char *key, const struct sp_uuid *id)
 {
     char text[SP_UUID_TEXT_SIZE];
-    put_text(render, key, sp_uuid_is_none(id) ? NULL : sp_uuid_format(id, text));
+    sp_json_text(render->out, key, sp_uuid_is_none(id) ? NULL : sp_uuid_format(id, text));
 }
 
 static void
 put_time(const struct sp_render *render, const char *key, int64_t time_us)
 {
     char text[SP_TIME_TEXT_SIZE];
-    put_text(render, key, sp_time_format(time_us, text));
+    sp_json_text(render->out, key, sp_time_format(time_us, text));
 }
 
 /* 0 is never. */
@@ -46,7 +39,7 @@ put_time_or_null(const struct sp_render *render, const char *key, int64_t time_u
     if (time_us) {
         put_time(render, key, time_us);
     } else {
-        put_text(render, key, NULL);
+        sp_json_text(render->out, key, NULL);
     }
 }
 
@@ -74,7 +67,7 @@ sp_render_region(const struct sp_render *render, const struct sp_region *region)
 {
     const struct sp_model *model = sp_engine_model(render->engine);
     sp_json_object_open(render->out);
-    put_text(render, "name", region->name);
+    sp_json_text(render->out, "name", region->name);
     put_uuid(render, "default_group", &region->default_group);
     put_bool(render, "report_blocked", region->reports);
     sp_json_key(render->out, "counts");
@@ -91,7 +84,7 @@ put_protocol(const struct sp_render *render, int16_t protocol)
 {
     const char *name = sp_protocols_name(render->protocols, protocol);
     if (name) {
-        put_text(render, "protocol", name);
+        sp_json_text(render->out, "protocol", name);
     } else {
         put_integer(render, "protocol", protocol);
     }
@@ -104,19 +97,20 @@ sp_render_rule(const struct sp_render *render, const struct sp_rule *rule)
     char cidr[SP_CIDR_TEXT_SIZE];
     sp_json_object_open(render->out);
     put_uuid(render, "id", &rule->id);
-    put_text(render, "direction", meaning->direction == SP_INBOUND ? "inbound" : "outbound");
-    put_text(render, "action", meaning->action == SP_ALLOW ? "allow" : "deny");
+    sp_json_text(render->out, "direction", meaning->direction == SP_INBOUND ? "inbound" : "outbound");
+    sp_json_text(render->out, "action", meaning->action == SP_ALLOW ? "allow" : "deny");
     put_integer(render, "priority", meaning->priority);
     put_protocol(render, meaning->protocol);
-    put_text(render, "remote_ip", meaning->remote == SP_REMOTE_CIDR ? sp_cidr_format(&meaning->remote_cidr, cidr) : NULL);
+    sp_json_text(render->out, "remote_ip",
+                 meaning->remote == SP_REMOTE_CIDR ? sp_cidr_format(&meaning->remote_cidr, cidr) : NULL);
     const struct sp_uuid none = {{0}};
     put_uuid(render, "remote_group", meaning->remote == SP_REMOTE_GROUP ? &meaning->remote_group : &none);
     put_integer(render, "port_min", meaning->port_min);
     put_integer(render, "port_max", meaning->port_max);
     put_integer(render, "icmp_type", meaning->icmp_type);
     put_integer(render, "icmp_code", meaning->icmp_code);
-    put_text(render, "description", rule->description);
-    put_text(render, "origin", rule->origin == SP_ORIGIN_DEFAULT ? "default" : "user");
+    sp_json_text(render->out, "description", rule->description);
+    sp_json_text(render->out, "origin", rule->origin == SP_ORIGIN_DEFAULT ? "default" : "user");
     put_time(render, "created_at", rule->created_at);
     put_time(render, "updated_at", rule->updated_at);
     if (render->engine) {
@@ -152,9 +146,9 @@ sp_render_group(const struct sp_render *render, const struct sp_group *group)
     struct sp_render copy = *render;
     sp_json_object_open(render->out);
     put_uuid(render, "id", &group->id);
-    put_text(render, "region", group->region);
-    put_text(render, "name", group->name);
-    put_text(render, "description", group->description);
+    sp_json_text(render->out, "region", group->region);
+    sp_json_text(render->out, "name", group->name);
+    sp_json_text(render->out, "description", group->description);
     put_bool(render, "default", sp_model_group_is_default(model, group));
     sp_render_rules(render, group);
     sp_json_key(render->out, "servers");
@@ -175,16 +169,16 @@ sp_render_port(const struct sp_render *render, const struct sp_port *port)
     char mac[SP_MAC_TEXT_SIZE], ip[SP_CIDR_TEXT_SIZE], dpid[SP_DPID_TEXT_SIZE];
     sp_json_object_open(render->out);
     put_uuid(render, "id", &port->id);
-    put_text(render, "mac", sp_mac_format(&port->mac, mac));
+    sp_json_text(render->out, "mac", sp_mac_format(&port->mac, mac));
     sp_json_key(render->out, "ips");
     sp_json_array_open(render->out);
     for (size_t i = 0; i < port->n_ips; i++) {
         sp_json_string(render->out, sp_cidr_format_address(&port->ips[i], ip));
     }
     sp_json_array_close(render->out);
-    put_text(render, "bridge", port->has_bridge ? sp_render_dpid(port->dpid, dpid) : NULL);
-    put_text(render, "port", port->has_bridge ? port->name : NULL);
-    put_text(render, "iface_id", port->iface_id);
+    sp_json_text(render->out, "bridge", port->has_bridge ? sp_render_dpid(port->dpid, dpid) : NULL);
+    sp_json_text(render->out, "port", port->has_bridge ? port->name : NULL);
+    sp_json_text(render->out, "iface_id", port->iface_id);
     sp_json_key(render->out, "vlan");
     if (port->vlan) {
         sp_json_integer(render->out, port->vlan);
@@ -197,13 +191,13 @@ sp_render_port(const struct sp_render *render, const struct sp_port *port)
     for (size_t i = 0; i < port->n_pairs; i++) {
         const struct sp_cidr *pair = &port->pairs[i].ip;
         sp_json_object_open(render->out);
-        put_text(render, "ip", sp_cidr_is_address(pair) ? sp_cidr_format_address(pair, ip) : sp_cidr_format(pair, ip));
-        put_text(render, "mac", sp_mac_format(&port->pairs[i].mac, mac));
+        sp_json_text(render->out, "ip", sp_cidr_is_address(pair) ? sp_cidr_format_address(pair, ip) : sp_cidr_format(pair, ip));
+        sp_json_text(render->out, "mac", sp_mac_format(&port->pairs[i].mac, mac));
         sp_json_object_close(render->out);
     }
     sp_json_array_close(render->out);
     if (render->engine) {
-        put_text(render, "state", states[sp_engine_port_state(render->engine, port)]);
+        sp_json_text(render->out, "state", states[sp_engine_port_state(render->engine, port)]);
     }
     sp_json_object_close(render->out);
 }
@@ -214,9 +208,9 @@ sp_render_server(const struct sp_render *render, const struct sp_server *server)
     char id[SP_UUID_TEXT_SIZE];
     sp_json_object_open(render->out);
     put_uuid(render, "id", &server->id);
-    put_text(render, "name", server->name);
-    put_text(render, "region", server->region);
-    put_text(render, "kind", server->kind == SP_SERVER_VPS ? "vps" : "baremetal");
+    sp_json_text(render->out, "name", server->name);
+    sp_json_text(render->out, "region", server->region);
+    sp_json_text(render->out, "kind", server->kind == SP_SERVER_VPS ? "vps" : "baremetal");
     sp_json_key(render->out, "security_groups");
     sp_json_array_open(render->out);
     for (size_t i = 0; i < server->n_groups; i++) {
@@ -247,8 +241,8 @@ render_bridge_port(const struct sp_render *render, const struct sp_bridge_port_s
     const struct sp_uuid none = {{0}};
     sp_json_object_open(render->out);
     put_integer(render, "ofport", port->ofport);
-    put_text(render, "name", port->name);
-    put_text(render, "role", roles[port->role]);
+    sp_json_text(render->out, "name", port->name);
+    sp_json_text(render->out, "role", roles[port->role]);
     put_uuid(render, "server", port->server ? &port->server->id : &none);
     sp_json_object_close(render->out);
 }
@@ -258,11 +252,11 @@ sp_render_bridge(const struct sp_render *render, const struct sp_bridge_status *
 {
     char dpid[SP_DPID_TEXT_SIZE];
     sp_json_object_open(render->out);
-    put_text(render, "dpid", sp_render_dpid(bridge->dpid, dpid));
-    put_text(render, "name", text_or_null(bridge->name));
+    sp_json_text(render->out, "dpid", sp_render_dpid(bridge->dpid, dpid));
+    sp_json_text(render->out, "name", text_or_null(bridge->name));
     put_bool(render, "connected", bridge->connected);
-    put_text(render, "peer", text_or_null(bridge->peer));
-    put_text(render, "version", text_or_null(bridge->version));
+    sp_json_text(render->out, "peer", text_or_null(bridge->peer));
+    sp_json_text(render->out, "version", text_or_null(bridge->version));
     sp_json_key(render->out, "uplinks");
     sp_json_array_open(render->out);
     for (size_t i = 0; i < bridge->n_uplinks; i++) {
@@ -281,7 +275,7 @@ sp_render_bridge(const struct sp_render *render, const struct sp_bridge_status *
     put_integer(render, "installed", (int64_t) bridge->flows_installed);
     sp_json_object_close(render->out);
     put_integer(render, "revision", (int64_t) bridge->revision);
-    put_text(render, "last_error", text_or_null(bridge->last_error));
+    sp_json_text(render->out, "last_error", text_or_null(bridge->last_error));
     sp_json_object_close(render->out);
 }
 
@@ -306,16 +300,16 @@ sp_render_blocked(const struct sp_render *render, const struct sp_server *server
     sp_json_object_open(render->out);
     put_uuid(render, "server", &server->id);
     put_uuid(render, "port", &key->port);
-    put_text(render, "direction", inbound ? "inbound" : "outbound");
+    sp_json_text(render->out, "direction", inbound ? "inbound" : "outbound");
     put_protocol(render, key->protocol);
-    put_text(render, "remote_ip", sp_cidr_format_address(&key->remote, remote));
+    sp_json_text(render->out, "remote_ip", sp_cidr_format_address(&key->remote, remote));
     put_number(render, "local_port", key->has_port && inbound, key->number);
     put_number(render, "remote_port", key->has_port && !inbound, key->number);
     put_number(render, "icmp_type", key->has_icmp, key->number >> 8);
     put_number(render, "icmp_code", key->has_icmp, key->number & 0xff);
     put_uuid(render, "rule", &key->rule);
     put_uuid(render, "group", &entry->group);
-    put_text(render, "reason", by_rule ? "a rule denies it" : "no rule of its groups allows it: denied by default");
+    sp_json_text(render->out, "reason", by_rule ? "a rule denies it" : "no rule of its groups allows it: denied by default");
     put_integer(render, "count", (int64_t) entry->n);
     put_time(render, "first", entry->first_us);
     put_time(render, "last", entry->last_us);

@@ -223,10 +223,8 @@ write_remote(struct sp_cli *cli, struct sp_json_write *json, const char *region)
     }
     struct sp_found found = {0};
     int status = group ? sp_resolve_group(cli, group, region, false, &found) : SP_EXIT_DONE;
-    sp_json_key(json, "remote_ip");
-    sp_json_string(json, remote && strcmp(remote, "any") ? remote : NULL);
-    sp_json_key(json, "remote_group");
-    sp_json_string(json, group ? found.id : NULL);
+    sp_json_text(json, "remote_ip", remote && strcmp(remote, "any") ? remote : NULL);
+    sp_json_text(json, "remote_group", group ? found.id : NULL);
     sp_found_clear(&found);
     return status;
 }

@@ -70,8 +70,7 @@ void
 sp_write_text(struct sp_json_write *json, const char *key, const char *text)
 {
     if (text) {
-        sp_json_key(json, key);
-        sp_json_string(json, text);
+        sp_json_text(json, key, text);
     }
 }
 

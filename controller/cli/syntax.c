@@ -70,8 +70,7 @@ sp_syntax_protocol(const struct sp_cli *cli, struct sp_json_write *json, const c
     if (is_digits(text, strlen(text))) {
         return sp_syntax_integer(cli, json, "protocol", text);
     }
-    sp_json_key(json, "protocol");
-    sp_json_string(json, text);
+    sp_json_text(json, "protocol", text);
     return SP_EXIT_DONE;
 }
 

@@ -132,8 +132,7 @@ write_port(const struct sp_cli *cli, struct sp_json_write *json, const struct sp
             value = find_id(old, spec->once[KEY_MAC], spec->once[KEY_VLAN]);
         }
         if (value) {
-            sp_json_key(json, keys[texts[i]].member);
-            sp_json_string(json, value);
+            sp_json_text(json, keys[texts[i]].member, value);
         }
     }
     if (spec->once[KEY_VLAN]) {
@@ -179,11 +178,9 @@ write_pairs(struct sp_json_write *json, const struct spec *spec)
             *slash = '\0';
         }
         sp_json_object_open(json);
-        sp_json_key(json, "ip");
-        sp_json_string(json, ip);
+        sp_json_text(json, "ip", ip);
         if (has_mac) {
-            sp_json_key(json, "mac");
-            sp_json_string(json, slash + 1);
+            sp_json_text(json, "mac", slash + 1);
         }
         sp_json_object_close(json);
     }

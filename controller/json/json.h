@@ -45,6 +45,7 @@ void sp_json_array_open(struct sp_json_write *);
 void sp_json_array_close(struct sp_json_write *);
 void sp_json_key(struct sp_json_write *, const char *key);
 void sp_json_string(struct sp_json_write *, const char *string); /* NULL writes null. */
+void sp_json_text(struct sp_json_write *, const char *key, const char *string); /* A member: both of them. */
 void sp_json_integer(struct sp_json_write *, int64_t);
 void sp_json_bool(struct sp_json_write *, bool);
 void sp_json_null(struct sp_json_write *);

@@ -115,6 +115,13 @@ sp_json_string(struct sp_json_write *w, const char *string)
 }
 
 void
+sp_json_text(struct sp_json_write *w, const char *key, const char *string)
+{
+    sp_json_key(w, key);
+    sp_json_string(w, string);
+}
+
+void
 sp_json_integer(struct sp_json_write *w, int64_t value)
 {
     if (w) {

@@ -129,8 +129,7 @@ static int answer(struct sp_follow *follow, const struct sp_json *message, const
     } else {
         sp_json_null(json);
     }
-    sp_json_key(json, "error");
-    sp_json_string(json, echo ? NULL : "unknown method");
+    sp_json_text(json, "error", echo ? NULL : "unknown method");
     sp_json_object_close(json);
     r = json ? sp_json_write_done(json, &text, &size) : -ENOMEM;
     if (!r) {
