@@ -56,6 +56,7 @@ free_call(struct sp_call *call)
     sp_history_entry_free(call->record);
     sp_json_write_free(call->preview);
     sp_json_free(call->body);
+    sp_json_write_free(call->report);
     sp_problems_clear(&call->problems);
     sp_pool_clear(&call->pool);
     free(call);

@@ -104,9 +104,10 @@ struct sp_call {
     struct {
         uint64_t revision; /* The change that this one takes back; 0: none. */
         const char *what;
-        const char *role;  /* That it needed. */
+        const char *role;  /* That it needed; NULL: the route's. */
     } undo;
     struct sp_trial_end verdict;       /* On another change's trial; of change 0: none. */
+    struct sp_json_write *report; /* What staging had to tell, or NULL. */
     union {
         struct sp_rule_input rule;
         struct {
@@ -124,6 +125,10 @@ struct sp_call {
             bool was_listed; /* The bridge was known before. */
         } uplinks;
         int reports; /* Of a region: 0, 1 or -1, not said. */
+        struct {
+            bool prunes;          /* What the document does not name goes. */
+            bool may_make_region; /* The caller may. */
+        } document;
     } input;
 };
 

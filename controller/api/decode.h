@@ -7,6 +7,7 @@
 #ifndef SALLYPORT_CONTROLLER_API_DECODE_H
 #define SALLYPORT_CONTROLLER_API_DECODE_H 1
 
+#include "controller/api/names.h"
 #include "controller/api/pool.h"
 #include "controller/api/protocol.h"
 #include "controller/api/reader.h"
@@ -21,6 +22,7 @@ struct sp_decode {
     const struct sp_model *model; /* NULL: whether ids are of anything is not looked at. */
     struct sp_problems *problems;
     struct sp_pool *pool;
+    const struct sp_names *names; /* What stands for groups of the region; NULL: their ids. */
 };
 
 /* All return 0, SP_E_INVALID with at least one problem, or -ENOMEM. */
@@ -36,6 +38,9 @@ int sp_decode_nothing(const struct sp_decode *, const struct sp_json *body) SP_M
  * remote_group each other, a protocol without ports the ports, one without types the ICMP type and code. */
 int sp_decode_rule(const struct sp_decode *, const struct sp_json *, const char *path, const char *region,
                    const struct sp_rule *base, struct sp_rule_input *ret) SP_MUST_USE;
+/* The array 'rules' of 'reader', which may be absent: '*ret_rules' and '*ret_n' stay as they are then. */
+int sp_decode_rule_list(const struct sp_decode *, const struct sp_reader *reader, const char *region,
+                        struct sp_rule_input **ret_rules, size_t *ret_n) SP_MUST_USE;
 /* {"rules":[...]}. */
 int sp_decode_rules(const struct sp_decode *, const struct sp_json *body, const char *region, struct sp_rule_input **ret_rules,
                     size_t *ret_n) SP_MUST_USE;
@@ -46,6 +51,10 @@ int sp_decode_server(const struct sp_decode *, const struct sp_json *body, struc
 /* 'base' is the server that changes: a port in the body is one of its ports if it has the port's id, or its MAC and its place. */
 int sp_decode_server_patch(const struct sp_decode *, const struct sp_json *body, const struct sp_server *base,
                            struct sp_server_patch *ret) SP_MUST_USE;
+/* The members 'name', 'kind', 'security_groups' and 'ports' of 'reader', all of which may be absent, as they are of 'base'; NULL:
+ * as they are of a new server in 'region', whose ports have no ids. */
+int sp_decode_server_members(const struct sp_decode *, const struct sp_reader *reader, const char *region,
+                             const struct sp_server *base, struct sp_server_patch *ret) SP_MUST_USE;
 /* {"security_groups":[...]} of a server in 'region'. */
 int sp_decode_server_groups(const struct sp_decode *, const struct sp_json *body, const char *region,
                             struct sp_server_patch *ret) SP_MUST_USE;

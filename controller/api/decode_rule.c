@@ -81,7 +81,14 @@ check_group(const struct sp_decode *decode, const struct sp_reader *reader, cons
 static void
 read_remote_group(const struct sp_decode *decode, const struct sp_reader *reader, const char *region, struct sp_meaning *meaning)
 {
-    if (sp_reader_uuid(reader, "remote_group", &meaning->remote_group) &&
+    if (decode->names) {
+        char wrong[SP_NAMES_WRONG_SIZE];
+        if (sp_names_read(decode->names, sp_reader_get(reader, "remote_group"), &meaning->remote_group, wrong)) {
+            sp_reader_problem(reader, "remote_group", "%s", wrong);
+        } else {
+            meaning->remote = SP_REMOTE_GROUP;
+        }
+    } else if (sp_reader_uuid(reader, "remote_group", &meaning->remote_group) &&
         check_group(decode, reader, "remote_group", &meaning->remote_group, region)) {
         meaning->remote = SP_REMOTE_GROUP;
     }
@@ -253,10 +260,9 @@ sp_decode_rule(const struct sp_decode *decode, const struct sp_json *value, cons
     return 0;
 }
 
-/* The array 'rules' of 'reader'. */
-static int
-decode_list(const struct sp_decode *decode, const struct sp_reader *reader, const char *region, struct sp_rule_input **ret_rules,
-            size_t *ret_n)
+int
+sp_decode_rule_list(const struct sp_decode *decode, const struct sp_reader *reader, const char *region,
+                    struct sp_rule_input **ret_rules, size_t *ret_n)
 {
     const struct sp_json *array = sp_reader_array(reader, "rules", SIZE_MAX);
     if (!array) {
@@ -268,9 +274,9 @@ decode_list(const struct sp_decode *decode, const struct sp_reader *reader, cons
     }
     int result = 0;
     for (size_t i = 0; i < array->n && decode->problems->n < SP_READER_PROBLEMS_MAX; i++) {
-        char path[32];
-        snprintf(path, sizeof path, "rules[%zu]", i);
-        int r = sp_decode_rule(decode, &array->items[i], path, region, NULL, &rules[i]);
+        char name[32], path[SP_READER_PATH_SIZE];
+        snprintf(name, sizeof name, "rules[%zu]", i);
+        int r = sp_decode_rule(decode, &array->items[i], sp_reader_field(reader, name, path), region, NULL, &rules[i]);
         if (r < 0) {
             return r;
         }
@@ -290,7 +296,7 @@ sp_decode_rules(const struct sp_decode *decode, const struct sp_json *body, cons
     struct sp_reader reader;
     sp_reader_open(&reader, body, "", &fields, decode->problems);
     sp_reader_require(&reader, "rules");
-    int r = decode_list(decode, &reader, region, ret_rules, ret_n);
+    int r = sp_decode_rule_list(decode, &reader, region, ret_rules, ret_n);
     return r < 0 ? r : sp_decode_result(decode);
 }
 
@@ -324,7 +330,7 @@ sp_decode_group(const struct sp_decode *decode, const struct sp_json *body, stru
         sp_reader_problem(&reader, "template", "remote-login excludes rules: give one of the two");
     }
     struct sp_rule_input *rules = NULL;
-    int r = decode_list(decode, &reader, input.region, &rules, &input.n_rules);
+    int r = sp_decode_rule_list(decode, &reader, input.region, &rules, &input.n_rules);
     r = r < 0 ? r : sp_decode_result(decode);
     if (r) {
         return r;

@@ -124,6 +124,32 @@ sp_decode_uplinks(const struct sp_decode *decode, const struct sp_json *body, bo
     return sp_decode_result(decode);
 }
 
+/* What stands for a group.  Returns whether '*ret' is an id. */
+static bool
+read_group(const struct sp_decode *decode, const struct sp_reader *reader, const char *name, const struct sp_json *value,
+           const char *region, struct sp_uuid *ret)
+{
+    char wrong[SP_NAMES_WRONG_SIZE];
+    if (decode->names) {
+        int r = sp_names_read(decode->names, value, ret, wrong);
+        if (r) {
+            sp_reader_problem(reader, name, "%s", wrong);
+        }
+        return !r;
+    }
+    if (value->type != SP_JSON_STRING || sp_uuid_parse(value->string, ret)) {
+        sp_reader_problem(reader, name, "must be the id of a security group");
+        return false;
+    }
+    const struct sp_group *group = sp_model_group(decode->model, ret);
+    if (!group) {
+        sp_reader_problem(reader, name, "no security group has this id");
+    } else if (region && strcmp(group->region, region)) {
+        sp_reader_problem(reader, name, "is a security group of region %s, not of %s", group->region, region);
+    }
+    return true;
+}
+
 /* The ids in the array 'security_groups', each once. */
 static int
 read_groups(const struct sp_decode *decode, const struct sp_reader *reader, const char *region, bool *ret_has,
@@ -143,15 +169,8 @@ read_groups(const struct sp_decode *decode, const struct sp_reader *reader, cons
         char name[48];
         snprintf(name, sizeof name, "security_groups[%zu]", i);
         struct sp_uuid id;
-        if (array->items[i].type != SP_JSON_STRING || sp_uuid_parse(array->items[i].string, &id)) {
-            sp_problems_add(decode->problems, name, "must be the id of a security group");
+        if (!read_group(decode, reader, name, &array->items[i], region, &id)) {
             continue;
-        }
-        const struct sp_group *group = sp_model_group(decode->model, &id);
-        if (!group) {
-            sp_problems_add(decode->problems, name, "no security group has this id");
-        } else if (region && strcmp(group->region, region)) {
-            sp_problems_add(decode->problems, name, "is a security group of region %s, not of %s", group->region, region);
         }
         bool is_twice = false;
         for (size_t j = 0; j < n && !is_twice; j++) {
@@ -368,15 +387,15 @@ read_ports(const struct sp_decode *decode, const struct sp_reader *reader, const
         return -ENOMEM;
     }
     for (size_t i = 0; i < array->n && decode->problems->n < SP_READER_PROBLEMS_MAX; i++) {
-        char path[32];
-        snprintf(path, sizeof path, "ports[%zu]", i);
-        int r = read_port(decode, &array->items[i], path, base, &ports[i]);
+        char name[32], path[SP_READER_PATH_SIZE];
+        snprintf(name, sizeof name, "ports[%zu]", i);
+        int r = read_port(decode, &array->items[i], sp_reader_field(reader, name, path), base, &ports[i]);
         if (r) {
             return r;
         }
         for (size_t j = 0; j < i && base && !sp_uuid_is_none(&ports[i].id); j++) {
             if (sp_uuid_equal(&ports[j].id, &ports[i].id)) {
-                sp_problems_add(decode->problems, path, "is the same port as ports[%zu]", j);
+                sp_reader_problem(reader, name, "is the same port as ports[%zu]", j);
                 break;
             }
         }
@@ -409,7 +428,7 @@ sp_decode_server(const struct sp_decode *decode, const struct sp_json *body, str
     static const char *const writable[] = {"region", "name", "kind", "security_groups", "ports", NULL};
     static const char *const fixed[] = {"id", "created_at", "updated_at", NULL};
     static const struct sp_reader_fields fields = {writable, fixed};
-    struct sp_server_input input = {.kind = SP_SERVER_VPS};
+    struct sp_server_input input = {0};
     struct sp_reader reader;
     sp_reader_open(&reader, body, "", &fields, decode->problems);
     sp_reader_require(&reader, "region");
@@ -418,19 +437,39 @@ sp_decode_server(const struct sp_decode *decode, const struct sp_json *body, str
         sp_reader_problem(&reader, "region", "no region has this name");
         input.region = NULL;
     }
-    sp_reader_text(&reader, "name", 1, SP_NAME_MAX, &input.name);
-    int kind;
-    if (sp_reader_choice(&reader, "kind", kinds, &kind)) {
-        input.kind = kind_values[kind];
+    struct sp_server_patch members;
+    int r = sp_decode_server_members(decode, &reader, input.region, NULL, &members);
+    if (r) {
+        return r;
     }
-    bool has_ports;
-    int r = read_groups(decode, &reader, input.region, &input.has_groups, &input.groups, &input.n_groups);
-    r = r ? r : read_ports(decode, &reader, NULL, &has_ports, &input.ports, &input.n_ports);
+    input.name = members.name;
+    input.kind = members.kind >= 0 ? (enum sp_server_kind) members.kind : SP_SERVER_VPS;
+    input.has_groups = members.has_groups;
+    input.groups = members.groups;
+    input.n_groups = members.n_groups;
+    input.ports = members.ports;
+    input.n_ports = members.n_ports;
+    *ret = input;
+    return 0;
+}
+
+int
+sp_decode_server_members(const struct sp_decode *decode, const struct sp_reader *reader, const char *region,
+                         const struct sp_server *base, struct sp_server_patch *ret)
+{
+    struct sp_server_patch patch = {.kind = -1};
+    sp_reader_text(reader, "name", 1, SP_NAME_MAX, &patch.name);
+    int kind;
+    if (sp_reader_choice(reader, "kind", kinds, &kind)) {
+        patch.kind = kind_values[kind];
+    }
+    int r = read_groups(decode, reader, region, &patch.has_groups, &patch.groups, &patch.n_groups);
+    r = r ? r : read_ports(decode, reader, base, &patch.has_ports, &patch.ports, &patch.n_ports);
     r = r ? r : sp_decode_result(decode);
     if (r) {
         return r;
     }
-    *ret = input;
+    *ret = patch;
     return 0;
 }
 
@@ -441,22 +480,9 @@ sp_decode_server_patch(const struct sp_decode *decode, const struct sp_json *bod
     static const char *const writable[] = {"name", "kind", "security_groups", "ports", NULL};
     static const char *const fixed[] = {"id", "region", "created_at", "updated_at", NULL};
     static const struct sp_reader_fields fields = {writable, fixed};
-    struct sp_server_patch patch = {.kind = -1};
     struct sp_reader reader;
     sp_reader_open(&reader, body, "", &fields, decode->problems);
-    sp_reader_text(&reader, "name", 1, SP_NAME_MAX, &patch.name);
-    int kind;
-    if (sp_reader_choice(&reader, "kind", kinds, &kind)) {
-        patch.kind = kind_values[kind];
-    }
-    int r = read_groups(decode, &reader, base->region, &patch.has_groups, &patch.groups, &patch.n_groups);
-    r = r ? r : read_ports(decode, &reader, base, &patch.has_ports, &patch.ports, &patch.n_ports);
-    r = r ? r : sp_decode_result(decode);
-    if (r) {
-        return r;
-    }
-    *ret = patch;
-    return 0;
+    return sp_decode_server_members(decode, &reader, base->region, base, ret);
 }
 
 int

@@ -91,25 +91,33 @@ put_protocol(const struct sp_render *render, int16_t protocol)
 }
 
 void
-sp_render_rule(const struct sp_render *render, const struct sp_rule *rule)
+sp_render_rule_content(const struct sp_render *render, const struct sp_rule *rule, const char *remote_group)
 {
     const struct sp_meaning *meaning = &rule->meaning;
     char cidr[SP_CIDR_TEXT_SIZE];
-    sp_json_object_open(render->out);
-    put_uuid(render, "id", &rule->id);
     sp_json_text(render->out, "direction", meaning->direction == SP_INBOUND ? "inbound" : "outbound");
     sp_json_text(render->out, "action", meaning->action == SP_ALLOW ? "allow" : "deny");
     put_integer(render, "priority", meaning->priority);
     put_protocol(render, meaning->protocol);
     sp_json_text(render->out, "remote_ip",
                  meaning->remote == SP_REMOTE_CIDR ? sp_cidr_format(&meaning->remote_cidr, cidr) : NULL);
-    const struct sp_uuid none = {{0}};
-    put_uuid(render, "remote_group", meaning->remote == SP_REMOTE_GROUP ? &meaning->remote_group : &none);
+    sp_json_text(render->out, "remote_group", remote_group);
     put_integer(render, "port_min", meaning->port_min);
     put_integer(render, "port_max", meaning->port_max);
     put_integer(render, "icmp_type", meaning->icmp_type);
     put_integer(render, "icmp_code", meaning->icmp_code);
     sp_json_text(render->out, "description", rule->description);
+}
+
+void
+sp_render_rule(const struct sp_render *render, const struct sp_rule *rule)
+{
+    const struct sp_meaning *meaning = &rule->meaning;
+    char group[SP_UUID_TEXT_SIZE];
+    sp_json_object_open(render->out);
+    put_uuid(render, "id", &rule->id);
+    sp_render_rule_content(render, rule,
+                           meaning->remote == SP_REMOTE_GROUP ? sp_uuid_format(&meaning->remote_group, group) : NULL);
     sp_json_text(render->out, "origin", rule->origin == SP_ORIGIN_DEFAULT ? "default" : "user");
     put_time(render, "created_at", rule->created_at);
     put_time(render, "updated_at", rule->updated_at);
@@ -162,13 +170,9 @@ sp_render_group(const struct sp_render *render, const struct sp_group *group)
 }
 
 void
-sp_render_port(const struct sp_render *render, const struct sp_port *port)
+sp_render_port_content(const struct sp_render *render, const struct sp_port *port)
 {
-    static const char *const states[] = {
-        [SP_PORT_UNBOUND] = "unbound", [SP_PORT_PENDING] = "pending", [SP_PORT_ACTIVE] = "active"};
     char mac[SP_MAC_TEXT_SIZE], ip[SP_CIDR_TEXT_SIZE], dpid[SP_DPID_TEXT_SIZE];
-    sp_json_object_open(render->out);
-    put_uuid(render, "id", &port->id);
     sp_json_text(render->out, "mac", sp_mac_format(&port->mac, mac));
     sp_json_key(render->out, "ips");
     sp_json_array_open(render->out);
@@ -196,10 +200,26 @@ sp_render_port(const struct sp_render *render, const struct sp_port *port)
         sp_json_object_close(render->out);
     }
     sp_json_array_close(render->out);
+}
+
+void
+sp_render_port(const struct sp_render *render, const struct sp_port *port)
+{
+    static const char *const states[] = {
+        [SP_PORT_UNBOUND] = "unbound", [SP_PORT_PENDING] = "pending", [SP_PORT_ACTIVE] = "active"};
+    sp_json_object_open(render->out);
+    put_uuid(render, "id", &port->id);
+    sp_render_port_content(render, port);
     if (render->engine) {
         sp_json_text(render->out, "state", states[sp_engine_port_state(render->engine, port)]);
     }
     sp_json_object_close(render->out);
+}
+
+const char *
+sp_render_kind(enum sp_server_kind kind)
+{
+    return kind == SP_SERVER_VPS ? "vps" : "baremetal";
 }
 
 void
@@ -210,7 +230,7 @@ sp_render_server(const struct sp_render *render, const struct sp_server *server)
     put_uuid(render, "id", &server->id);
     sp_json_text(render->out, "name", server->name);
     sp_json_text(render->out, "region", server->region);
-    sp_json_text(render->out, "kind", server->kind == SP_SERVER_VPS ? "vps" : "baremetal");
+    sp_json_text(render->out, "kind", sp_render_kind(server->kind));
     sp_json_key(render->out, "security_groups");
     sp_json_array_open(render->out);
     for (size_t i = 0; i < server->n_groups; i++) {

@@ -27,6 +27,11 @@ void sp_render_blocked(const struct sp_render *, const struct sp_server *server,
 
 /* A change of the history.  Returns the size of its objects' texts. */
 size_t sp_render_change(struct sp_json_write *out, const struct sp_history_entry *entry);
+/* What people write of a rule or a port, and nothing that the server sets, within an open object.  'remote_group' stands for the
+ * rule's remote group; NULL: it has none. */
+void sp_render_rule_content(const struct sp_render *, const struct sp_rule *, const char *remote_group);
+void sp_render_port_content(const struct sp_render *, const struct sp_port *);
+const char *sp_render_kind(enum sp_server_kind);
 
 /* "rules":[...] of 'group', within an open object. */
 void sp_render_rules(const struct sp_render *, const struct sp_group *);

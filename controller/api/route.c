@@ -7,11 +7,13 @@
 static const char *const nothing[] = {NULL};
 static const char *const wait[] = {"wait", NULL};
 static const char *const change[] = {"wait", "confirm_within", "dry_run", NULL};
+static const char *const prune_change[] = {"prune", "wait", "confirm_within", "dry_run", NULL};
 static const char *const by_group[] = {"region", "name", NULL};
 static const char *const by_change[] = {"limit", "before", "region", "object", NULL};
 static const char *const by_region[] = {"region", "server", NULL};
 static const char *const by_server[] = {"region", "name", "security_group", NULL};
 
+#define DOCUMENT "/v1/regions/{region}/document"
 #define GROUP "/v1/security-groups/{group}"
 
 /* HEAD is GET without a body.  A role that is not named is that of reading, a scope that is not named all regions. */
@@ -22,6 +24,9 @@ static const struct sp_route routes[] = {
     {"PATCH", "/v1/regions/{region}", change, SP_BODY_REQUIRED, .operation = &sp_region_patch,
      .role = SP_TOKEN_ADMIN, .scope = SP_SCOPE_REGION},
     {"DELETE", "/v1/regions/{region}", change, .operation = &sp_region_delete, .role = SP_TOKEN_ADMIN, .scope = SP_SCOPE_REGION},
+    {"GET", DOCUMENT, nothing, .read = sp_read_document, .scope = SP_SCOPE_REGION},
+    {"PUT", DOCUMENT, prune_change, SP_BODY_REQUIRED, .operation = &sp_document_put,
+     .role = SP_TOKEN_OPERATOR, .scope = SP_SCOPE_REGION},
     {"GET", "/v1/security-groups", by_group, .read = sp_read_groups, .scope = SP_SCOPE_ITSELF},
     {"POST", "/v1/security-groups", change, SP_BODY_REQUIRED, .operation = &sp_group_post,
      .role = SP_TOKEN_OPERATOR, .scope = SP_SCOPE_BODY},

@@ -17,6 +17,7 @@ void sp_route_allow(const struct sp_call *call, char *out);
 /* Reads: each answers its call. */
 void sp_read_regions(struct sp_call *);
 void sp_read_region(struct sp_call *);
+void sp_read_document(struct sp_call *);
 void sp_read_groups(struct sp_call *);
 void sp_read_group(struct sp_call *);
 void sp_read_lint(struct sp_call *);
@@ -40,7 +41,7 @@ void sp_read_client(struct sp_call *);
 void sp_read_console(struct sp_call *);
 
 /* Changes. */
-extern const struct sp_operation sp_region_put, sp_region_patch, sp_region_delete;
+extern const struct sp_operation sp_region_put, sp_region_patch, sp_region_delete, sp_document_put;
 extern const struct sp_operation sp_group_post, sp_group_patch, sp_group_delete;
 extern const struct sp_operation sp_rule_post, sp_rule_patch, sp_rule_delete, sp_rules_put;
 extern const struct sp_operation sp_server_post, sp_server_patch, sp_server_delete, sp_server_groups_put;

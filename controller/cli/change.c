@@ -175,13 +175,20 @@ print_list(const struct sp_json *effect, const char *key)
 int
 sp_show_effect(struct sp_cli *cli, const struct sp_json *answer)
 {
-    static const char *const titles[] = {"BRIDGE", "FLOWS ADDED", "FLOWS REMOVED"};
     const struct sp_json *effect = sp_answer_object(answer, "effect");
     const char *what = sp_answer_text(answer, "what");
     printf("Nothing is changed.  It would be: ");
     sp_text_print(stdout, *what ? what : "no change");
     putchar('\n');
     int status = sp_show_objects(cli, effect);
+    return status == SP_EXIT_DONE ? sp_show_concerned(effect) : status;
+}
+
+int
+sp_show_concerned(const struct sp_json *effect)
+{
+    static const char *const titles[] = {"BRIDGE", "FLOWS ADDED", "FLOWS REMOVED"};
+    int status = SP_EXIT_DONE;
     printf("Servers concerned: %lld\n", (long long) sp_answer_number(effect, "n_servers"));
     print_list(effect, "servers");
     printf("Rules whose connections are looked at again: %lld\n",
@@ -195,7 +202,7 @@ sp_show_effect(struct sp_cli *cli, const struct sp_json *answer)
         sp_columns_add(columns, "%lld", (long long) sp_answer_number(bridge, "flows_added"));
         sp_columns_add(columns, "%lld", (long long) sp_answer_number(bridge, "flows_removed"));
     }
-    if (status == SP_EXIT_DONE && n && sp_columns_print(columns, 0, stdout)) {
+    if (n && sp_columns_print(columns, 0, stdout)) {
         status = sp_call_no_memory();
     } else if (!n) {
         printf("No connected bridge is concerned.\n");

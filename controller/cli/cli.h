@@ -58,6 +58,7 @@ enum sp_option {
     SP_OPTION_LIMIT,
     SP_OPTION_BEFORE,
     SP_OPTION_CONFIRM_WITHIN,
+    SP_OPTION_PRUNE,
     SP_OPTION_DRY_RUN,
     SP_OPTION_REPORT_BLOCKED,
     SP_N_OPTIONS
@@ -160,6 +161,8 @@ int sp_cli_change_undo(struct sp_cli *);
 int sp_cli_change_confirm(struct sp_cli *);
 int sp_cli_blocked(struct sp_cli *);
 int sp_cli_explain(struct sp_cli *);
+int sp_cli_export(struct sp_cli *);
+int sp_cli_apply(struct sp_cli *);
 int sp_cli_status(struct sp_cli *);
 int sp_cli_completion(struct sp_cli *);
 

@@ -48,6 +48,7 @@ const struct sp_option_info sp_options[SP_N_OPTIONS] = {
                                   "take it back after so long (1 to 3600) unless it is confirmed: change confirm"},
     [SP_OPTION_REPORT_BLOCKED] = {"report-blocked", "on|off", false, "whether blocked attempts are seen and listed"},
     [SP_OPTION_BEFORE] = {"before", "CHANGE", false, "those before this one"},
+    [SP_OPTION_PRUNE] = {"prune", NULL, false, "delete what the lists of the document do not name"},
 };
 
 #define O(NAME) SP_OPTION_BIT(SP_OPTION_##NAME)
@@ -145,6 +146,13 @@ const struct sp_command sp_commands[] = {
      "PORT is the connection's destination port; of icmp and icmpv6 TYPE[/CODE].\n"
      "Example: sallyport explain vm1 inbound tcp 8888 --remote 203.0.113.9\n",
      sp_cli_explain},
+    {"export", NULL, "REGION", 1, 1, 0, 0, "print all groups, rules, servers and ports of a region as one JSON document", NULL,
+     sp_cli_export},
+    {"apply", NULL, "FILE", 1, 1, O(REGION) | O(PRUNE) | CHANGE, 0, "make a region as a document says",
+     "FILE is as sallyport export writes it; - reads standard input.  What it names is made or becomes as it says, and what\n"
+     "it does not say stays.  All is one change, or with a document over 1 MiB one for each part of it.\n"
+     "Example: sallyport export SV2 > sv2.json; sallyport apply --dry-run sv2.json\n",
+     sp_cli_apply},
     {"status", NULL, "", 0, 0, 0, 0, "show the controller's state and what is not in force yet", NULL, sp_cli_status},
     {"completion", NULL, "", 0, 0, 0, 0, "print the completion for bash", "To use it: source <(sallyport completion)\n",
      sp_cli_completion},

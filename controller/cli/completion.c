@@ -10,7 +10,7 @@ static const char head[] =
     "# /usr/share/bash-completion/completions.\n"
     "_sallyport()\n"
     "{\n"
-    "    local word previous= noun= verb= nouns verbs= options values files current=${COMP_WORDS[COMP_CWORD]}\n";
+    "    local word previous= noun= verb= nouns verbs= options values files readers current=${COMP_WORDS[COMP_CWORD]}\n";
 
 /* Finds noun and verb among the words before the one that is being typed; the value of an option is neither. */
 static const char search[] =
@@ -36,6 +36,8 @@ static const char tail[] =
     "        COMPREPLY=($(compgen -W \"$options\" -- \"$current\"))\n"
     "    elif [[ -z $noun ]]; then\n"
     "        COMPREPLY=($(compgen -W \"$nouns\" -- \"$current\"))\n"
+    "    elif [[ \" $readers \" == *\" $noun \"* ]]; then\n"
+    "        COMPREPLY=($(compgen -f -- \"$current\"))\n"
     "    elif [[ -z $verb ]]; then\n"
     "        COMPREPLY=($(compgen -W \"$verbs\" -- \"$current\"))\n"
     "    else\n"
@@ -89,6 +91,12 @@ sp_cli_completion(struct sp_cli *cli)
     printf("    nouns=\"");
     for (size_t i = 0; i < sp_n_commands; i++) {
         if (begins_noun(i)) {
+            printf(" %s", sp_commands[i].noun);
+        }
+    }
+    printf("\"\n    readers=\"");
+    for (size_t i = 0; i < sp_n_commands; i++) {
+        if (!strcmp(sp_commands[i].arguments, "FILE")) {
             printf(" %s", sp_commands[i].noun);
         }
     }

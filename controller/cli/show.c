@@ -12,7 +12,6 @@
 #define LABEL_COLUMNS 14
 
 static bool names_groups(const struct sp_json *group);
-static void add_what(struct sp_columns *, const struct sp_json *rule);
 static void add_remote(struct sp_columns *, const struct sp_json *rule, const struct sp_json *groups);
 static void add_hits(struct sp_columns *, const struct sp_json *rule);
 
@@ -33,11 +32,12 @@ sp_show_rules(struct sp_cli *cli, const struct sp_json *group, unsigned indent)
     struct sp_columns *columns = sp_columns_new(titles, sizeof titles / sizeof titles[0]);
     for (size_t i = 0; i < sp_answer_count(group, "rules"); i++) {
         const struct sp_json *rule = sp_answer_item(group, "rules", i);
+        char protocol[SP_SHOW_SIZE], what[SP_SHOW_SIZE];
         sp_columns_add(columns, "%s", sp_answer_text(rule, "direction"));
         sp_columns_add(columns, "%s", sp_answer_text(rule, "action"));
         sp_columns_add(columns, "%lld", (long long) sp_answer_number(rule, "priority"));
-        sp_columns_add(columns, "%s", sp_answer_text(rule, "protocol"));
-        add_what(columns, rule);
+        sp_columns_add(columns, "%s", sp_show_protocol(rule, protocol));
+        sp_columns_add(columns, "%s", sp_show_what(rule, what));
         add_remote(columns, rule, groups.json);
         add_hits(columns, rule);
         sp_columns_add(columns, "%s", sp_answer_text(rule, "origin"));
@@ -48,6 +48,34 @@ sp_show_rules(struct sp_cli *cli, const struct sp_json *group, unsigned indent)
     sp_columns_free(columns);
     sp_reply_clear(&groups);
     return status;
+}
+
+const char *
+sp_show_what(const struct sp_json *rule, char out[SP_SHOW_SIZE])
+{
+    const char *protocol = sp_answer_text(rule, "protocol");
+    bool is_icmp = !strcmp(protocol, "icmp") || !strcmp(protocol, "icmpv6");
+    long long first = sp_answer_number(rule, is_icmp ? "icmp_type" : "port_min");
+    long long second = sp_answer_number(rule, is_icmp ? "icmp_code" : "port_max");
+    if (first < 0) {
+        snprintf(out, SP_SHOW_SIZE, "all");
+    } else if (is_icmp ? second < 0 : first == second) {
+        snprintf(out, SP_SHOW_SIZE, "%lld", first);
+    } else {
+        snprintf(out, SP_SHOW_SIZE, "%lld%c%lld", first, is_icmp ? '/' : '-', second);
+    }
+    return out;
+}
+
+const char *
+sp_show_protocol(const struct sp_json *rule, char out[SP_SHOW_SIZE])
+{
+    const struct sp_json *protocol = sp_json_get(rule, "protocol");
+    if (protocol && protocol->type == SP_JSON_INTEGER) {
+        snprintf(out, SP_SHOW_SIZE, "%lld", (long long) protocol->integer);
+        return out;
+    }
+    return sp_answer_text(rule, "protocol");
 }
 
 void
@@ -83,23 +111,6 @@ names_groups(const struct sp_json *group)
         }
     }
     return false;
-}
-
-/* Ports, or the ICMP type and code. */
-static void
-add_what(struct sp_columns *columns, const struct sp_json *rule)
-{
-    const char *protocol = sp_answer_text(rule, "protocol");
-    bool is_icmp = !strcmp(protocol, "icmp") || !strcmp(protocol, "icmpv6");
-    long long first = sp_answer_number(rule, is_icmp ? "icmp_type" : "port_min");
-    long long second = sp_answer_number(rule, is_icmp ? "icmp_code" : "port_max");
-    if (first < 0) {
-        sp_columns_add(columns, "all");
-    } else if (is_icmp ? second < 0 : first == second) {
-        sp_columns_add(columns, "%lld", first);
-    } else {
-        sp_columns_add(columns, "%lld%c%lld", first, is_icmp ? '/' : '-', second);
-    }
 }
 
 static void

@@ -20,6 +20,13 @@ int sp_show_objects(struct sp_cli *, const struct sp_json *change) SP_MUST_USE;
 
 /* Prints what a change would do, as the answer to --dry-run says. */
 int sp_show_effect(struct sp_cli *, const struct sp_json *answer) SP_MUST_USE;
+/* Of that, prints whom it concerns: servers, live connections, bridges. */
+int sp_show_concerned(const struct sp_json *effect) SP_MUST_USE;
+
+/* The ports of 'rule', or its ICMP type and code, "80-443" or "all"; and its protocol, which may be a number. */
+#define SP_SHOW_SIZE 48
+const char *sp_show_what(const struct sp_json *rule, char out[SP_SHOW_SIZE]);
+const char *sp_show_protocol(const struct sp_json *rule, char out[SP_SHOW_SIZE]);
 
 /* Prints "  label:  value" with the label padded to one column for all. */
 void sp_show_line(const char *label, const char *format, ...) SP_PRINTF(2, 3);

@@ -13,7 +13,7 @@ static bool is_digits(const char *text, size_t len);
 static int not_a_number(const struct sp_cli *, const char *key, const char *text);
 static int write_pair(const struct sp_cli *, struct sp_json_write *, const char *text, char separator,
                       const char *const keys[2], bool both, const char *form);
-static int read_file(const char *name, char **ret_text, size_t *ret_size);
+static int read_file(const char *name, size_t size_max, char **ret_text, size_t *ret_size);
 
 int
 sp_syntax_integer(const struct sp_cli *cli, struct sp_json_write *json, const char *key, const char *text)
@@ -75,26 +75,32 @@ sp_syntax_protocol(const struct sp_cli *cli, struct sp_json_write *json, const c
 }
 
 int
-sp_syntax_rules_file(const struct sp_cli *cli, struct sp_json_write *json, const char *key, const char *name)
+sp_syntax_json_file(const struct sp_cli *cli, const char *name, size_t size_max, struct sp_json **ret)
 {
     char *text = NULL;
     size_t size = 0;
-    int error = read_file(name, &text, &size);
+    int error = read_file(name, size_max, &text, &size);
     if (error) {
         return sp_cli_usage(cli->command, "%s: %s", name, strerror(-error));
     }
     char why[256];
-    struct sp_json *file = NULL;
-    error = sp_json_parse(text, size, &file, why, sizeof why);
+    error = sp_json_parse(text, size, ret, why, sizeof why);
     free(text);
     if (error < 0) {
         return sp_call_no_memory();
     }
-    if (error) {
-        return sp_cli_usage(cli->command, "%s: %s", name, why);
+    return error ? sp_cli_usage(cli->command, "%s: %s", name, why) : SP_EXIT_DONE;
+}
+
+int
+sp_syntax_rules_file(const struct sp_cli *cli, struct sp_json_write *json, const char *key, const char *name)
+{
+    struct sp_json *file = NULL;
+    int status = sp_syntax_json_file(cli, name, RULES_FILE_MAX, &file);
+    if (status != SP_EXIT_DONE) {
+        return status;
     }
     const struct sp_json *rules = file->type == SP_JSON_OBJECT ? sp_json_get(file, "rules") : file;
-    int status = SP_EXIT_DONE;
     if (!rules || rules->type != SP_JSON_ARRAY) {
         status = sp_cli_usage(cli->command, "%s: it holds neither an array nor an object with the array \"rules\"", name);
     } else {
@@ -141,17 +147,30 @@ write_pair(const struct sp_cli *cli, struct sp_json_write *json, const char *tex
     return status != SP_EXIT_DONE ? status : sp_syntax_integer(cli, json, keys[1], second);
 }
 
-/* Returns 0 or a negative errno; -EFBIG: more than RULES_FILE_MAX. */
+/* Returns 0 or a negative errno; -EFBIG: more than 'size_max'. */
 static int
-read_file(const char *name, char **ret_text, size_t *ret_size)
+read_file(const char *name, size_t size_max, char **ret_text, size_t *ret_size)
 {
     FILE *stream = strcmp(name, "-") ? fopen(name, "re") : stdin;
     if (!stream) {
         return -errno;
     }
-    char *text = malloc(RULES_FILE_MAX + 1);
-    size_t size = text ? fread(text, 1, RULES_FILE_MAX + 1, stream) : 0;
-    int error = !text ? -ENOMEM : ferror(stream) ? -EIO : size > RULES_FILE_MAX ? -EFBIG : 0;
+    char *text = NULL;
+    size_t size = 0, allocated = 0;
+    int error = 0;
+    while (!error && !feof(stream)) {
+        if (size == allocated) {
+            allocated = allocated ? 2 * allocated : 1u << 16;
+            char *grown = realloc(text, allocated);
+            if (!grown) {
+                error = -ENOMEM;
+                break;
+            }
+            text = grown;
+        }
+        size += fread(text + size, 1, allocated - size, stream);
+        error = ferror(stream) ? -EIO : size > size_max ? -EFBIG : 0;
+    }
     if (stream != stdin) {
         fclose(stream);
     }

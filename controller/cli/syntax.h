@@ -25,6 +25,8 @@ int sp_syntax_protocol(const struct sp_cli *, struct sp_json_write *, const char
 /* Writes every --port as the list "ports".  'old' (NULL: none) is a server: a port with the MAC address and VLAN of one of
  * its ports carries that one's id, and so stays that port. */
 int sp_syntax_server_ports(const struct sp_cli *, struct sp_json_write *, const struct sp_json *old) SP_MUST_USE;
+/* Reads the file 'name' ("-": standard input), of at most 'size_max' bytes of JSON.  The caller frees '*ret'. */
+int sp_syntax_json_file(const struct sp_cli *, const char *name, size_t size_max, struct sp_json **ret) SP_MUST_USE;
 /* Writes 'key' with the list of rules in the file 'name' ("-": standard input): a JSON array, or an object's "rules". */
 int sp_syntax_rules_file(const struct sp_cli *, struct sp_json_write *, const char *key, const char *name) SP_MUST_USE;
 

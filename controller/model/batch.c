@@ -251,6 +251,22 @@ int sp_batch_accept(struct sp_batch *batch, size_t mark, uint64_t *ret_revision)
     return 0;
 }
 
+int sp_batch_staged(struct sp_batch *batch, size_t mark, const struct sp_change **ret, size_t *ret_n)
+{
+    const struct sp_net *nets;
+    size_t n;
+    int r = sp_batch_collect_nets(batch, mark, &nets, &n);
+    if (!r) {
+        r = sp_vector_reserve(&batch->changes, batch->records.n, sizeof(struct sp_change));
+    }
+    if (r) {
+        return r;
+    }
+    *ret_n = fill_changes(batch->nets.items, n, batch->changes.items);
+    *ret = batch->changes.items;
+    return 0;
+}
+
 void sp_batch_seal(struct sp_batch *batch)
 {
     assert(batch->state == SP_BATCH_OPEN);

@@ -44,6 +44,8 @@ void sp_problems_clear(struct sp_problems *);
 void sp_problems_add(struct sp_problems *, const char *field, const char *format, ...) SP_PRINTF(3, 4);
 void sp_problems_hold(struct sp_problems *, const char *type, const struct sp_uuid *id, const char *name);
 void sp_problems_detail(struct sp_problems *, const char *format, ...) SP_PRINTF(2, 3);
+/* Puts 'prefix' before the field of every problem from the 'first'th on. */
+void sp_problems_prefix(struct sp_problems *, size_t first, const char *prefix);
 
 struct sp_batch;
 
@@ -55,6 +57,10 @@ void sp_batch_rollback(struct sp_batch *, size_t mark);
  * the next revision in '*ret_revision'.  Nothing staged since the mark: no new revision, the current one is
  * stored.  Returns 0, -ENOMEM, or SP_E_FULL if numbers have run out (roll back then). */
 int sp_batch_accept(struct sp_batch *, size_t mark, uint64_t *ret_revision) SP_MUST_USE;
+
+/* What the request has changed so far, as sp_batch_changes() has it, but for what only accepting derives.  Borrowed until the
+ * batch is used again.  Returns 0 or -ENOMEM. */
+int sp_batch_staged(struct sp_batch *, size_t mark, const struct sp_change **ret, size_t *ret_n) SP_MUST_USE;
 
 /* Ends staging: the model shows published state again.  What the store needs is in sp_batch_changes() and sp_batch_counters(). */
 void sp_batch_seal(struct sp_batch *);
@@ -111,6 +117,9 @@ struct sp_group_patch {
  * SP_E_MISSING; SP_E_INVALID: bad name; SP_E_IN_USE: unsetting the default of a region that has servers. */
 int sp_batch_patch_group(struct sp_batch *, const struct sp_uuid *id, const struct sp_group_patch *,
                          struct sp_problems *) SP_MUST_USE;
+/* Makes the group its region's default and leaves all servers as they are: for who says of each server what groups it has.
+ * SP_E_MISSING. */
+int sp_batch_mark_default_group(struct sp_batch *, const struct sp_uuid *id) SP_MUST_USE;
 /* SP_E_MISSING; SP_E_IN_USE with holders (servers, other groups' rules), or without any: the default of a region that has
  * servers, which would be left without one. */
 int sp_batch_delete_group(struct sp_batch *, const struct sp_uuid *id, struct sp_problems *) SP_MUST_USE;

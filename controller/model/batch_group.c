@@ -192,6 +192,20 @@ int sp_batch_patch_group(struct sp_batch *batch, const struct sp_uuid *id, const
                       : swap_default_group(batch, group->region, id);
 }
 
+int sp_batch_mark_default_group(struct sp_batch *batch, const struct sp_uuid *id)
+{
+    const struct sp_group *group = sp_model_group(batch->model, id);
+    if (!group) {
+        return SP_E_MISSING;
+    }
+    if (sp_model_group_is_default(batch->model, group)) {
+        return 0;
+    }
+    /* It is touched, as the old one is. */
+    int r = sp_batch_stage_group(batch, group, group);
+    return r ? r : set_default_group(batch, group->region, id);
+}
+
 struct holding {
     const struct sp_group *group;
     struct sp_problems *problems;

@@ -90,3 +90,16 @@ void sp_problems_detail(struct sp_problems *problems, const char *format, ...)
     free(problems->detail);
     problems->detail = detail;
 }
+
+void sp_problems_prefix(struct sp_problems *problems, size_t first, const char *prefix)
+{
+    for (size_t i = first; i < problems->n; i++) {
+        char *field;
+        if (asprintf(&field, "%s%s", prefix, problems->problems[i].field) < 0) {
+            problems->n_lost++;
+            continue;
+        }
+        free(problems->problems[i].field);
+        problems->problems[i].field = field;
+    }
+}

@@ -19,7 +19,8 @@ SALLYPORT = os.path.join(TOP, "build/bin/sallyport")
 DPID = "00000000000000a1"
 NOUNS = {"region": "list create set delete", "group": "list show lint create set delete", "rule": "list add set replace delete",
          "server": "list show create set delete", "bridge": "list show set delete", "change": "list show undo confirm"}
-COMMANDS = [(noun, verb) for noun, verbs in NOUNS.items() for verb in verbs.split()] + [("blocked",), ("explain",), ("status",), ("completion",)]
+COMMANDS = ([(noun, verb) for noun, verbs in NOUNS.items() for verb in verbs.split()]
+            + [("blocked",), ("explain",), ("export",), ("apply",), ("status",), ("completion",)])
 
 
 def sallyport(*words, status=0, env=None, stdin=""):
@@ -92,7 +93,7 @@ def completions(*words, directory=None):
 
 
 def test_completion_knows_every_command(directory):
-    nouns = [*NOUNS, "blocked", "explain", "status", "completion"]
+    nouns = [*NOUNS, "blocked", "explain", "export", "apply", "status", "completion"]
     assert completions("") == nouns and completions("re") == ["region"] and completions("--json", "st") == ["status"]
     for noun, verbs in NOUNS.items():
         assert completions(noun, "") == completions("--url", "http://x", noun, "") == verbs.split()
@@ -103,7 +104,7 @@ def test_completion_knows_every_command(directory):
         assert sorted(offered) == sorted(set(re.findall(r"^  (--[a-z-]+)", out, re.M)))
     assert completions("group", "list", "") == completions("group", "list", "--region", "") == []
     open(os.path.join(directory, "tokens"), "w", encoding="utf-8").close()
-    assert completions("--token-file", "to", directory=directory) == ["tokens"]
+    assert completions("--token-file", "to", directory=directory) == completions("apply", "to", directory=directory) == ["tokens"]
 
 
 def test_version():
@@ -112,7 +113,7 @@ def test_version():
 
 @pytest.mark.parametrize("words, said", [
     ([], "what is to be done"),
-    (["grup"], "unknown noun 'grup'; there is region group rule server bridge change blocked explain status completion"),
+    (["grup"], "unknown noun 'grup'; there is region group rule server bridge change blocked explain export apply status completion"),
     (["group"], "'group' needs a verb; there is list show lint create set delete"),
     (["group", "lst"], "unknown verb 'lst'"),
     (["group", "list", "x"], "'x' is one argument too many"),

@@ -24,6 +24,7 @@ ANYBODY = None
 TABLE = {
     "listRegions": ("read", "hidden"), "getRegion": ("read", "refused"), "putRegion": ("admin", "refused"),
     "changeRegion": ("admin", "refused"), "deleteRegion": ("admin", "refused"),
+    "exportRegion": ("read", "refused"), "applyRegion": ("operator", "refused"),
     "listSecurityGroups": ("read", "hidden"), "createSecurityGroup": ("operator", "refused"), "getSecurityGroup": ("read", "hidden"),
     "changeSecurityGroup": ("operator", "hidden"), "deleteSecurityGroup": ("operator", "hidden"), "lintSecurityGroup": ("read", "hidden"),
     "listRules": ("read", "hidden"), "createRule": ("operator", "hidden"), "replaceRules": ("operator", "hidden"),
@@ -107,6 +108,7 @@ class World:
             here = dict(here, group=here["spare"])
         bodies = {
             "changeRegion": {"report_blocked": False},
+            "applyRegion": {"security_groups": [{"name": f"g{World.number}"}]},
             "createSecurityGroup": {"region": region, "name": "new"}, "changeSecurityGroup": {"name": "changed"},
             "createRule": rule, "replaceRules": {"rules": [rule]}, "changeRule": {"description": "changed"},
             "createServer": self.server(region, 1, here["group"]), "changeServer": {"name": "changed"},

@@ -87,7 +87,7 @@ begin(struct world *world, const char *text, const char *id)
     sp_json_free(world->body);
     world->body = NULL;
     assert_int_equal(sp_json_parse(filled, strlen(filled), &world->body, why, sizeof why), 0);
-    return (struct sp_decode){world->protocols, world->model, &world->problems, &world->pool};
+    return (struct sp_decode){world->protocols, world->model, &world->problems, &world->pool, NULL};
 }
 
 /* 'fields' is all fields with problems, in order, each followed by a blank. */
