@@ -541,8 +541,52 @@ def test_explain(sv2):
 
 def test_status(sv2):
     out = sv2("status")
-    assert out.startswith("Sallyport ") and "revision 1\n" in out and "No bridges." in out
+    assert out.startswith("No bridges yet (revision 1, Sallyport ") and "ovs-vsctl set-controller" in out
     assert sv2.json("status")["revision"] == 1
+    sv2("bridge", "set", DPID, "--no-uplinks")
+    assert [line.split()[:2] for line in sv2("status").splitlines()[1:]] == [["STATE", "DPID"], ["away", DPID]]
+
+
+def bridge(number, **fields):
+    return {"dpid": f"{number:016x}", "name": f"br{number}", "connected": True, "peer": "tcp:192.0.2.1:1", "version": "OpenFlow 1.5",
+            "uplinks": [], "ports": [], "flows": {"desired": 9, "installed": 9}, "revision": 7, "last_error": None, **fields}
+
+
+AWAY = {"connected": False, "peer": None, "version": None}
+WRONG = {"last_error": "a rule\nthat the switch refused"}
+
+
+@pytest.mark.parametrize("bridges, pending, n_refused, verdict, states", [
+    ([{}], [], 0, "Well: everything is in force on 1 bridge (", ["well"]),
+    ([{}] * 5, [], 0, "Well: everything is in force on all 5 bridges (", ["well"] * 5),
+    ([{}, AWAY, {}, WRONG, {}], [1, 2], 0, "Not well: of 5 bridges 1 is away, 1 has an error, 1 has not confirmed yet (",
+     ["well", "away", "pending", "error", "well"]),
+    ([{}], [], 2, "Not well: of 1 bridge 2 connections were refused (", ["well"]),
+    ([{}] * 1000, [], 0, "Well: everything is in force on all 1000 bridges (", []),
+    ([{}] * 990 + [AWAY] * 8 + [WRONG] * 2, [0], 0,
+     "Not well: of 1000 bridges 8 are away, 2 have an error, 1 has not confirmed yet (", ["pending"] + ["away"] * 8 + ["error"] * 2),
+    ([AWAY] * 1000, [], 0, "Not well: of 1000 bridges 1000 are away (", ["away"] * 20)])
+def test_status_in_a_second(tmp_path, bridges, pending, n_refused, verdict, states):
+    """The first line says it; at most twenty bridges follow, those in trouble if there are more."""
+    made = [bridge(number, **fields) for number, fields in enumerate(bridges)]
+    body = json.dumps({"version": "1.0", "revision": 7, "bridges": made, "pending": [made[number]["dpid"] for number in pending],
+                       "refused": [{"peer": "tcp:192.0.2.9:5", "reason": "old", "at": "2026-01-01T00:00:00Z"}] * n_refused}).encode()
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        child = subprocess.Popen([SALLYPORT, "--url", f"unix:{path}", "status"], stdout=subprocess.PIPE, text=True)
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            out, _ = child.communicate(timeout=30)
+    assert child.returncode == 0 and out.startswith(verdict) and out.count("\x1b") == 0
+    lines = out.splitlines()[1:]
+    assert lines[:n_refused] == ["  refused tcp:192.0.2.9:5: old"] * n_refused
+    rows = [line.split()[0] for line in lines[n_refused:] if line.startswith("  ")]
+    assert rows == (["STATE"] if states else []) + states
+    assert ("sallyport bridge list shows all" in lines[-1]) == (len(bridges) > 20) and len(lines) <= 23
 
 
 def test_json_is_the_answer(sv2, daemon):
@@ -557,7 +601,7 @@ def test_json_is_the_answer(sv2, daemon):
 def test_environment(daemon):
     urls = (f"unix:{daemon.socket}", f"http://{daemon.address}", f"http://{daemon.address}/")
     for url in urls:
-        assert sallyport("status", env={"SALLYPORT_URL": url})[0].startswith("Sallyport ")
+        assert sallyport("status", env={"SALLYPORT_URL": url})[0].startswith("No bridges yet (")
         # No proxy is asked, and the command line wins over the environment.
         env = {"SALLYPORT_URL": "unix:/nonexistent", "http_proxy": "http://127.0.0.1:1", "ALL_PROXY": "http://127.0.0.1:1"}
         sallyport("--url", url, "status", env=env)
@@ -589,7 +633,7 @@ def test_saved_but_not_confirmed(sv2, daemon):
         switch.add_port("br0", "vm1", switch.add_host("vm1"), mac="02:00:00:00:00:01")
         sv2("server", "create", "--region", "SV2", "--name", "vm1", "--port", port(1))
         wait_until(lambda: sv2.server("vm1")["ports"][0]["state"] == "active", "the port is active")
-        assert "Everything is in force" in sv2("status")
+        assert sv2("status").startswith("Well: everything is in force on 1 bridge (")
         os.kill(switch.pid(), signal.SIGSTOP)
         try:
             out = sv2("rule", "add", "default", "inbound", "tcp", "80", "--wait", "1")
@@ -597,9 +641,9 @@ def test_saved_but_not_confirmed(sv2, daemon):
             assert out.endswith(f": saved (revision {revision}), not yet confirmed by: {DPID}.\n")
             _, error = sallyport("--url", sv2.url, "--json", "rule", "add", "default", "inbound", "tcp", "81", "--wait", "0")
             assert error == f"saved (revision {revision + 1}), not yet confirmed by: {DPID}.\n"
-            assert f"Not in force yet on: {DPID}" in sv2("status")
+            assert sv2("status").startswith("Not well: of 1 bridge 1 has not confirmed yet (")
         finally:
             os.kill(switch.pid(), signal.SIGCONT)
-        wait_until(lambda: "Everything is in force" in sv2("status"), "all is in force")
+        wait_until(lambda: sv2("status").startswith("Well: "), "all is in force")
         lines = sv2("bridge", "show", DPID).splitlines()
         assert any(line.split() == ["1", "vm1", "server", "vm1"] for line in lines)
