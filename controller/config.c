@@ -33,6 +33,7 @@ static const char help_text[] =
     "      --peer-file FILE   for pssl and ssl: which certificate may be which datapath, lines of \"NAME DPID...\"\n"
     "                         (default: one whose common name is a datapath id may be that one)\n"
     "      --log-level LEVEL  error, warning, info or debug (default info)\n"
+    "      --log-format FORM  text, or kv or json for programs to read (default text)\n"
     "  -c, --config FILE      reads options from FILE too: lines of \"key = value\", a key being an option's long name;\n"
     "                         '#' begins a comment line; the command line goes before the file\n"
     "      --check-config     reads the options and every file that they name, says what is wrong, and exits\n"
@@ -52,11 +53,11 @@ struct given {
 
 typedef int check(const char *value, char *why, size_t why_size);
 
-static check check_db, check_path, check_level;
+static check check_db, check_path, check_level, check_form;
 
 enum option_index { OPTION_DB, OPTION_OPENFLOW, OPTION_OVSDB, OPTION_HTTP, OPTION_TOKEN_FILE, OPTION_PRIVATE_KEY,
                     OPTION_CERTIFICATE, OPTION_CA_CERT, OPTION_PEER_FILE, OPTION_HTTP_PRIVATE_KEY, OPTION_HTTP_CERTIFICATE,
-                    OPTION_LOG_LEVEL, N_OPTIONS };
+                    OPTION_LOG_LEVEL, OPTION_LOG_FORMAT, N_OPTIONS };
 
 static const struct {
     const char *name;
@@ -76,6 +77,7 @@ static const struct {
     [OPTION_HTTP_PRIVATE_KEY] = {"http-private-key", false, check_path, NULL},
     [OPTION_HTTP_CERTIFICATE] = {"http-certificate", false, check_path, NULL},
     [OPTION_LOG_LEVEL] = {"log-level", false, check_level, "info"},
+    [OPTION_LOG_FORMAT] = {"log-format", false, check_form, "text"},
 };
 
 #define DB_PREFIX "sqlite:"
@@ -107,6 +109,17 @@ check_level(const char *value, char *why, size_t why_size)
     int r = sp_log_level_parse(value, &level);
     if (r) {
         snprintf(why, why_size, "must be error, warning, info or debug");
+    }
+    return r;
+}
+
+static int
+check_form(const char *value, char *why, size_t why_size)
+{
+    enum sp_log_form form;
+    int r = sp_log_form_parse(value, &form);
+    if (r) {
+        snprintf(why, why_size, "must be text, kv or json");
     }
     return r;
 }
@@ -332,7 +345,9 @@ finish(struct given given[N_OPTIONS], struct sp_config *ret, char *why, size_t w
         return SP_E_INVALID;
     }
     enum sp_level level;
-    if (sp_log_level_parse(given[OPTION_LOG_LEVEL].values[0], &level)) {
+    enum sp_log_form form;
+    if (sp_log_level_parse(given[OPTION_LOG_LEVEL].values[0], &level) ||
+        sp_log_form_parse(given[OPTION_LOG_FORMAT].values[0], &form)) {
         return SP_E_INVALID; /* It was checked: this does not happen. */
     }
     char *db = take_value(&given[OPTION_DB]);
@@ -350,6 +365,7 @@ finish(struct given given[N_OPTIONS], struct sp_config *ret, char *why, size_t w
         .http_private_key = take_value(&given[OPTION_HTTP_PRIVATE_KEY]),
         .http_certificate = take_value(&given[OPTION_HTTP_CERTIFICATE]),
         .log_level = level,
+        .log_form = form,
     };
     return 0;
 }

@@ -27,6 +27,7 @@ struct sp_config {
     char *http_private_key;     /* Of HTTPS on all of 'http' but unix sockets: both or none. */
     char *http_certificate;
     enum sp_level log_level;
+    enum sp_log_form log_form;
 };
 
 enum sp_config_wish { SP_CONFIG_RUN, SP_CONFIG_CHECK, SP_CONFIG_HELP, SP_CONFIG_VERSION };

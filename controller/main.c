@@ -491,6 +491,7 @@ main(int argc, char *argv[])
         return fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS;
     }
     sp_log_set_level(config.log_level);
+    sp_log_set_form(config.log_form);
     raise_descriptors();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* A limit on file sizes is the store's to report, not the end of everything. */

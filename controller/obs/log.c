@@ -30,10 +30,25 @@ static const char *const level_titles[] = {
     [SP_LOG_DEBUG] = "DEBUG",
 };
 
+static const char *const form_names[] = {[SP_LOG_TEXT] = "text", [SP_LOG_KV] = "kv", [SP_LOG_JSON] = "json"};
+#define N_FORMS (sizeof form_names / sizeof form_names[0])
+
+/* How a line begins: time, level, area; and how it ends.  What is between is quoted where it ends with a quote. */
+static const struct {
+    const char *head;
+    const char *end;
+} forms[] = {
+    [SP_LOG_TEXT] = {"%s %s %s: ", "\n"},
+    [SP_LOG_KV] = {"time=%s level=%s area=%s message=\"", "\"\n"},
+    [SP_LOG_JSON] = {"{\"time\":\"%s\",\"level\":\"%s\",\"area\":\"%s\",\"message\":\"", "\"}\n"},
+};
+
 /* Atomic, as the store's thread logs too. */
 static _Atomic int log_level = SP_LOG_INFO;
+static _Atomic int log_form = SP_LOG_TEXT;
 
 static size_t sanitize(char *text, size_t size);
+static size_t copy(char *out, size_t room, const char *text, size_t size, bool quotes);
 static void write_line(const char *line, size_t size);
 
 int
@@ -54,12 +69,31 @@ sp_log_set_level(enum sp_level level)
     log_level = level;
 }
 
+int
+sp_log_form_parse(const char *text, enum sp_log_form *ret)
+{
+    for (size_t i = 0; i < N_FORMS; i++) {
+        if (!strcmp(text, form_names[i])) {
+            *ret = (enum sp_log_form) i;
+            return 0;
+        }
+    }
+    return SP_E_SYNTAX;
+}
+
+void
+sp_log_set_form(enum sp_log_form form)
+{
+    log_form = form;
+}
+
 void
 sp_log(enum sp_level level, const char *area, const char *format, ...)
 {
-    char line[LINE_SIZE];
+    char line[LINE_SIZE], text[LINE_SIZE];
     char when[SP_TIME_TEXT_SIZE];
     int saved_errno = errno;
+    int form = log_form;
     struct timespec now;
     va_list args;
 
@@ -69,27 +103,50 @@ sp_log(enum sp_level level, const char *area, const char *format, ...)
     clock_gettime(CLOCK_REALTIME, &now);
     sp_time_format(now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000, when);
 
-    int head = snprintf(line, sizeof line, "%s %s %s: ", when, level_titles[level], area);
-    size_t size = head < 0 ? 0 : head >= LINE_SIZE ? LINE_SIZE - 1 : (size_t) head;
-
     errno = saved_errno; /* For "%m". */
     va_start(args, format);
-    int tail = vsnprintf(line + size, sizeof line - size, format, args);
+    int text_len = vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    if (tail > 0) {
-        size_t room = sizeof line - size - 1;
 
-        if ((size_t) tail > room) {
-            size += room;
-            memcpy(line + size - 3, "...", 3);
-        } else {
-            size += (size_t) tail;
-        }
+    const char *title = (form == SP_LOG_TEXT ? level_titles : level_names)[level];
+    int head_len = snprintf(line, sizeof line, forms[form].head, when, title, area);
+    size_t end_len = strlen(forms[form].end);
+    if (text_len < 0 || head_len < 0 || (size_t) head_len + end_len > sizeof line) {
+        errno = saved_errno;
+        return;
     }
-    size = sanitize(line, size);
-    line[size++] = '\n'; /* In the place of vsnprintf's NUL. */
-    write_line(line, size);
+
+    size_t size = sanitize(text, (size_t) text_len < sizeof text ? (size_t) text_len : sizeof text - 1);
+    size = (size_t) head_len + copy(line + head_len, sizeof line - (size_t) head_len - end_len, text, size, form != SP_LOG_TEXT);
+    memcpy(line + size, forms[form].end, end_len);
+    write_line(line, size + end_len);
     errno = saved_errno;
+}
+
+/* Copies 'text', which is clean, to 'out', with a backslash before what has a meaning in quotes; what has no place in 'room' is
+ * cut.  Returns the size. */
+static size_t
+copy(char *out, size_t room, const char *text, size_t size, bool quotes)
+{
+    size_t n = 0;
+
+    for (size_t in = 0; in < size;) {
+        size_t character = sp_utf8_size(text + in, size - in);
+        bool escapes = quotes && (text[in] == '"' || text[in] == '\\');
+        bool is_last = in + character == size;
+
+        if (n + escapes + character + (is_last ? 0 : 3) > room) {
+            memcpy(out + n, "...", 3);
+            return n + 3;
+        }
+        if (escapes) {
+            out[n++] = '\\';
+        }
+        memcpy(out + n, text + in, character);
+        n += character;
+        in += character;
+    }
+    return n;
 }
 
 /* Replaces what is not a printable character by '?', in place, where a control character of several bytes becomes one '?'.

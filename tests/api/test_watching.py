@@ -33,6 +33,22 @@ def test_every_metric_is_there(daemon):
     assert named and named <= there, named - there
 
 
+@pytest.mark.parametrize("form, take", [
+    ("json", lambda line: json.loads(line)["level"]), ("kv", lambda line: re.fullmatch(r'time=\S+ level=(\w+) area=\w+ message=".*"', line)[1])])
+def test_every_line_of_the_log(make_daemon, form, take):
+    """One line a change, with its revision; what a stranger sends ends no quotes."""
+    site = make_daemon("--log-format", form, "--log-level", "debug").start()
+    client = site.client()
+    assert client.put("/v1/regions/SV2").status == 201
+    assert client.post("/v1/security-groups", {"region": "SV2", "name": 'a" level="error'}).status == 201
+    client.get("/v1/regions/%22%0a%22")
+    assert site.stop() == 0
+    lines = site.text().splitlines()
+    assert {take(line) for line in lines} == {"debug", "info"}
+    told = [line for line in lines if take(line) == "info" and "revision " in line]
+    assert len(told) == 2 and "revision 1" in told[0] and "revision 2" in told[1]
+
+
 def test_panels_lie_side_by_side():
     cells = set()
     for panel in json.loads(text("grafana.json"))["panels"]:

@@ -173,7 +173,7 @@ def check_symbols():
             flags, section, name = match.groups()
             if flags[0] == "g" and section != "*UND*" and not name.startswith("sp_"):
                 yield f"{archive}: global {name} lacks the prefix sp_"
-            if flags[6] == "O" and re.match(r"\.(data|bss)(\.(?!rel\.ro)|$)", section) and name != "log_level":
+            if flags[6] == "O" and re.match(r"\.(data|bss)(\.(?!rel\.ro)|$)", section) and name not in ("log_level", "log_form"):
                 yield f"{archive}: {name} is mutable state of a file"
 
 

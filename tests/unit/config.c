@@ -86,6 +86,7 @@ test_defaults(void **state)
     assert_int_equal(reading.config.ovsdb.n, 0);
     assert_null(reading.config.token_file);
     assert_int_equal(reading.config.log_level, SP_LOG_INFO);
+    assert_int_equal(reading.config.log_form, SP_LOG_TEXT);
     sp_config_clear(&reading.config);
 }
 
@@ -94,7 +95,7 @@ test_arguments(void **state)
 {
     struct reading reading =
         read_text("--db=sqlite:x.db --openflow ptcp:0 --openflow punix:/run/x --http unix:/run/h --http [::1]:1 "
-                  "--token-file /t --log-level debug --ovsdb tcp:127.0.0.1:1 --ovsdb punix:/d");
+                  "--token-file /t --log-level debug --log-format kv --ovsdb tcp:127.0.0.1:1 --ovsdb punix:/d");
     assert_int_equal(reading.result, 0);
     assert_string_equal(reading.config.db_path, "x.db");
     assert_int_equal(reading.config.openflow.n, 2);
@@ -105,6 +106,7 @@ test_arguments(void **state)
     assert_string_equal(reading.config.http.items[1], "[::1]:1");
     assert_string_equal(reading.config.token_file, "/t");
     assert_int_equal(reading.config.log_level, SP_LOG_DEBUG);
+    assert_int_equal(reading.config.log_form, SP_LOG_KV);
     sp_config_clear(&reading.config);
 }
 
@@ -142,6 +144,7 @@ test_refused_arguments(void **state)
     assert_refused(read_text("--http nowhere"), "--http: nowhere: ");
     assert_refused(read_text("--http 127.0.0.1:70000"), "--http: ");
     assert_refused(read_text("--log-level loud"), "error, warning, info or debug");
+    assert_refused(read_text("--log-format xml"), "text, kv or json");
     assert_refused(read_text("--token-file ''"), "must be a path");
     assert_refused(read_text("--config /nonexistent/file"), "/nonexistent/file: No such file");
 }

@@ -71,6 +71,51 @@ test_sanitized(void **state)
 }
 
 static void
+write_quotes(void)
+{
+    sp_log(SP_LOG_INFO, "api", "\"a\" = 'b\\c'\nd\xff\xc3\xa9 {}");
+}
+
+static void
+write_long_quotes(void)
+{
+    char big[9000];
+
+    memset(big, '"', sizeof big - 1);
+    big[sizeof big - 1] = '\0';
+    sp_log(SP_LOG_INFO, "area", "%s", big);
+}
+
+/* For programs: what is said cannot end the quotes, nor add a field. */
+static void
+test_forms(void **state)
+{
+    enum sp_log_form form = SP_LOG_TEXT;
+
+    assert_int_equal(sp_log_form_parse("kv", &form), 0);
+    sp_log_set_form(form);
+    const char *text = captured(write_quotes);
+    assert_memory_equal(text, "time=20", 7);
+    assert_non_null(strstr(text, "Z level=info area=api message=\"\\\"a\\\" = 'b\\\\c'?d?\xc3\xa9 {}\"\n"));
+
+    assert_int_equal(sp_log_form_parse("json", &form), 0);
+    sp_log_set_form(form);
+    text = captured(write_quotes);
+    assert_memory_equal(text, "{\"time\":\"20", 11);
+    assert_non_null(strstr(text,
+                           "Z\",\"level\":\"info\",\"area\":\"api\",\"message\":\"\\\"a\\\" = 'b\\\\c'?d?\xc3\xa9 {}\"}\n"));
+    text = captured(write_long_quotes);
+    assert_in_range(strlen(text), 4090, 4096);
+    assert_string_equal(text + strlen(text) - 8, "\\\"...\"}\n");
+
+    assert_int_equal(sp_log_form_parse("text", &form), 0);
+    sp_log_set_form(form);
+    assert_non_null(strstr(captured(write_quotes), "Z INFO api: \"a\" = 'b\\c'?d?\xc3\xa9 {}\n"));
+    assert_int_equal(sp_log_form_parse("xml", &form), SP_E_SYNTAX);
+    assert_int_equal(form, SP_LOG_TEXT);
+}
+
+static void
 write_long(void)
 {
     char big[9000];
@@ -148,6 +193,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_line),
         cmocka_unit_test(test_sanitized),
+        cmocka_unit_test(test_forms),
         cmocka_unit_test(test_long_is_cut),
         cmocka_unit_test(test_levels),
         cmocka_unit_test(test_full),
