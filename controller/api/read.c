@@ -15,6 +15,7 @@ struct listing {
     struct sp_render render;
     const char *name;                /* NULL: any. */
     const struct sp_uuid *member_of; /* NULL: any. */
+    int error;                       /* 0: all are listed. */
 };
 
 static struct listing
@@ -30,6 +31,11 @@ begin_list(const struct sp_call *call, const char *key)
 static void
 end_list(struct sp_call *call, struct listing *listing)
 {
+    if (listing->error) { /* A shorter list would be a wrong one. */
+        sp_json_write_free(listing->render.out);
+        sp_call_refuse(call, 503, "There is no memory.");
+        return;
+    }
     sp_json_array_close(listing->render.out);
     sp_json_object_close(listing->render.out);
     sp_call_json(call, 200, listing->render.out, NULL, 0);
@@ -203,7 +209,7 @@ void
 sp_read_bridges(struct sp_call *call)
 {
     struct listing listing = begin_list(call, "bridges");
-    sp_engine_each_bridge(call->api->engine, list_bridge, &listing);
+    listing.error = sp_engine_each_bridge(call->api->engine, list_bridge, &listing);
     end_list(call, &listing);
 }
 
@@ -261,11 +267,11 @@ sp_read_status(struct sp_call *call)
     sp_json_integer(out, (int64_t) sp_model_counters(sp_call_model(call))->revision);
     sp_json_key(out, "bridges");
     sp_json_array_open(out);
-    sp_engine_each_bridge(call->api->engine, list_bridge, &listing);
+    listing.error = sp_engine_each_bridge(call->api->engine, list_bridge, &listing);
     sp_json_array_close(out);
     sp_json_key(out, "pending");
     sp_json_array_open(out);
-    sp_engine_each_bridge(call->api->engine, list_pending, &listing);
+    listing.error = listing.error ? listing.error : sp_engine_each_bridge(call->api->engine, list_pending, &listing);
     sp_json_array_close(out);
     sp_json_key(out, "refused");
     sp_json_array_open(out);

@@ -2,9 +2,11 @@
 
 import mmap
 import os
+import re
 import struct
+import subprocess
 
-from lab import Daemon
+from lab import DAEMON, Daemon
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get("BUILD", "build"), "tests", "fault")
@@ -54,6 +56,47 @@ class DiskDaemon(Daemon):
         super().__init__(directory, name)
         self.disk = Control(os.path.join(directory, name + ".disk"))
         self.environment = {"LD_PRELOAD": os.path.join(BUILD, "disk.so"), "SALLYPORT_DISK": self.disk.path, "SALLYPORT_DISK_OF": self.database}
+
+    def wait(self):
+        """Until the process has ended by itself.  Returns its status."""
+        self._drop()
+        return self._process.wait(20)
+
+
+# Of files that libopenvswitch has too, the symbols do not tell whose a static function is.
+SHARED_NAMES = {"flow.c", "stream.c", "json.c", "table.c", "match.c", "log.c", "ovsdb.c"}
+
+
+def own_ranges():
+    """The daemon's own code, less what other libraries in the program have: offsets of begin and end, sorted."""
+    ours = {os.path.basename(name) for name in subprocess.run(
+        ["git", "-C", ROOT, "ls-files", "controller/*.c", "flows/*.c"], capture_output=True, text=True, check=True).stdout.split()} - SHARED_NAMES
+    text = subprocess.run(["readelf", "--wide", "--syms", DAEMON], capture_output=True, text=True, check=True).stdout
+    found, is_ours = set(), False
+    for line in text.splitlines():
+        match = re.match(r"\s*\d+: ([0-9a-f]+)\s+(\w+) (\w+)\s+(\w+)\s+\w+\s+\w+ (\S+)$", line)
+        if not match:
+            continue
+        at, size, kind, binding, name = match.groups()
+        if kind == "FILE":
+            is_ours = name in ours
+        elif kind == "FUNC" and int(size, 0) and (is_ours if binding == "LOCAL" else name.startswith("sp_")):
+            found.add((int(at, 16), int(at, 16) + int(size, 0)))
+    assert len(found) > 500
+    return sorted(found)
+
+
+class MemoryDaemon(Daemon):
+    """A daemon whose own allocations fail as `memory` is told."""
+
+    def __init__(self, directory, name="sallyport"):
+        super().__init__(directory, name)
+        self.memory = Control(os.path.join(directory, name + ".memory"))
+        parts = os.path.join(directory, name + ".parts")
+        with open(parts, "wb") as file:
+            for begin, end in own_ranges():
+                file.write(struct.pack("<QQ", begin, end))
+        self.environment = {"LD_PRELOAD": os.path.join(BUILD, "memory.so"), "SALLYPORT_MEMORY": self.memory.path, "SALLYPORT_MEMORY_OF": parts}
 
     def wait(self):
         """Until the process has ended by itself.  Returns its status."""
