@@ -11,6 +11,7 @@ import selectors
 import socket
 import struct
 import threading
+import time
 
 DOWN, UP = "down", "up"  # From the daemon to the switch, and back.
 
@@ -20,6 +21,7 @@ OPEN_REQUEST, OPEN_REPLY, COMMIT_REQUEST, COMMIT_REPLY, DISCARD_REQUEST, DISCARD
 FLOW_STATS, FLOW_MONITOR = 1, 16  # Kinds of multipart messages.
 BUNDLE_HEAD = 16                  # Bytes before the message inside a bundle's addition.
 BUFFER_MAX = 4 << 20
+LATE_S = 0.02  # How exact a delay is.
 
 
 def of_type(kind):
@@ -81,6 +83,37 @@ def deafen(connection, _direction, message):
     return message
 
 
+def clog(connection, direction, message):
+    """Whoever sends in this direction finds that nobody reads any more."""
+    connection.clogged.add(direction)
+    return message
+
+
+def repeat(_connection, _direction, message):
+    return message + message
+
+
+def swap(connection, direction, message):
+    """It comes behind the next one."""
+    connection.held[direction] = message
+
+
+def delay(seconds):
+    """It comes later, and all that follows it, too."""
+    def act(connection, direction, message):
+        connection.until[direction] = time.monotonic() + seconds
+        return message
+    return act
+
+
+def flip(bit):
+    """One bit is another one; beyond the end of the message it is the last one."""
+    def act(_connection, _direction, message):
+        at = min(bit // 8, len(message) - 1)
+        return message[:at] + bytes([message[at] ^ 1 << bit % 8]) + message[at + 1:]
+    return act
+
+
 def with_actions(actions):
     """The flow is added with other actions: the switch gets an OpenFlow action list that it has to judge by itself."""
     def act(_connection, _direction, message):
@@ -126,6 +159,7 @@ class _Connection:
             self.dead = True
         self.sockets = {DOWN: switch, UP: daemon}  # By the direction of what is read: see `from_`.
         self.input, self.output = {UP: b"", DOWN: b""}, {UP: b"", DOWN: b""}
+        self.held, self.until, self.clogged = {UP: b"", DOWN: b""}, {UP: 0, DOWN: 0}, set()
         for sock in (switch, daemon):
             sock.setblocking(False)
 
@@ -167,11 +201,18 @@ class _Connection:
                 break
         self.proxy.seen(direction, message)
         if message is not None and not self.dead:
-            self.output[direction] += message
+            self.output[direction] += message + self.held[direction]
+            self.held[direction] = b""
+
+    def reads(self, direction):
+        return direction not in self.clogged and len(self.output[direction]) < BUFFER_MAX
+
+    def writes(self, direction):
+        return self.output[direction] and time.monotonic() >= self.until[direction]
 
     def flush(self):
         for direction in (UP, DOWN):
-            if self.output[direction] and not self.dead:
+            if self.writes(direction) and not self.dead:
                 try:
                     sent = self.to(direction).send(self.output[direction])
                     self.output[direction] = self.output[direction][sent:]
@@ -223,11 +264,12 @@ class Proxy:
                 for connection in self._connections:
                     for direction in (UP, DOWN):
                         back = UP if direction == DOWN else DOWN
-                        events = selectors.EVENT_READ if len(connection.output[back]) < BUFFER_MAX else 0
-                        events |= selectors.EVENT_WRITE if connection.output[direction] else 0
+                        events = selectors.EVENT_READ if connection.reads(back) else 0
+                        events |= selectors.EVENT_WRITE if connection.writes(direction) else 0
                         if events:
                             selector.register(connection.to(direction), events, (connection, back))
-                ready = selector.select()
+                is_late = any(any(connection.output[way] and not connection.writes(way) for way in (UP, DOWN)) for connection in self._connections)
+                ready = selector.select(LATE_S if is_late else None)
             for key, events in ready:
                 if key.fileobj is self._listener:
                     self._connections.append(_Connection(self, self._listener.accept()[0]))
