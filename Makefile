@@ -39,6 +39,7 @@ help:
 	@echo 'make check-metrics promtool on /metrics and the alert rules'
 	@echo 'make check-console the web console in Chromium; screenshots in build/screenshots'
 	@echo 'make check-formal  flows against random policies, proved for all packets'
+	@echo 'make check-fault   disk, memory, log and network fail; make check-fault-long, make soak for hours'
 	@echo 'make check-mutants seeded bugs: which test kills which'
 	@echo 'make check-asan    unit and property tests under ASan and UBSan'
 	@echo 'make check-abuse   hostile clients and switches beside good ones, which are timed'

@@ -26,7 +26,7 @@ deps-console:
 check-console: deps-test deps-console all $(CONSOLE_MODULES)
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/console/run.py $(ARGS)
 
-.PHONY: check-console check check-unit check-property check-style check-api check-system check-truth check-truth-short check-truth-live check-asan check-clang check-fault check-fault-long
+.PHONY: check-console check check-unit check-property check-style check-api check-system check-truth check-truth-short check-truth-live check-asan check-clang check-fault check-fault-long soak
 check: check-style check-mutants-apply check-unit check-property check-api check-system check-truth-short check-formal-short check-fault
 	@echo 'make check: all suites passed'
 
@@ -54,6 +54,9 @@ check-fault: deps-test all $(FAULT_SHIMS)
 	$(PYTEST) tests/fault
 check-fault-long: deps-test all $(FAULT_SHIMS)
 	SALLYPORT_LONG=1 $(PYTEST) -s tests/fault
+# An hour of everything, and what the daemon takes meanwhile.  ARGS='--seconds 600 --seed 7'.
+soak: deps-test all
+	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/fault/soak.py $(ARGS)
 
 # Abuse of every kind, while others' requests and echoes are timed: some six minutes.  ARGS='idle_connections --seconds 60' takes some.
 .PHONY: check-abuse
