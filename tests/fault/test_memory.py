@@ -1,8 +1,9 @@
 """Want of memory at each allocation of the daemon's own code in turn, in the whole program: while it starts, while a change goes
-its way, while something is read, while a switch connects.
+its way, while something is read.
 
 Nothing crashes.  A start that fails says so in one line, with status 2; a change is made and in force or refused and has changed
-nothing (or made, and only its answer lacks the body); when there is memory again everything is in force, and nothing of it was lost.  SALLYPORT_LONG=1 tries every
+nothing (or made, and only its answer lacks the body); when there is memory again everything is in force, and nothing of it was
+lost.  SALLYPORT_LONG=1 tries every
 allocation; else some."""
 
 import http.client
@@ -12,10 +13,7 @@ import signal
 import pytest
 from faults import FAIL, MemoryDaemon
 from lab import ApiError, dpid_text
-from openflow_proxy import Proxy
 from scene import DPID, Scene, Switch, is_settled, objects, settle, shape
-
-import ovs
 
 LONG = bool(os.environ.get("SALLYPORT_LONG"))
 CALLS_MAX = 100000
@@ -33,15 +31,10 @@ class World:
     def __init__(self, live, twin):
         self.scene = Scene(live, twin)
         self.scene.fill()
-        self.proxy = Proxy(os.path.join(self.scene.directory, "proxy"), live.path)
         self.daemon = self.scene.daemon = MemoryDaemon(self.scene.directory)
-        self.daemon.options = ["--openflow", "unix:" + self.proxy.path]
+        self.daemon.options = ["--openflow", "unix:" + live.path]
         self.scene.restore()
         self.n_failed = 0
-
-    def close(self):
-        self.scene.end()
-        self.proxy.close()
 
     def check(self):
         """All is in force, as a fresh daemon would have it."""
@@ -53,13 +46,6 @@ class World:
             return self.daemon.request(method, path, body)
         except (OSError, http.client.HTTPException):
             return None, None, None
-
-    def is_back(self, connects):
-        """Whether the switch has connected once more than `connects` times; asking needs memory, too."""
-        try:
-            return self.daemon.metric("bridge_connects_total") > connects and is_settled(self.daemon)
-        except (OSError, http.client.HTTPException, ApiError):
-            return False
 
     def failed(self):
         """Disarms.  Returns whether an allocation failed."""
@@ -75,7 +61,6 @@ def world():
         made = World(live, twin)
         with made.scene:
             yield made
-            made.close()
             print(f"{made.n_failed} allocations failed")
 
 
@@ -178,25 +163,3 @@ def test_read(world, path):
         if not failed:
             assert status == 200
             break
-
-
-@pytest.mark.parametrize("is_empty", [False, True])
-def test_connect(world, is_empty):
-    """The switch comes back, with all its flows or with none."""
-    daemon = world.daemon
-    daemon.memory.disarm()
-    if not daemon.is_running():
-        daemon.start()
-    settle(daemon)
-    for number in steps(1):
-        connects = daemon.metric("bridge_connects_total")
-        daemon.memory.arm(number, FAIL)
-        if is_empty:
-            world.scene.live.wipe()
-        world.proxy.cut()
-        ovs.wait_until(lambda: daemon.memory.n_done or world.is_back(connects), "the switch is back, or an allocation fails", 30)
-        failed = world.failed()
-        settle(daemon)
-        if not failed:
-            break
-    world.check()
