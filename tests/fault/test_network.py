@@ -136,7 +136,9 @@ class Bridge:
         except AssertionError as error:
             raise AssertionError(f"{what}: {error}") from error
         before = self.flows()
+        n_accepted = self.proxy.n_accepted
         self.proxy.cut()  # It reads the table anew.
+        ovs.wait_until(lambda: self.proxy.n_accepted > n_accepted, f"{self.name} connects again", CONVERGED_S)
         self.converge()
         if self.flows() != before:
             self.problems.append(f"{what}: {len(set(before) ^ set(self.flows()))} flows were wrong, unnoticed")

@@ -233,6 +233,7 @@ class Proxy:
         self.forward, self.faults, self.path = forward, [], listen
         self.monitored = False  # The daemon has been told that the switch will tell of changes.
         self._connections, self._end = [], False
+        self.n_accepted = 0
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(listen)
         self._listener.listen()
@@ -273,6 +274,7 @@ class Proxy:
             for key, events in ready:
                 if key.fileobj is self._listener:
                     self._connections.append(_Connection(self, self._listener.accept()[0]))
+                    self.n_accepted += 1
                 elif key.fileobj is self._woken:
                     self._woken.recv(4096)
                 elif events & selectors.EVENT_READ:
