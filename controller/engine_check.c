@@ -82,7 +82,10 @@ compare_unit(void *aux, const struct sp_unit_name *name, const struct sp_flow_se
 int
 sp_datapath_project_anew(struct sp_datapath *dp, struct sp_datapath *ret)
 {
-    *ret = (struct sp_datapath) { .engine = dp->engine, .dpid = dp->dpid, .has_meters = dp->has_meters };
+    /* Whether a bridge has meters is known once it is ours; nearly every one has. */
+    *ret = (struct sp_datapath) {
+        .engine = dp->engine, .dpid = dp->dpid, .has_meters = dp->has_meters || !sp_switch_is_enforced(dp->sw),
+    };
     sp_datapath_init_indices(ret);
     ret->sw = sp_switch_new(dp->dpid, 0, &no_events, ret, &dp->engine->switches); /* Nothing is ever sent, or counted. */
     if (!ret->sw) {

@@ -120,6 +120,10 @@ def bodies(api, region, group, new_port, new_server):
         ("PATCH", "/v1/servers/{server}", server_path, {"name": "n", "kind": "vps", "security_groups": [other["id"]], "ports": [port]}),
         ("PUT", "/v1/servers/{server}/security-groups", server_path + "/security-groups", {"security_groups": [other["id"]]}),
         ("PUT", "/v1/bridges/{dpid}", "/v1/bridges/00000000000ab05e", {"uplinks": ["eth0"]}),
+        ("PATCH", "/v1/regions/{region}", f"/v1/regions/{region}", {"report_blocked": True}),
+        ("PUT", "/v1/regions/{region}/document", f"/v1/regions/{region}/document",
+         {"version": 1, "region": region, "security_groups": [{"name": "other", "description": "", "default": False, "rules": [rule]}],
+          "servers": []}),
         ("POST", "/v1/explain", None, {"server": server["id"], "direction": "inbound", "protocol": "tcp", "remote_ip": "10.0.0.1",
                                        "local_port": 80}),
     ]

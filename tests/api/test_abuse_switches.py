@@ -173,10 +173,11 @@ def default_group(client):
 
 
 def xid_of_dump(wire):
-    """Of the request for the flows, which is the multipart request of that kind."""
+    """Of the request for the flows, which is the multipart request of that kind; what is asked for before is not here."""
     while (taken := wire.take_kind(of.MULTIPART_REQUEST)):
         if struct.unpack_from("!H", taken, 8)[0] == of.FLOWS:
             return of.xid_of(taken)
+        wire.send(of.message(of.ERROR, struct.pack("!HH", 1, 2) + taken, of.xid_of(taken)))
     raise AssertionError("nobody asked for the flows")
 
 

@@ -132,7 +132,7 @@ def test_says_that_a_rule_is_missing(api, rules):
 
 
 @pytest.mark.parametrize("path, allow", [
-    ("/v1/regions", {"GET", "HEAD"}), ("/v1/regions/x", {"GET", "HEAD", "PUT", "DELETE"}), (GROUPS, {"GET", "HEAD", "POST"}),
+    ("/v1/regions", {"GET", "HEAD"}), ("/v1/regions/x", {"GET", "HEAD", "PUT", "PATCH", "DELETE"}), (GROUPS, {"GET", "HEAD", "POST"}),
     (GROUPS + "/x", {"GET", "HEAD", "PATCH", "DELETE"}), (GROUPS + "/x/rules", {"GET", "HEAD", "POST", "PUT"}),
     (GROUPS + "/x/rules/y", {"GET", "HEAD", "PATCH", "DELETE"}), ("/v1/servers", {"GET", "HEAD", "POST"}),
     ("/v1/servers/x", {"GET", "HEAD", "PATCH", "DELETE"}), ("/v1/servers/x/security-groups", {"PUT"}),
