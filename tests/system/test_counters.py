@@ -314,6 +314,19 @@ def test_what_a_flow_counted_last_is_not_lost(site):
     site.poll_hits(web, expected)
 
 
+def test_a_flow_that_becomes_another_rules_begins_at_0(site):
+    """Of two rules that say the same the older one counts; when it goes, the other has its place in the switch, not its count."""
+    rule = inbound(protocol="udp", port_min=53, action="deny")
+    older, younger = site.group("older", [rule]), site.group("younger", [rule])
+    site.give("v1", older, younger)
+    denied = [(OUTSIDE["br0"], udp(U["br0"], V["v1"], 53))]
+    site.send(*3 * denied)
+    assert (site.hits(older), site.hits(younger)) == ([total(frames_of(3 * denied))], [(0, 0)])
+    assert site.api.delete(f"/v1/security-groups/{older['id']}/rules/{older['rules'][0]['id']}?wait=30").applied
+    site.send(*2 * denied)
+    site.poll_hits(younger, [total(frames_of(2 * denied))])
+
+
 def test_the_controller_and_the_switch_come_and_go(site):
     web = site.group("web", [inbound(protocol="tcp", port_min=80), inbound(protocol="udp", port_min=53, action="deny")])
     for server in ("v1", "v3"):
