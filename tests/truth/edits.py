@@ -180,9 +180,9 @@ class Estate:
 
     # The API.
 
-    def _ask(self, method, path, body=None):
+    def _ask(self, method, path, body=None, query=""):
         """A change that may be refused; what is accepted must be in force everywhere."""
-        status, answer, headers = self.daemon.request(method, path + "?wait=60", body)
+        status, answer, headers = self.daemon.request(method, f"{path}?wait=60{query}", body)
         if status in (200, 201, 204):
             if headers["Sallyport-Applied"] != "true":
                 raise ApiError(f"{method} {path} {body}: {status}, not applied")
@@ -296,6 +296,35 @@ class Estate:
             return self._put_bridge(bridge)
         return self._ask("DELETE", f"/v1/bridges/{dpid_text(BRIDGES[bridge])}")
 
+    def _edit_region(self, region):
+        """Much at once, as a document: groups and servers that come, go and change, ports that pass to other servers."""
+        rng, path = self.rng, f"/v1/regions/{region}/document"
+        document = self.daemon.get(path)
+        groups, servers = document["security_groups"], document["servers"]
+        rng.shuffle(groups)
+        del groups[:rng.choice((0, 0, 1, 2))]
+        for _ in range(rng.choice((0, 1, 2)) if len(groups) < GROUPS_MAX else 0):
+            groups.append({"name": f"g{rng.randint(0, 99)}", "rules": []})
+        keys = [{"id": group.get("id", group["name"])} for group in groups]
+        for group in groups:
+            if rng.random() < 0.4:
+                group["rules"] = [self._rule(keys) for _ in range(rng.randint(0, 6))]
+        if groups and rng.random() < 0.3:
+            for group in groups:
+                group["default"] = False
+            rng.choice(groups)["default"] = True
+        rng.shuffle(servers)
+        del servers[:rng.choice((0, 0, 1, 3))]
+        for server in servers:
+            if rng.random() < 0.3:
+                server["security_groups"] = self._some(keys, rng.randint(0, 3))
+            if server["ports"] and rng.random() < 0.3:
+                moved = server["ports"].pop(rng.randrange(len(server["ports"])))
+                rng.choice(servers)["ports"].append(moved)
+        if len(servers) < SERVERS_MAX:
+            servers.append({"name": f"s{rng.randint(0, 999)}", "ports": [self._port()]})
+        return self._ask("PUT", path, document, rng.choice(("", "&prune=true")))
+
     def edit(self):
         """One random edit; what it was goes into the history."""
         region, kind = self.rng.choice(REGIONS), self.rng.random()
@@ -305,8 +334,10 @@ class Estate:
             what = self._edit_groups(region)
         elif kind < 0.82:
             what = self._edit_servers(region)
-        elif kind < 0.9:
+        elif kind < 0.87:
             what = self._edit_bridges()
+        elif kind < 0.92:
+            what = self._edit_region(region)
         else:
             self.count["switch"] += 1
             what = self._edit_switch()
