@@ -44,28 +44,6 @@ sp_datapath_take_meters(struct sp_datapath *dp, const struct sp_session_meters *
     }
 }
 
-/* The rule that has 'slot' in 'set', and its group.  False: there is none any more. */
-static bool
-find_rule(const struct sp_model *model, const struct sp_rule_set *set, uint32_t slot, struct sp_uuid *ret_rule,
-          struct sp_uuid *ret_group)
-{
-    const struct sp_uuid *id = NULL;
-    for (size_t i = 0; i < set->n_admissions && !id; i++) {
-        id = set->admissions[i].slot == slot ? &set->admissions[i].rule : NULL;
-    }
-    for (size_t i = 0; id && i < set->n_groups; i++) {
-        const struct sp_group *group = sp_model_group(model, &set->groups[i]);
-        for (size_t k = 0; group && k < group->n_rules; k++) {
-            if (sp_uuid_equal(&group->rules[k]->id, id)) {
-                *ret_rule = *id;
-                *ret_group = group->id;
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 /* The port of which a packet that came in, or was to go out, at 'ofport' tells: whatever a switch says, it is believed of its own
  * ports alone. */
 static const struct sp_binding *
@@ -93,8 +71,14 @@ sp_datapath_take_denied(struct sp_datapath *dp, const struct sp_session_denied *
     struct sp_blocked_key key;
     struct sp_uuid group = { .bytes = { 0 } };
     memset(&key, 0, sizeof key);
-    if (!(denied->mark & SP_MARK_FRAGMENT) && !find_rule(engine->model, set, denied->mark, &key.rule, &group)) {
-        return;
+    if (!(denied->mark & SP_MARK_FRAGMENT)) {
+        const struct sp_group *holder;
+        const struct sp_rule *rule = sp_engine_find_rule(engine->model, set, denied->mark, &holder);
+        if (!rule) {
+            return;
+        }
+        key.rule = rule->id;
+        group = holder->id;
     }
     key.port = binding->port->id;
     key.remote = inbound ? headers->src : headers->dst;

@@ -381,6 +381,10 @@ void sp_datapath_settled(struct sp_datapath *);  /* Likewise, if somebody waits 
 void sp_engine_tell_noticed(struct sp_engine *); /* Of those of whom nothing was told for a moment; of the others later. */
 
 /* engine_status.c */
+/* The rule that has 'slot' in 'set', with its group in '*ret_group', both borrowed from 'model'.  NULL: there is none any more,
+ * and '*ret_group' is untouched. */
+const struct sp_rule *sp_engine_find_rule(const struct sp_model *model, const struct sp_rule_set *set, uint32_t slot,
+                                          const struct sp_group **ret_group);
 /* What is known of 'dp' but for its ports; borrowed until the next call into the engine.  'version' is the caller's room. */
 #define SP_VERSION_TEXT_SIZE 32
 void sp_datapath_read(const struct sp_datapath *, char version[SP_VERSION_TEXT_SIZE], struct sp_bridge_status *ret);

@@ -146,9 +146,8 @@ visit_bridge(struct sp_engine *engine, struct sp_datapath *dp, sp_visit_status *
     return r;
 }
 
-/* The rule of 'set' that has 'slot', as "rule ID of group NAME (ID)". */
-static bool
-describe_rule(const struct sp_model *model, const struct sp_rule_set *set, uint32_t slot, char *out, size_t size)
+const struct sp_rule *
+sp_engine_find_rule(const struct sp_model *model, const struct sp_rule_set *set, uint32_t slot, const struct sp_group **ret_group)
 {
     const struct sp_uuid *id = NULL;
     for (size_t i = 0; i < set->n_admissions && !id; i++) {
@@ -158,21 +157,24 @@ describe_rule(const struct sp_model *model, const struct sp_rule_set *set, uint3
         const struct sp_group *group = sp_model_group(model, &set->groups[i]);
         for (size_t k = 0; group && k < group->n_rules; k++) {
             if (sp_uuid_equal(&group->rules[k]->id, id)) {
-                char text[SP_UUID_TEXT_SIZE];
-                snprintf(out, size, "rule %s of group \"%.64s\"", sp_uuid_format(id, text), group->name);
-                return true;
+                *ret_group = group;
+                return group->rules[k];
             }
         }
     }
-    return false;
+    return NULL;
 }
 
 static void
 describe_set(const struct sp_model *model, uint32_t number, const struct sp_flow *flow, char *out, size_t size)
 {
     const struct sp_rule_set *set = sp_model_rule_set(model, number);
-    if (set && flow && SP_COOKIE_KIND(flow->cookie) == SP_COOKIE_RULE
-        && describe_rule(model, set, (uint32_t) SP_COOKIE_NUMBER(flow->cookie), out, size)) {
+    const struct sp_group *group;
+    const struct sp_rule *rule = set && flow && SP_COOKIE_KIND(flow->cookie) == SP_COOKIE_RULE
+                                 ? sp_engine_find_rule(model, set, (uint32_t) SP_COOKIE_NUMBER(flow->cookie), &group) : NULL;
+    if (rule) {
+        char text[SP_UUID_TEXT_SIZE];
+        snprintf(out, size, "rule %s of group \"%.64s\"", sp_uuid_format(&rule->id, text), group->name);
         return;
     }
     const struct sp_group *first = set && set->n_groups ? sp_model_group(model, &set->groups[0]) : NULL;
