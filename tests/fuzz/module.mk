@@ -30,7 +30,7 @@ check-fuzz-replay: deps-test $(FUZZ_TESTS) $(FUZZ_SEEDS)
 # the plain library.
 FUZZ_OVS_CACHE = $(OVS_CACHE)-fuzz
 FUZZ_CFLAGS = -O1 -gline-tables-only -fno-omit-frame-pointer
-FUZZ_MEMBERS = ld -r -t -t -o $(BUILD)/members.o --whole-archive $(OPENFLOW_LIB) --no-whole-archive $(OVS_READY) | sed -n 's/.*libopenvswitch.a)//p'
+FUZZ_MEMBERS = ld -r -t -t -o $(BUILD)/members.o --whole-archive $(OPENFLOW_LIB) --no-whole-archive $(OVS_READY) | sed -n 's/.*libopenvswitch.a)//p' | tr '\n' ' '
 .PHONY: deps-fuzz fuzz-programs fuzz check-fuzz fuzz-coverage
 deps-fuzz: deps-test
 	$(call packages,clang llvm libclang-rt-dev)
