@@ -21,7 +21,7 @@ Result.marks says under which conditions a connection is committed with which ma
 
 import z3
 
-from flowtext import CT_BITS, FRAG_ANY, WIDTHS, Unknown, full
+from flowtext import CT_BITS, WIDTHS, Unknown, full
 
 MISS = object()
 CT_FIELDS = ("ct_zone", "ct_mark", "ct_nw_src", "ct_nw_dst", "ct_ipv6_src", "ct_ipv6_dst", "ct_nw_proto", "ct_tp_src", "ct_tp_dst",

@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.environ.get("BUILD", os.path.join(TOP, "build"))
 
 from ovs import Ovs  # noqa: E402  (needs the path above)
+from packets import end  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +26,14 @@ def ovs():
         except Exception:
             print(switch.log()[-4000:])
             raise
+
+
+@pytest.fixture
+def a(net):
+    """The server port a of the module's net."""
+    return end(net.ports["a"])
+
+
+@pytest.fixture
+def b(net):
+    return end(net.ports["b"])

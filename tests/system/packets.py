@@ -28,6 +28,11 @@ class End:
         return link_local(self.mac)
 
 
+FAMILIES = (4, 6)
+OUTSIDE = End("02:00:00:00:ff:01", "203.0.113.9", "2001:db8:ff::9")
+ELSEWHERE = End("02:00:00:00:ff:02", "198.51.100.7", "2001:db8:ee::7")
+
+
 def end(port):
     """The End of a server port: its first address of each family."""
     return End(port.mac, next(ip for ip in port.ips if "." in ip), next(ip for ip in port.ips if ":" in ip))

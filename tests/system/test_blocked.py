@@ -17,12 +17,11 @@ sys.path.insert(0, os.path.join(TOP, "tests", "api"))
 from conftest import BUILD  # noqa: E402
 from daemon import Daemon  # noqa: E402
 from ovs import Ovs, inside, run, wait_until  # noqa: E402
-from packets import Dot1Q, End, Ether, Tcp, gre, ping, sctp, tcp, udp  # noqa: E402
+from packets import OUTSIDE, Dot1Q, End, Ether, Tcp, gre, ping, sctp, tcp, udp  # noqa: E402
 from wire import SENTINEL_FLOW, Wire  # noqa: E402
 
 DPID = "00000000000000b1"
 METERS, FIRST = 64, 0x53500000
-OUTSIDE = End("02:00:00:00:ff:01", "203.0.113.9", "2001:db8:ff::9")
 NEXT_DOOR = End("02:00:00:00:ff:02", "203.0.113.10", "2001:db8:ff::a")
 A = End("02:00:00:00:00:01", "10.0.0.1", "2001:db8::1")
 B = End("02:00:00:00:00:02", "10.0.0.2", "2001:db8::2")

@@ -11,11 +11,7 @@ import threading
 import pytest
 
 from bridges import Net, Rule
-from packets import End, Tcp, end, udp
-
-FAMILIES = (4, 6)
-OUTSIDE = End("02:00:00:00:ff:01", "203.0.113.9", "2001:db8:ff::9")
-ELSEWHERE = End("02:00:00:00:ff:02", "198.51.100.7", "2001:db8:ee::7")
+from packets import ELSEWHERE, FAMILIES, OUTSIDE, Tcp, udp
 
 
 @pytest.fixture(scope="module")
@@ -36,16 +32,6 @@ def net(bridge):
         port.set = number
     bridge.forget_connections()
     return bridge
-
-
-@pytest.fixture
-def a(net):
-    return end(net.ports["a"])
-
-
-@pytest.fixture
-def b(net):
-    return end(net.ports["b"])
 
 
 def both_ways(net, connection):

@@ -5,10 +5,7 @@ import itertools
 import pytest
 
 from bridges import Net, Rule
-from packets import End, end, fragments, ping, sctp, udp, unreachable
-
-FAMILIES = (4, 6)
-OUTSIDE = End("02:00:00:00:ff:01", "203.0.113.9", "2001:db8:ff::9")
+from packets import FAMILIES, OUTSIDE, fragments, ping, sctp, udp, unreachable
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +30,6 @@ def rules(net):
         net.forget_connections()
 
     return give
-
-
-@pytest.fixture
-def a(net):
-    return end(net.ports["a"])
-
-
-@pytest.fixture
-def b(net):
-    return end(net.ports["b"])
 
 
 idents = itertools.count(0x2000)

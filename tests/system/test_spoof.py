@@ -4,13 +4,12 @@ MAC, IP, ARP, ND, DHCP and tags decide.  `b` hears what rules let in, `c` only w
 import pytest
 
 from bridges import Net, Rule
-from packets import (ARP, BROADCAST, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA, ICMPv6ND_Redirect, ICMPv6ND_RS, ICMPv6NDOptDstLLAddr,
+from packets import (ARP, BROADCAST, OUTSIDE, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA, ICMPv6ND_Redirect, ICMPv6ND_RS, ICMPv6NDOptDstLLAddr,
                      ICMPv6NDOptSrcLLAddr, IP, IPv6, UDP, Dot1Q, End, Ether, Raw, end, fragments, ping, tcp, udp)
 
 A = End("02:00:00:00:00:01", "10.0.0.1", "2001:db8::1")
 B = End("02:00:00:00:00:02", "10.0.0.2", "2001:db8::2")
 C = End("02:00:00:00:00:03", "10.0.0.3", "2001:db8::3")
-OUTSIDE = End("02:00:00:00:ff:01", "203.0.113.9", "2001:db8:ff::9")
 VRRP = End("00:00:5e:00:01:07", "10.0.0.100", "2001:db8::100")
 ROUTER = End("02:00:00:00:00:04", "10.0.0.4", "2001:db8::4")
 OTHERS = ["b", "c", "r", "up"]

@@ -2,12 +2,9 @@
 
 The daemon stands in the switch's namespace, so that both speak over its loopback; HTTP goes over a unix socket."""
 
-import json
 import os
 import re
 import signal
-import socket
-import ssl
 import subprocess
 import sys
 

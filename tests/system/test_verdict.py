@@ -6,11 +6,7 @@ import dataclasses
 import pytest
 
 from bridges import Net, Rule
-from packets import End, Tcp, end, gre, ping, sctp, tcp, udp, unreachable
-
-FAMILIES = (4, 6)
-OUTSIDE = End("02:00:00:00:ff:01", "203.0.113.9", "2001:db8:ff::9")
-ELSEWHERE = End("02:00:00:00:ff:02", "198.51.100.7", "2001:db8:ee::7")
+from packets import ELSEWHERE, FAMILIES, OUTSIDE, End, Tcp, end, gre, ping, sctp, tcp, udp, unreachable
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +33,6 @@ def rules(net):
         net.forget_connections()
 
     return give
-
-
-@pytest.fixture
-def a(net):
-    return end(net.ports["a"])
-
-
-@pytest.fixture
-def b(net):
-    return end(net.ports["b"])
 
 
 def test_no_set_passes_nothing(net, rules, a):

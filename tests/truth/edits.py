@@ -6,12 +6,9 @@ Ids need no translation: marks, zones and the numbers of sets and slots are in t
 import json
 import os
 import shutil
-import subprocess
 import tempfile
-import time
 from collections import Counter
 
-import lab as laboratory
 import policy
 from lab import ApiError, Daemon, dpid_text
 
@@ -21,7 +18,6 @@ from flow_dump import Bridge
 REGIONS = ("SV2", "TY2")
 BRIDGES = {"br1": 0xe1, "br2": 0xe2, "br3": 0xe3}
 PARK = "park"
-IDLE_S = 5  # The daemon closes a connection that is idle for 15 s.
 PORTS_PER_BRIDGE, GROUPS_MAX, SERVERS_MAX = 8, 6, 14
 N_PATCHES = 2  # Of the ports: candidates for uplinks.
 
@@ -69,33 +65,16 @@ class Switch:
 class OvsdbDaemon(Daemon):
     """Reads the switch's database; dials its bridges if `dials`."""
 
+    ready_s = 60
+
     def __init__(self, directory, name, switch, dials):
         super().__init__(directory, name)
-        self._switch, self._dials, self._used = switch, dials, 0.0
-
-    def request(self, method, path, body=None):
-        if time.monotonic() - self._used > IDLE_S:
-            self._drop()
-        self._used = time.monotonic()
-        return super().request(method, path, body)
+        self._switch, self._dials = switch, dials
 
     def start(self):
-        options = ["--db", "sqlite:" + self.database, "--http", "unix:" + self.http, "--ovsdb", "unix:" + self._switch.ovs.path("db.sock")]
-        openflow = ["unix:" + self._switch.path(bridge) for bridge in self._dials] or ["punix:" + self.openflow]
-        for method in openflow:
-            options += ["--openflow", method]
-        with open(os.path.join(self.directory, self.name + ".log"), "ab") as log:
-            self._process = subprocess.Popen([laboratory.DAEMON, *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-
-        def ready():
-            if self._process.poll() is not None:
-                raise ApiError(f"sallyportd ended with status {self._process.returncode}:\n{self.log()}")
-            try:
-                return self.request("GET", "/readyz")[0] == 200
-            except OSError:
-                return False
-
-        ovs.wait_until(ready, "sallyportd ready", 60)
+        self.options = ["--ovsdb", "unix:" + self._switch.ovs.path("db.sock")]
+        self.methods = ["unix:" + self._switch.path(bridge) for bridge in self._dials] or self.methods
+        super().start()
 
 
 class Estate:

@@ -8,7 +8,7 @@ import struct
 from collections import namedtuple
 
 import packets
-from verdict import ICMP, ICMPV6, SCTP, TCP, UDP
+from verdict import ICMP, ICMPV6, TCP, UDP
 
 OPEN, CLOSED = {TCP: 80, UDP: 53}, {TCP: 81, UDP: 54}
 LARGE = 1280  # What a fragment must have, but the last, or the userspace conntrack drops it for its size alone.

@@ -47,23 +47,25 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Daemon:
-    """One sallyportd with its database in `directory`.  `options` is more of its command line, `environment` of its environment,
-    and `prefix` the words before the command, which run it in the same process."""
+    """One sallyportd with its database in `directory`.  `methods` are those by which it meets bridges, `options` is more of its
+    command line, `environment` of its environment, and `prefix` the words before the command, which run it in the same process."""
+
+    ready_s = 20
 
     def __init__(self, directory, name="sallyport"):
         self.directory, self.name, self.options, self.environment, self.prefix = directory, name, [], {}, []
         self.database = os.path.join(directory, name + ".db")
         self.http = os.path.join(directory, name + ".http")
         self.openflow = os.path.join(directory, name + ".of")
+        self.methods = ["punix:" + self.openflow]
         self._process = self._connection = None
         self._used = 0.0
 
     def start(self):
-        log = open(os.path.join(self.directory, self.name + ".log"), "ab")
-        with log:
+        openflow = [word for method in self.methods for word in ("--openflow", method)]
+        with open(os.path.join(self.directory, self.name + ".log"), "ab") as log:
             self._process = subprocess.Popen(
-                [*self.prefix, DAEMON, "--db", "sqlite:" + self.database, "--http", "unix:" + self.http, "--openflow", "punix:" + self.openflow,
-                 *self.options],
+                [*self.prefix, DAEMON, "--db", "sqlite:" + self.database, "--http", "unix:" + self.http, *openflow, *self.options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **self.environment})
 
         def ready():
@@ -74,7 +76,7 @@ class Daemon:
             except OSError:
                 return False
 
-        ovs.wait_until(ready, "sallyportd ready", 20)
+        ovs.wait_until(ready, "sallyportd ready", self.ready_s)
 
     @property
     def pid(self):

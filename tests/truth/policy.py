@@ -9,7 +9,7 @@ import ipaddress
 import random
 from collections import namedtuple
 
-from verdict import ICMP, ICMPV6, NUMBERS, SCTP, TCP, UDP, WITH_PORTS
+from verdict import ICMP, ICMPV6, NUMBERS, TCP, UDP, WITH_PORTS
 
 REGIONS = ("SV2", "TY2")
 VLAN = 100

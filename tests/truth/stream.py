@@ -5,7 +5,6 @@ their way without one having come through.  The packet sockets of the switch hol
 lost by a decision, however slow the machine is.  Should a queue overflow all the same, dropped() says so."""
 
 import re
-import socket
 import struct
 import time
 from collections import defaultdict, deque

@@ -9,7 +9,7 @@ import os
 import policy
 import pytest
 import revocation
-from traffic import ANSWER, DATA, N_KINDS
+from traffic import N_KINDS
 
 SEED = int(os.environ.get("SALLYPORT_SEED", "3"))
 LONG = "SALLYPORT_LONG" in os.environ
