@@ -158,7 +158,7 @@ int sp_engine_each_blocked(const struct sp_engine *, const struct sp_uuid *port,
 /* The time that changes and hits are stamped with: microseconds since 1970. */
 int64_t sp_engine_clock_us(void);
 
-/* How often 'rule' of the model has hit, as of each bridge's last dump: those of the last 30 s are not in it. */
+/* How often 'rule' of the model has hit, as of each bridge's last dump: those of the last 15 to 30 s are not in it. */
 void sp_engine_hits(const struct sp_engine *, const struct sp_rule *rule, struct sp_hits *ret);
 
 /* Counters since the start, for /metrics. */

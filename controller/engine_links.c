@@ -130,6 +130,11 @@ on_newcomer_event(void *aux, struct sp_link *link, struct sp_event *event)
         return;
     }
     forget_newcomer(newcomer);
+    if (dp->refused_ms) {
+        /* It was its own last connection that stood in its way, dead and not known to be; another bridge will try again soon. */
+        dp->refused_ms = 0;
+        sp_switch_complain(dp->sw, NULL);
+    }
     sp_link_set_events(link, &link_events, dp);
     sp_switch_attach(dp->sw, link);
     dp->ready = event->ready;

@@ -8,11 +8,13 @@
 #include "controller/obs/log.h"
 #include "sallyport/pipeline.h"
 
-#define CHECK_MS 30000       /* Between two dumps. */
-#define CHECK_OVERDUE_MS 15000 /* After this a dump goes before changes. */
+#define CHECK_MS 15000         /* Between two dumps, ... */
+#define CHECK_SHARE 50         /* ... or so many times as long as the last one took, so that they stay a small part, ... */
+#define CHECK_MAX_MS 30000     /* ... but no longer. */
+#define CHECK_OVERDUE_MS 5000  /* After this a dump goes before changes. */
 #define SUSPECT_MS 1000        /* From a dump to one that the switch's telling calls for, ... */
 #define SUSPECT_SHARE 20       /* ... and this many times as long as the last one took, so that they stay a small part. */
-#define RETRY_MS 30000
+#define RETRY_MS 15000
 
 static bool match_name(const struct sp_index_node *, const void *key);
 static uint32_t hash_name(const struct sp_unit_name *);
@@ -239,8 +241,7 @@ sp_switch_enforce(struct sp_switch *sw, int64_t now_ms)
         sp_switch_give_up(sw);
         return;
     }
-    /* The first check comes after 10 to 40 s, so that bridges that connect together are not dumped together for ever.  Late
-     * as it may be, no drift lasts for 60 s. */
+    /* The first check comes after 5 to 20 s, so that bridges that connect together are not dumped together for ever. */
     sw->check_at_ms = now_ms + CHECK_MS / 3 + (int64_t) (sp_index_hash(0, &sw->dpid, sizeof sw->dpid) % CHECK_MS);
     sw->check_again_ms = now_ms + SUSPECT_MS;
     sw->suspected = false;
@@ -599,8 +600,10 @@ end_dump(struct sp_switch *sw, int64_t now_ms)
         sp_switch_learn(sw);
     } else {
         sp_switch_compare(sw);
-        sw->check_at_ms = now_ms + CHECK_MS;
-        sw->check_again_ms = now_ms + SUSPECT_MS + SUSPECT_SHARE * (now_ms - sw->check_begun_ms);
+        int64_t length_ms = now_ms - sw->check_begun_ms;
+        int64_t rest_ms = CHECK_SHARE * length_ms > CHECK_MS ? CHECK_SHARE * length_ms : CHECK_MS;
+        sw->check_at_ms = now_ms + (rest_ms < CHECK_MAX_MS ? rest_ms : CHECK_MAX_MS);
+        sw->check_again_ms = now_ms + SUSPECT_MS + SUSPECT_SHARE * length_ms;
     }
     sw->phase = SP_SWITCH_IDLE;
     sp_known_adopt(sw->known, sw->installed);

@@ -6,13 +6,15 @@
  * the switch dumps what is installed and brings the difference over in checked bundles, one at a time.
  *
  * A refused modification poisons its unit: the unit's last confirmed flows stay, the rest of the batch is tried again
- * without it, and the unit is tried again when it changes, on a reconnect and every 30 s.  After each refusal the
+ * without it, and the unit is tried again when it changes, on a reconnect and every 15 s.  After each refusal the
  * next batch takes half as many units, after each success twice as many, so that many bad units cost little more than
  * themselves.
  *
- * About every 30 s the table is dumped again.  What another hand changed is put right and counted.  A switch that can tells what
- * others change (a flow monitor); what concerns us brings the next dump forward, at most to 1 s and 20 times its own length
- * after the last one, so that nobody's changes can make dumps more than a small part of the work.
+ * About every 15 s the table is dumped again; where a dump takes long, 50 times its length after it, and never more than 30 s.
+ * What another hand changed is put right and counted, and so is what was lost on the way unnoticed: that a bundle lacks one of
+ * its messages no barrier tells.  A switch that can tells what others change (a flow monitor); what concerns us brings the next
+ * dump forward, at most to 1 s and 20 times its own length after the last one, so that nobody's changes can make dumps more
+ * than a small part of the work.
  *
  * Place in the arrow: the engine decides which units change (from the model); this module compiles nothing and knows no
  * model.  Files: switch.c, switch_batch.c (units to modifications), switch_dump.c and switch_left.c (the dump against

@@ -314,6 +314,10 @@ test_second_connection(void **state)
     rig_peer_connect(second);
     RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
     assert_true(second->fs.n_entries > 0);
+
+    /* Nothing is wrong with a bridge that was in its own way. */
+    rig_status(rig, RIG_DPID, error);
+    assert_string_equal(error, "");
 }
 
 static void

@@ -452,6 +452,34 @@ test_port_changes_hands(void **state)
     rig_check(rig);
 }
 
+/* The time from the end of a dump that seems to take 'length_ms' longer than it does to the next one. */
+static int64_t
+rest_after(struct rig *rig, struct rig_peer *peer, int64_t length_ms)
+{
+    struct sp_switch *sw = sp_engine_datapath(rig->engine, RIG_DPID)->sw;
+    unsigned n_dumps = peer->fs.n_dumps;
+    rig_check_now(rig);
+    assert_int_equal(sw->phase, SP_SWITCH_CHECKING);
+    sw->check_begun_ms -= length_ms;
+    RIG_UNTIL(rig, peer->fs.n_dumps == n_dumps + 1 && sw->phase == SP_SWITCH_IDLE);
+    return sw->check_at_ms - sp_engine_now(rig->engine);
+}
+
+/* What was lost on the way unnoticed is found within 15 s, or where dumps are long in 50 times as long, and never after 30 s. */
+static void
+test_time_of_checks(void **state)
+{
+    struct rig *rig = *state;
+    rig_make_server(rig, 1, NULL);
+    struct rig_peer *peer = rig_peer(rig, RIG_DPID, 1);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    assert_in_range(sp_engine_datapath(rig->engine, RIG_DPID)->sw->check_at_ms - sp_engine_now(rig->engine), 0, 20000);
+    assert_true(rest_after(rig, peer, 0) <= 30000);
+    assert_in_range(rest_after(rig, peer, -1000000), 10000, 15000); /* However slow this machine is. */
+    assert_in_range(rest_after(rig, peer, 400), 15000, 30000);
+    assert_in_range(rest_after(rig, peer, 100000), 25000, 30000);
+}
+
 int
 main(void)
 {
@@ -470,6 +498,7 @@ main(void)
         TEST(test_zones),
         TEST(test_zones_of_the_time_away),
         TEST(test_port_changes_hands),
+        TEST(test_time_of_checks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
