@@ -55,7 +55,7 @@ def run(*command, env=None, stdin=None, check=True, timeout=COMMAND_TIMEOUT_S):
     return done.stdout
 
 
-def wait_until(condition, what, timeout=10.0):
+def wait_until(condition, what, timeout=10.0, every=0.02):
     """Polls `condition` until it is true and returns what it returned; raises OvsError after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
@@ -64,7 +64,7 @@ def wait_until(condition, what, timeout=10.0):
             return result
         if time.monotonic() > deadline:
             raise OvsError(f"{what}: not within {timeout} s")
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 @contextlib.contextmanager

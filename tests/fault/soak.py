@@ -2,7 +2,9 @@
 """For long: random policies, changes under live connections and lost connections of the switch, at a bounded rate, with every packet
 judged as in truth/.  No verdict may be wrong; the daemon's memory and descriptors are to stay what they are.
 
-    tests/fault/soak.py [--seconds 3600] [--seed N] [--pause 2]"""
+The history of changes is bounded but not small, so it is filled first: what grows then is a leak.
+
+    tests/fault/soak.py [--seconds 3600] [--seed N] [--pause 2] [--fill 12000] [--series FILE]"""
 
 import argparse
 import os
@@ -49,6 +51,17 @@ def taken(pid):
     return memory, len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def fill(lab, options):
+    """Policies that nobody probes, until the history has been full."""
+    rng = policy.new_random(f"fill {options.seed}")
+    n_changes = lab.daemon.metric("revision")
+    while lab.daemon.metric("revision") < n_changes + options.fill:
+        policy.randomize(rng, lab.world)
+        lab.apply_all()
+    memory, descriptors = taken(lab.daemon.pid)
+    print(f"filled: revision {lab.daemon.metric('revision'):.0f}, {memory} KiB, {descriptors} descriptors", flush=True)
+
+
 def slope(samples, index):
     """Least squares, per hour."""
     times = [sample[0] for sample in samples]
@@ -61,7 +74,7 @@ def slope(samples, index):
 def soak(lab, prober, options):
     rng, total, mismatches, samples = policy.new_random(f"soak {options.seed}"), Counter(), 0, []
     begin, seed = time.monotonic(), options.seed
-    while (now := time.monotonic() - begin) < options.seconds:
+    while time.monotonic() - begin < options.seconds:
         count, wrong = run.one_policy(lab, prober, seed, CHANGES)
         total += count
         mismatches += len(wrong)
@@ -69,8 +82,10 @@ def soak(lab, prober, options):
             print(rounds.report(seed, lab.world, wrong), flush=True)
         lab.reconnect(rng)
         total["reconnects"] += 1
-        samples.append((now, *taken(lab.daemon.pid)))
-        print(f"{now:6.0f} s, seed {seed}: {samples[-1][1]} KiB, {samples[-1][2]} descriptors, {mismatches} mismatches", flush=True)
+        samples.append((time.monotonic() - begin, *taken(lab.daemon.pid)))
+        line = (f"{samples[-1][0]:.0f} s, seed {seed}: {samples[-1][1]} KiB, {samples[-1][2]} descriptors, "
+                f"revision {lab.daemon.metric('revision'):.0f}, {mismatches} mismatches")
+        print(line, file=options.series, flush=True)
         seed += 1
         time.sleep(options.pause)  # The rate is bounded.
     return total, mismatches, samples
@@ -81,10 +96,13 @@ def main():
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--pause", type=float, default=2, help="seconds between two policies")
+    parser.add_argument("--fill", type=int, default=12000, help="changes before it begins")
+    parser.add_argument("--series", type=argparse.FileType("w"), default=sys.stdout, help="where each sample is written to")
     options = parser.parse_args()
     with SoakLab(policy.World()) as lab:
         lab.register()
         prober = Prober(lab)
+        fill(lab, options)
         total, mismatches, samples = soak(lab, prober, options)
         prober.close()
         lab.await_applied()

@@ -234,6 +234,7 @@ class Proxy:
         self.monitored = False  # The daemon has been told that the switch will tell of changes.
         self._connections, self._end = [], False
         self.n_accepted = 0
+        self.n_asked = self.n_looks = 0  # Times that the daemon has asked for flows; the last one that was answered to the end.
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(listen)
         self._listener.listen()
@@ -242,8 +243,22 @@ class Proxy:
         self._thread.start()
 
     def seen(self, direction, message):
-        if message is not None and direction == UP and multipart(MULTIPART_REPLY, FLOW_MONITOR)(message):
+        if message is None:
+            return
+        if direction == UP and multipart(MULTIPART_REPLY, FLOW_MONITOR)(message):
             self.monitored = True
+        elif direction == UP and multipart(MULTIPART_REPLY, FLOW_STATS)(message):
+            is_last = not struct.unpack_from("!H", message, 10)[0] & 1
+            self.n_looks = self.n_asked if is_last else self.n_looks
+        elif direction == DOWN and multipart(MULTIPART_REQUEST, FLOW_STATS)(message):
+            self.n_asked += 1
+
+    def end_faults(self):
+        """No message fails from now on, and who read no more reads again; what was lost is lost."""
+        self.faults = []
+        for connection in list(self._connections):
+            connection.clogged.clear()
+        self._wake.send(b".")
 
     def cut(self):
         """Both ends lose the connection now."""

@@ -9,7 +9,7 @@ scenario says while the rules of one group are replaced.  What holds for all of 
   - when the cause ends it heals.
 
 All scenarios run at once, as some of them have to wait for the 10 s after which the daemon gives a silent switch up.
-SALLYPORT_PATIENT=1 lets them heal by the daemon's own next try, which comes within 30 s; else a lost connection makes it try."""
+SALLYPORT_PATIENT=1 lets them heal by the daemon's own next try, which comes within 15 s; else a lost connection makes it try."""
 
 import os
 import re
