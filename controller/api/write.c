@@ -166,7 +166,7 @@ done(void *aux, const struct sp_outcome *outcome)
     struct sp_call *call = aux;
     if (outcome->error) {
         sp_trials_forget(call->api->history, &call->verdict);
-        char detail[300];
+        char detail[700];
         if (outcome->why) {
             snprintf(detail, sizeof detail, "The change could not be stored: %s", outcome->why);
         }

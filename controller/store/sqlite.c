@@ -23,6 +23,8 @@
 #include "controller/store/seal.h"
 
 #define OVERRIDE "it is taken as it is once the file that ends in " SP_SEAL_SUFFIX " is removed"
+#define MAY_COUNT                                                                                                             \
+    "; it cannot be taken off the disk yet: if the controller ends before that, the change may count from its next start on"
 #define OVERWRITE_NS UINT64_C(250000000) /* Between two tries. */
 
 struct job {
@@ -34,7 +36,7 @@ struct job {
     void (*done)(void *aux, int error, const char *why);
     void *aux;
     int error;
-    char why[256];
+    char why[400];
     bool is_ready;   /* For the writer; these two are guarded by the mutex. */
     bool is_written;
 };
@@ -368,6 +370,7 @@ static void
 write_job(struct sqlite_store *s, struct job *job)
 {
     int r = sp_database_begin(s->database);
+    bool is_all_written = false;
 
     if (!r) {
         r = job->rows ? sp_count_statements_write(s->counts, job->rows)
@@ -376,10 +379,11 @@ write_job(struct sqlite_store *s, struct job *job)
             r = sp_pages_write(s->pages, &job->journal);
         }
         if (!r) {
+            is_all_written = true;
             r = sp_database_commit(s->database);
         }
         if (r) {
-            snprintf(job->why, sizeof job->why, "%s", r == -ENOMEM ? "out of memory" : sp_database_why(s->database));
+            snprintf(job->why, sizeof job->why, "%.255s", r == -ENOMEM ? "out of memory" : sp_database_why(s->database));
             sp_database_rollback(s->database);
             s->has_remains = true;
         }
@@ -394,6 +398,11 @@ write_job(struct sqlite_store *s, struct job *job)
         }
     } else if (s->has_remains) {
         overwrite(s);
+        if (s->has_remains && is_all_written && !job->rows) {
+            size_t len = strlen(job->why);
+
+            snprintf(job->why + len, sizeof job->why - len, MAY_COUNT);
+        }
     }
 }
 
@@ -438,7 +447,7 @@ on_wake(uv_async_t *wake)
 static void
 deliver(struct sqlite_store *s, struct job *job)
 {
-    char why[512] = "";
+    char why[640] = "";
     bool is_written;
 
     uv_mutex_lock(&s->mutex);
@@ -453,7 +462,7 @@ deliver(struct sqlite_store *s, struct job *job)
     int error = job->error;
 
     if (error) {
-        snprintf(why, sizeof why, "%.200s: %.255s", s->path, job->why);
+        snprintf(why, sizeof why, "%.200s: %.399s", s->path, job->why);
     }
     job->done = NULL;
     if (!--s->n_jobs) {

@@ -114,7 +114,8 @@ struct sp_store_ops {
     /* Writes 'changes', 'counters' and 'journal' (NULL: nothing) in one transaction, off the calling thread.  The caller keeps
      * everything that it passes unchanged and referenced until 'done' runs, on the loop's thread, never from inside this call.
      * 'done' gets 0, or a negative errno with a text in 'why' when nothing was written (the store stays usable and a
-     * later commit may succeed).  At most one commit is under way; another one before 'done' is the caller's bug. */
+     * later commit may succeed).  Where a crash could still bring back what was not, 'why' says so.  At most one commit is
+     * under way; another one before 'done' is the caller's bug. */
     void (*commit)(struct sp_store *, const struct sp_change *changes, size_t n_changes, const struct sp_counters *,
                    const struct sp_journal *, void (*done)(void *aux, int error, const char *why), void *aux);
 

@@ -21,6 +21,7 @@ LONG = bool(os.environ.get("SALLYPORT_LONG"))
 STRIDE = 1 if LONG else 5  # Of the calls of a change.
 CALLS_MAX = 500
 HEALED = "can be written to"
+MAY_COUNT = "the change may count from its next start on"
 
 
 class World:
@@ -51,13 +52,16 @@ class World:
             "uplinks": ("PUT", f"/v1/bridges/{dpid_text(DPID)}", {"uplinks": []}),
         }[name]
 
-    def ask(self, name):
-        """Status of the answer to the change, or None if there was none."""
+    def ask_whole(self, name):
+        """Status and body of the answer to the change; None, None if there was none."""
         method, path, body = self.requests(name)
         try:
-            return self.daemon.request(method, path + "?wait=30", body)[0]
+            return self.daemon.request(method, path + "?wait=30", body)[:2]
         except (OSError, http.client.HTTPException):
-            return None
+            return None, None
+
+    def ask(self, name):
+        return self.ask_whole(name)[0]
 
     def begin(self):
         """The daemon runs on the base, and its disk works."""
@@ -166,6 +170,30 @@ def test_failed_at_each_call(world, name, how):
         number += stride
         assert number < CALLS_MAX
     print(f"{name}, {how}: {number - 1} calls, {world.n_failed} failures so far")
+
+
+@pytest.mark.parametrize("name", CHANGES if LONG else CHANGES[:1])
+def test_killed_before_it_is_undone(world, name):
+    """A disk that goes on failing may keep what was refused.  That a crash can bring it back is said with the refusal."""
+    world.behind(name)
+    daemon, number, n_back = world.daemon, 1, 0
+    while True:
+        world.begin()
+        daemon.disk.arm(number, FAIL, errno.EIO, ALWAYS)
+        status, answer = world.ask_whole(name)
+        if not daemon.disk.n_done:
+            break
+        daemon.end(signal.SIGKILL)
+        daemon.disk.disarm()
+        daemon.start()
+        is_new = world.judge(name, status != 503)
+        if status == 503 and is_new:
+            assert MAY_COUNT in answer["detail"], f"call {number}: {answer}"
+            n_back += 1
+        number += 1
+        assert number < CALLS_MAX
+    print(f"{name}: {number - 1} calls, {n_back} times what was refused was there after a crash")
+    assert n_back, "there was no such failure"
 
 
 @pytest.mark.parametrize("action", [KILL, KILL_HALF, FAIL])
