@@ -1,5 +1,5 @@
 """The daemon is killed at random while many change things: what was answered is there, whole, and in the switch there is what a
-fresh daemon makes of the database.  SALLYPORT_LONG=1: a thousand times, else ten."""
+fresh daemon makes of the database.  SALLYPORT_LONG=1: a thousand times, else ten; SALLYPORT_KILLS=N: as many."""
 
 import http.client
 import os
@@ -11,7 +11,7 @@ import time
 from lab import ApiError, Daemon
 from scene import Scene, Switch, settle
 
-N_KILLS = 1000 if os.environ.get("SALLYPORT_LONG") else 10
+N_KILLS = int(os.environ.get("SALLYPORT_KILLS", 1000 if os.environ.get("SALLYPORT_LONG") else 10))
 N_CLIENTS = 6
 
 
