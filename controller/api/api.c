@@ -13,6 +13,7 @@
 #define WAIT_DEFAULT_S 5
 #define WAIT_MAX_S 60
 #define CONFIRM_MAX_S 3600
+#define BODY_VALUES_MAX (1u << 17) /* A list of the shortest rules that fills a body has fewer. */
 
 struct sp_api *
 sp_api_new(struct sp_engine *engine, struct sp_tokens *tokens)
@@ -115,10 +116,11 @@ static bool
 parse_seconds(const char *text, int min, int max, unsigned *ret)
 {
     size_t len = strspn(text, "0123456789");
-    if (!len || len > 4 || text[len] || atoi(text) < min || atoi(text) > max) {
+    long value = len && len <= 4 && !text[len] ? strtol(text, NULL, 10) : -1;
+    if (value < min || value > max) {
         return false;
     }
-    *ret = (unsigned) atoi(text);
+    *ret = (unsigned) value;
     return true;
 }
 
@@ -200,7 +202,7 @@ take_body(struct sp_call *call)
         return false;
     }
     char why[200], detail[300];
-    int r = sp_json_parse(text, size, &call->body, why, sizeof why);
+    int r = sp_json_parse_bounded(text, size, BODY_VALUES_MAX, &call->body, why, sizeof why);
     if (r) {
         snprintf(detail, sizeof detail, "The body is not JSON: %s", r > 0 ? why : "no memory");
         sp_call_refuse(call, r > 0 ? 400 : 503, detail);

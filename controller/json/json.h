@@ -31,6 +31,9 @@ struct sp_json {
 /* Parses 'size' bytes as one JSON value.  Returns 0 and the value in '*ret' (the caller frees it), SP_E_SYNTAX with one line in
  * 'why' (where and what), or -ENOMEM. */
 int sp_json_parse(const char *text, size_t size, struct sp_json **ret, char *why, size_t why_size) SP_MUST_USE;
+/* The same, but SP_E_SYNTAX for a text with more than 'values_max' values, arrays and objects among them. */
+int sp_json_parse_bounded(const char *text, size_t size, size_t values_max, struct sp_json **ret, char *why,
+                          size_t why_size) SP_MUST_USE;
 void sp_json_free(struct sp_json *); /* NULL is fine. */
 /* The member 'key' of an object, or NULL. */
 const struct sp_json *sp_json_get(const struct sp_json *object, const char *key);

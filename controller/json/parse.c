@@ -13,6 +13,9 @@
 /* Longest number that is converted without an allocation of its own. */
 #define NUMBER_SIZE 64
 
+/* Decimal digits that every 64-bit integer has room for. */
+#define SHORT_DIGITS 18
+
 /* An array or object that is not closed yet. */
 struct frame {
     struct sp_json value;
@@ -25,6 +28,7 @@ struct parser {
     struct frame frames[SP_JSON_DEPTH_MAX];
     size_t depth;         /* Frames in use. */
     struct sp_json *root; /* Once the outermost value is complete. */
+    size_t n_values, values_max;
     bool no_memory;
     char reason[160];     /* Why a callback ended the parsing; "" = it did not. */
 };
@@ -41,7 +45,13 @@ static const yajl_callbacks callbacks;
 int
 sp_json_parse(const char *text, size_t size, struct sp_json **ret, char *why, size_t why_size)
 {
-    struct parser parser = {.depth = 0};
+    return sp_json_parse_bounded(text, size, SIZE_MAX, ret, why, why_size);
+}
+
+int
+sp_json_parse_bounded(const char *text, size_t size, size_t values_max, struct sp_json **ret, char *why, size_t why_size)
+{
+    struct parser parser = {.values_max = values_max};
     const char *reason;
     size_t offset;
 
@@ -120,6 +130,10 @@ check_text(const char *text, size_t size, size_t *reterr_offset, const char **re
     for (size_t i = 0; i < size;) {
         size_t used;
 
+        if (text[i] > '\\' || (text[i] >= ' ' && text[i] < '\\')) { /* Nearly all of it. */
+            i++;
+            continue;
+        }
         if (text[i] == '\\') {
             if (check_escape(text + i, size - i, &used, reterr_reason)) {
                 *reterr_offset = i;
@@ -240,7 +254,10 @@ static void
 value_clear(struct sp_json *value)
 {
     for (size_t i = 0; i < value->n; i++) { /* At most SP_JSON_DEPTH_MAX levels of recursion. */
-        value_clear(&value->items[i]);
+        const struct sp_json *item = &value->items[i];
+        if (item->items || item->keys || item->string) {
+            value_clear(&value->items[i]);
+        }
         if (value->keys) {
             free(value->keys[i]);
         }
@@ -290,6 +307,11 @@ reserve(void **array, size_t *allocated, size_t n, size_t size)
 static int
 add(struct parser *p, struct sp_json value)
 {
+    if (p->n_values++ == p->values_max) {
+        value_clear(&value);
+        snprintf(p->reason, sizeof p->reason, "more than %zu values", p->values_max);
+        return 0;
+    }
     if (!p->depth) {
         p->root = malloc(sizeof *p->root);
         if (!p->root) {
@@ -402,6 +424,16 @@ on_number(void *aux, const char *text, size_t size)
 {
     struct parser *p = aux;
     struct sp_json value = {.type = SP_JSON_REAL};
+    size_t n_digits = 0;
+
+    while (n_digits < size && n_digits < SHORT_DIGITS && text[n_digits] >= '0' && text[n_digits] <= '9') {
+        value.integer = value.integer * 10 + (text[n_digits++] - '0');
+    }
+    if (n_digits == size) {
+        value.type = SP_JSON_INTEGER;
+        return add(p, value);
+    }
+    value.integer = 0;
     char local[NUMBER_SIZE];
     char *owned = NULL;
     const char *number = local;

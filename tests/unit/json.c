@@ -202,6 +202,37 @@ test_long_number(void **state)
     free(text);
 }
 
+/* Values of every kind count, and the outermost one too. */
+static void
+test_bound_of_values(void **state)
+{
+    static const char text[] = "{\"a\": [1, \"b\", null], \"c\": {}}";
+    struct sp_json *json;
+    char why[128];
+
+    assert_int_equal(sp_json_parse_bounded(text, strlen(text), 6, &json, why, sizeof why), 0);
+    sp_json_free(json);
+    for (size_t max = 0; max < 6; max++) {
+        assert_int_equal(sp_json_parse_bounded(text, strlen(text), max, &json, why, sizeof why), SP_E_SYNTAX);
+        assert_non_null(strstr(why, "values"));
+    }
+}
+
+/* Around the number of digits that are read in a short way. */
+static void
+test_long_integers(void **state)
+{
+    static const char *const texts[] = {"0", "7", "99999999999999999", "999999999999999999", "1000000000000000000",
+                                        "9223372036854775807", "-9223372036854775808", "-1", "-0"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct sp_json *json = NULL;
+        assert_int_equal(parse(texts[i], strlen(texts[i]), &json), 0);
+        assert_int_equal(json->type, SP_JSON_INTEGER);
+        assert_true(json->integer == strtoll(texts[i], NULL, 10));
+        sp_json_free(json);
+    }
+}
+
 static void
 test_why_names_the_place(void **state)
 {
@@ -319,7 +350,8 @@ main(void)
         cmocka_unit_test(test_accepts),     cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_truncated),   cmocka_unit_test(test_values),
         cmocka_unit_test(test_deep),        cmocka_unit_test(test_wide),
-        cmocka_unit_test(test_long_number), cmocka_unit_test(test_why_names_the_place),
+        cmocka_unit_test(test_long_number), cmocka_unit_test(test_bound_of_values), cmocka_unit_test(test_long_integers),
+        cmocka_unit_test(test_why_names_the_place),
         cmocka_unit_test(test_write),       cmocka_unit_test(test_write_fails),
         cmocka_unit_test(test_round_trip),
     };
