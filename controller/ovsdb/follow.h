@@ -6,7 +6,7 @@
 #define SALLYPORT_CONTROLLER_OVSDB_FOLLOW_H 1
 
 #include "controller/ovsdb/replica.h"
-#include "controller/ovsdb/scan.h"
+#include "controller/json/scan.h"
 
 #define SP_FOLLOW_OUTPUT_MAX (1u << 20)
 

@@ -1,4 +1,4 @@
-#include "controller/ovsdb/scan.h"
+#include "controller/json/scan.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,9 +1,10 @@
-/* JSON texts out of a stream of bytes: OVSDB puts no length before a message, so brackets are counted outside of strings.
+/* JSON texts out of a stream of bytes: OVSDB and the control sockets of Open vSwitch put no length before a message, so brackets are
+ * counted outside of strings.
  *
  * Whether a text is JSON is for the parser to say; this one only finds where it ends. */
 
-#ifndef SALLYPORT_CONTROLLER_OVSDB_SCAN_H
-#define SALLYPORT_CONTROLLER_OVSDB_SCAN_H 1
+#ifndef SALLYPORT_CONTROLLER_JSON_SCAN_H
+#define SALLYPORT_CONTROLLER_JSON_SCAN_H 1
 
 #include "sallyport/value.h"
 
