@@ -3,7 +3,7 @@
 include controller/packaging/module.mk
 
 CONTROLLER_SOURCES = $(filter-out controller/main.c,$(wildcard controller/*.c)) \
-	$(foreach d,model io json store http api obs ovsdb,$(wildcard controller/$(d)/*.c))
+	$(foreach d,model io json store http api obs ovsdb unixctl,$(wildcard controller/$(d)/*.c))
 # The console's files, in the binary.
 CONSOLE_SOURCE = $(BUILD)/generated/controller/console/files.c
 CONSOLE_OBJECT = $(BUILD)/obj/controller/console/files.o

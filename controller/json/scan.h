@@ -1,5 +1,5 @@
-/* JSON texts out of a stream of bytes: OVSDB and the control sockets of Open vSwitch put no length before a message, so brackets are
- * counted outside of strings.
+/* JSON texts out of a stream of bytes: OVSDB and the control sockets of Open vSwitch put no length before a message, so brackets
+ * are counted outside of strings.
  *
  * Whether a text is JSON is for the parser to say; this one only finds where it ends. */
 

@@ -27,6 +27,7 @@ LAYERS = {
     "controller/http/": ["sallyport/", "controller/http/", "controller/json/", "controller/obs/"],
     "controller/obs/": ["sallyport/", "controller/obs/"],
     "controller/ovsdb/": ["sallyport/", "controller/ovsdb/", "controller/io/", "controller/json/", "controller/obs/"],
+    "controller/unixctl/": ["sallyport/", "controller/unixctl/", "controller/json/"],
     "controller/api/": ["sallyport/", "flows/", "controller/"],
     "controller/console/": ["sallyport/", "controller/console/"],
     "controller/cli/": ["sallyport/", "controller/cli/", "controller/json/"],
@@ -43,8 +44,8 @@ HOMES = {
     "microhttpd.h": ["controller/http/"],
     "curl/": ["controller/cli/"],
     "openssl/": ["controller/io/tls"],
-    "uv.h": ["controller/io/", "controller/store/", "controller/http/", "controller/ovsdb/", "controller/main.c", "controller/service",
-             "controller/engine", "controller/switch"],
+    "uv.h": ["controller/io/", "controller/store/", "controller/http/", "controller/ovsdb/", "controller/unixctl/", "controller/main.c",
+             "controller/service", "controller/engine", "controller/switch"],
 }
 SINGLE_HOME = ["sqlite3.h", "microhttpd.h"]
 

@@ -21,7 +21,8 @@ PARSERS = {
     "OpenFlow": ["flows/openflow/frame.c", "flows/openflow/session.c", "flows/openflow/session_handshake.c",
                  "flows/openflow/session_dump.c", "flows/openflow/session_monitor.c", "flows/openflow/session_batch.c",
                  "flows/openflow/known.c", "flows/openflow/codec.c", "flows/openflow/codec_actions.c"],
-    "OVSDB": ["controller/ovsdb/scan.c", "controller/ovsdb/follow.c", "controller/ovsdb/replica.c"],
+    "OVSDB": ["controller/json/scan.c", "controller/ovsdb/follow.c", "controller/ovsdb/replica.c"],
+    "unixctl": ["controller/unixctl/inquiry.c", "controller/unixctl/conntrack.c"],
 }
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).parent
-INPUT_MAX = {"session": 20000, "stats": 4000, "ovsdb": 6000, "json": 3000, "api": 4000, "server": 3000}  # Bytes; else 1000.
+INPUT_MAX = {"session": 20000, "stats": 4000, "ovsdb": 6000, "unixctl": 4000, "json": 3000, "api": 4000, "server": 3000}  # Bytes; else 1000.
 
 
 def read_arguments():
