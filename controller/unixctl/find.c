@@ -82,7 +82,7 @@ sp_unixctl_find(const char *path, char ret[SP_UNIXCTL_PATH_SIZE], char *why, siz
 {
     struct stat status;
     if (stat(path, &status)) {
-        snprintf(why, why_size, "%s: %s", path, strerror(errno));
+        snprintf(why, why_size, "%s", strerror(errno));
         return SP_E_MISSING;
     }
     if (S_ISSOCK(status.st_mode) && strlen(path) < SP_UNIXCTL_PATH_SIZE) {
@@ -92,6 +92,6 @@ sp_unixctl_find(const char *path, char ret[SP_UNIXCTL_PATH_SIZE], char *why, siz
     if (S_ISDIR(status.st_mode) && (find_by_pid(path, ret) || find_youngest(path, ret))) {
         return 0;
     }
-    snprintf(why, why_size, S_ISDIR(status.st_mode) ? "%s: has no control socket of " PROGRAM : "%s: is no socket", path);
+    snprintf(why, why_size, "%s", S_ISDIR(status.st_mode) ? "no control socket of " PROGRAM " is there" : "not a socket");
     return SP_E_MISSING;
 }

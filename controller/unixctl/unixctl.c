@@ -6,6 +6,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "controller/obs/log.h"
 #include "controller/unixctl/find.h"
 
 #define PREFIX "unix:"
@@ -44,8 +45,10 @@ struct sp_unixctl {
     size_t n_open;              /* Those of them that have not ended. */
     bool is_closed;
     unsigned timeout_ms;
+    uint64_t rest_until_ms;     /* Of the loop's clock; 0: nobody has had to work hard yet. */
     size_t n;
     char **methods;
+    char complaint[320];        /* The last one that was logged. */
     char buffer[READ_SIZE];     /* Of whoever reads: what is in it is taken before anybody else reads. */
 };
 
@@ -163,13 +166,27 @@ end_with(struct question *question, const struct sp_unixctl_answer *answer)
     uv_close((uv_handle_t *) &question->timer, on_timer_closed);
 }
 
+/* Logs why a socket cannot be asked, unless that was the last that was logged. */
+static void
+complain(struct sp_unixctl *unixctl, const char *method, const char *why)
+{
+    char text[sizeof unixctl->complaint];
+    snprintf(text, sizeof text, "%s: %s", method, why);
+    if (strcmp(text, unixctl->complaint)) {
+        memcpy(unixctl->complaint, text, sizeof text);
+        sp_log(SP_LOG_WARNING, "unixctl", "%s", text);
+    }
+}
+
 /* What has come of 'question', if all its sockets are through or the one that counts is, or, with 'is_late', its time. */
 static void
 conclude(struct question *question, bool is_late)
 {
     struct sp_unixctl_answer answer = {.end = SP_UNIXCTL_STRANGER, .why = ""};
     const struct attempt *winner = question->winner;
-    char why[320];
+    struct sp_unixctl *unixctl = question->unixctl;
+    char silence[40];
+    snprintf(silence, sizeof silence, "no answer in %u s", (unixctl->timeout_ms + 999) / 1000);
     for (size_t i = 0; i < question->n_attempts; i++) {
         const struct attempt *attempt = &question->attempts[i];
         if (winner && attempt != winner) {
@@ -180,13 +197,17 @@ conclude(struct question *question, bool is_late)
         }
         if (!attempt->is_over) {
             answer.end = SP_UNIXCTL_SILENT;
-            snprintf(why, sizeof why, "%s: no answer in %u s", attempt->method, (question->unixctl->timeout_ms + 999) / 1000);
-            answer.why = why;
+            answer.why = silence;
+            complain(unixctl, attempt->method, silence);
         } else if (*attempt->why && answer.end == SP_UNIXCTL_STRANGER) {
             answer.end = SP_UNIXCTL_FAILED;
-            snprintf(why, sizeof why, "%s: %s", attempt->method, attempt->why);
-            answer.why = why;
+            answer.why = attempt->why;
+            complain(unixctl, attempt->method, attempt->why);
         }
+    }
+    if (winner && winner->inquiry.n_in_zone >= SP_UNIXCTL_REST_MIN) {
+        uint64_t n = winner->inquiry.n_in_zone < SP_INQUIRY_ZONE_MAX ? winner->inquiry.n_in_zone : SP_INQUIRY_ZONE_MAX;
+        unixctl->rest_until_ms = uv_now(unixctl->loop) + n * SP_UNIXCTL_REST_US / 1000;
     }
     if (winner && winner->is_over && !*winner->why) {
         const struct sp_inquiry *inquiry = &winner->inquiry;
@@ -337,7 +358,7 @@ begin(struct question *question)
 int
 sp_unixctl_ask(struct sp_unixctl *unixctl, const struct sp_inquiry_port *port, size_t max, sp_unixctl_done *done, void *aux)
 {
-    if (unixctl->n_open == SP_UNIXCTL_QUESTIONS_MAX || unixctl->is_closed) {
+    if (unixctl->n_open == SP_UNIXCTL_QUESTIONS_MAX || unixctl->is_closed || uv_now(unixctl->loop) < unixctl->rest_until_ms) {
         return SP_E_FULL;
     }
     struct question *question = calloc(1, sizeof *question + unixctl->n * sizeof question->attempts[0]);

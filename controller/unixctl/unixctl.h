@@ -6,7 +6,8 @@
  * The happy path: each socket is looked for, where only its directory is known, and connected to; all are asked at once whether
  * theirs is the switch of the port; the first that shows it is asked for the connections, and the others are let go.  What goes
  * wrong: none is of the switch; a socket is not there, or nobody listens; the switch does not answer in time, or what nobody
- * understands, or goes away; too many questions at a time; the owner stops.  Each question ends in one of these ways, once.
+ * understands, or goes away; too many questions at a time; the owner stops.  Each question ends in one of these ways, once, and a
+ * socket that cannot be asked is logged once for each reason.
  *
  * Sources: ovs-vswitchd(8), "--unixctl"; ovs-appctl(8), "--target", for how a socket is found by the process id in its name. */
 
@@ -20,7 +21,11 @@ struct sp_unixctl;
 
 #define SP_UNIXCTL_SOCKETS_MAX 64
 #define SP_UNIXCTL_QUESTIONS_MAX 8 /* At a time; one more is SP_E_FULL. */
-#define SP_UNIXCTL_TIMEOUT_MS 10000
+/* To print a connection takes ovs-vswitchd's main thread some 5 us (3.1, userspace); after so many of them that it took more than
+ * a moment, nobody is asked for four times that: whoever may ask has a fifth of it at most. */
+#define SP_UNIXCTL_REST_US 20u
+#define SP_UNIXCTL_REST_MIN 2500u /* Connections. */
+#define SP_UNIXCTL_TIMEOUT_MS 5000
 
 /* Checks "unix:PATH", of a socket, or of a directory with one whose name has a process id in it; nothing is looked at.  Returns 0
  * or SP_E_SYNTAX with one line in 'why'. */
@@ -48,12 +53,13 @@ struct sp_unixctl_answer {
     size_t n;
     bool more;
     uint64_t n_in_zone;
-    const char *why; /* One line, borrowed for the call. */
+    const char *why; /* One line, borrowed for the call; the log has it with the socket. */
 };
 typedef void sp_unixctl_done(void *aux, const struct sp_unixctl_answer *);
 
-/* Asks for the connections of 'port', up to 'max' of them, 1 or more.  'done' runs once, and not from inside.  Returns 0,
- * SP_E_FULL, SP_E_RANGE (a bridge whose name cannot be asked for) or -ENOMEM; 'done' does not run then. */
+/* Asks for the connections of 'port', up to 'max' of them, 1 or more.  'done' runs once, and not from inside.  Returns 0;
+ * SP_E_FULL, also while the switches rest; SP_E_RANGE (a bridge whose name cannot be asked for); or -ENOMEM.  'done' does not
+ * run then. */
 int sp_unixctl_ask(struct sp_unixctl *, const struct sp_inquiry_port *port, size_t max, sp_unixctl_done *done,
                    void *aux) SP_MUST_USE;
 

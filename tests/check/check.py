@@ -27,7 +27,7 @@ LAYERS = {
     "controller/http/": ["sallyport/", "controller/http/", "controller/json/", "controller/obs/"],
     "controller/obs/": ["sallyport/", "controller/obs/"],
     "controller/ovsdb/": ["sallyport/", "controller/ovsdb/", "controller/io/", "controller/json/", "controller/obs/"],
-    "controller/unixctl/": ["sallyport/", "controller/unixctl/", "controller/json/"],
+    "controller/unixctl/": ["sallyport/", "controller/unixctl/", "controller/json/", "controller/obs/"],
     "controller/api/": ["sallyport/", "flows/", "controller/"],
     "controller/console/": ["sallyport/", "controller/console/"],
     "controller/cli/": ["sallyport/", "controller/cli/", "controller/json/"],

@@ -241,6 +241,30 @@ test_too_many(void **state)
     assert_int_equal(scene->last.n_in_zone, 1000000);
 }
 
+/* After hard work nobody is asked for a while, and then again. */
+static void
+test_rest(void **state)
+{
+    static const char *const texts[] = {HERE, DATAPATH, RESULT(3, "Connections Stats:\\n    Total: 2500\\n"), DUMP, NULL};
+    struct scene *scene = *state;
+    int r;
+    serve(scene, "a", texts, false);
+    know(scene, PATIENT_MS);
+    ask(scene, 1);
+    assert_int_equal(scene->last.end, SP_UNIXCTL_DONE);
+    uint64_t done_ms = uv_now(&scene->loop);
+    assert_int_equal(sp_unixctl_ask(scene->unixctl, &port, 10, on_done, scene), SP_E_FULL);
+    do {
+        uv_update_time(&scene->loop);
+        r = sp_unixctl_ask(scene->unixctl, &port, 10, on_done, scene);
+    } while (r == SP_E_FULL && uv_now(&scene->loop) < done_ms + PATIENT_MS);
+    assert_int_equal(r, 0);
+    assert_true(uv_now(&scene->loop) >= done_ms + 2500 * SP_UNIXCTL_REST_US / 1000);
+    scene->n_wanted = 2;
+    uv_run(&scene->loop, UV_RUN_DEFAULT);
+    assert_int_equal(scene->last.end, SP_UNIXCTL_DONE);
+}
+
 /* Closing before an answer, and after each of the others. */
 static void
 test_a_switch_that_ends(void **state)
@@ -252,7 +276,7 @@ test_a_switch_that_ends(void **state)
     know(scene, PATIENT_MS);
     ask(scene, 1);
     assert_int_equal(scene->last.end, SP_UNIXCTL_FAILED);
-    assert_non_null(strstr(scene->why, "/b: the switch closed the connection")); /* It was the port's. */
+    assert_string_equal(scene->why, "the switch closed the connection"); /* The one that was the port's. */
     assert_int_equal(scene->servers[1].n_heard, 3);
 }
 
@@ -266,7 +290,7 @@ test_nobody_there(void **state)
     know(scene, PATIENT_MS);
     ask(scene, 1);
     assert_int_equal(scene->last.end, SP_UNIXCTL_FAILED); /* That one might be the port's. */
-    assert_non_null(strstr(scene->why, "/b-not: No such file or directory"));
+    assert_string_equal(scene->why, "No such file or directory");
 }
 
 static void
@@ -283,7 +307,7 @@ test_nobody_listens(void **state)
     know(scene, PATIENT_MS);
     ask(scene, 1); /* Bound, but nobody listens. */
     assert_int_equal(scene->last.end, SP_UNIXCTL_FAILED);
-    assert_non_null(strstr(scene->why, "connection refused"));
+    assert_string_equal(scene->why, "connection refused");
     uv_close((uv_handle_t *) &left, NULL);
     uv_run(&scene->loop, UV_RUN_NOWAIT);
 }
@@ -298,7 +322,7 @@ test_silence(void **state)
     know(scene, IMPATIENT_MS);
     ask(scene, 2);
     assert_int_equal(scene->last.end, SP_UNIXCTL_SILENT);
-    assert_non_null(strstr(scene->why, "/a: no answer in 1 s"));
+    assert_string_equal(scene->why, "no answer in 1 s");
     serve(scene, "c", texts, true); /* The port's own falls silent half way. */
     sp_unixctl_close(scene->unixctl);
     know(scene, IMPATIENT_MS);
@@ -370,7 +394,7 @@ test_finding(void **state)
     struct scene *scene = *state;
     char found[SP_UNIXCTL_PATH_SIZE] = "", why[200];
     assert_int_equal(sp_unixctl_find(scene->directory, found, why, sizeof why), SP_E_MISSING);
-    assert_non_null(strstr(why, "has no control socket of ovs-vswitchd"));
+    assert_non_null(strstr(why, "no control socket of ovs-vswitchd is there"));
     serve(scene, "ovsdb-server.1.ctl", other, false);
     assert_int_equal(sp_unixctl_find(scene->directory, found, why, sizeof why), SP_E_MISSING);
     serve(scene, "ovs-vswitchd.10.ctl", other, false);
@@ -388,7 +412,7 @@ test_finding(void **state)
         assert_found(scene, "ovs-vswitchd.10.ctl");
     }
     assert_int_equal(sp_unixctl_find("/dev/null", found, why, sizeof why), SP_E_MISSING);
-    assert_string_equal(why, "/dev/null: is no socket");
+    assert_string_equal(why, "not a socket");
 }
 
 static void
@@ -415,10 +439,11 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        SCENE_TEST(test_answer),       SCENE_TEST(test_whose_switch),   SCENE_TEST(test_no_switch_of_it),
-        SCENE_TEST(test_too_many),     SCENE_TEST(test_a_switch_that_ends), SCENE_TEST(test_nobody_there),
-        SCENE_TEST(test_nobody_listens), SCENE_TEST(test_silence),      SCENE_TEST(test_stopping),
-        SCENE_TEST(test_no_sockets),   SCENE_TEST(test_finding),        cmocka_unit_test(test_methods),
+        SCENE_TEST(test_answer),       SCENE_TEST(test_whose_switch),       SCENE_TEST(test_no_switch_of_it),
+        SCENE_TEST(test_too_many),     SCENE_TEST(test_rest),               SCENE_TEST(test_a_switch_that_ends),
+        SCENE_TEST(test_nobody_there), SCENE_TEST(test_nobody_listens),     SCENE_TEST(test_silence),
+        SCENE_TEST(test_stopping),     SCENE_TEST(test_no_sockets),         SCENE_TEST(test_finding),
+        cmocka_unit_test(test_methods),
     };
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);
