@@ -153,6 +153,27 @@ typedef void sp_visit_refusal(void *aux, const struct sp_refusal *);
 /* Those of the last minute, some of them if they are many; one for each host and reason. */
 void sp_engine_each_refusal(const struct sp_engine *, sp_visit_refusal *, void *aux);
 
+/* Where a port is plugged in. */
+struct sp_port_home {
+    uint64_t dpid;
+    const char *bridge; /* Its name, as the switch says; borrowed for the call. */
+    uint16_t ofport;
+    uint64_t cookie;    /* Of the flow there that takes what the port sends to its conntrack zone. */
+};
+typedef int sp_visit_home(void *aux, const struct sp_port_home *);
+/* The bridges that are connected and have 'port', until 'visit' returns nonzero; returns that. */
+int sp_engine_each_port_home(const struct sp_engine *, const struct sp_port *port, sp_visit_home *, void *aux);
+
+/* Who admitted a connection of a server that carries a mark, as the rules are now. */
+enum sp_admitter {
+    SP_ADMITTED_BY_RULE,
+    SP_ADMITTED_BY_FRAGMENT, /* A later one of a datagram, which does not know its rule. */
+    SP_ADMITTED_BY_NOBODY,   /* Its rule has changed or gone: its next packet is judged again. */
+};
+/* Tells it of 'mark', with SP_ADMITTED_BY_RULE the rule and its group too, borrowed from the model. */
+enum sp_admitter sp_engine_find_admitter(const struct sp_engine *, const struct sp_server *, uint32_t mark,
+                                         const struct sp_rule **ret_rule, const struct sp_group **ret_group);
+
 /* The connections that 'port' was denied, or others to it, the last seen first.  As sp_blocked_each(). */
 int sp_engine_each_blocked(const struct sp_engine *, const struct sp_uuid *port, sp_visit_blocked *, void *aux);
 /* The time that changes and hits are stamped with: microseconds since 1970. */

@@ -83,5 +83,8 @@ struct sp_compiled_set {
  * what each rule was compiled to.  The flows are the same with and without 'before'. */
 int sp_compile_rule_set(const struct sp_rule_set_facts *, const struct sp_compiled_set *before, struct sp_flow_list *out,
                         struct sp_compiled_rule *ret_rules) SP_MUST_USE;
+/* What a later fragment marks its connection with, in rule set 'number' at 'version': see sallyport/pipeline.h, fragments.  Of
+ * the upper half of all marks, which rules do not use; two versions of sets get the same one by a chance of 1 in 2^31. */
+uint32_t sp_compile_fragment_mark(uint32_t number, uint32_t version);
 
 #endif

@@ -133,11 +133,10 @@ static void place_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, 
     }
 }
 
-/* What a later fragment marks its connection with: see the essay on fragments.  Of the upper half of all marks, which rules
- * do not use; two versions of sets get the same one by a chance of 1 in 2^31 (the finaliser of MurmurHash3). */
-static uint32_t fragment_mark(const struct sp_rule_set_facts *set)
+/* The finaliser of MurmurHash3. */
+uint32_t sp_compile_fragment_mark(uint32_t number, uint32_t version)
 {
-    uint64_t hash = (uint64_t) set->number << 32 | set->version;
+    uint64_t hash = (uint64_t) number << 32 | version;
 
     hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccdull;
     hash = (hash ^ hash >> 33) * 0xc4ceb9fe1a85ec53ull;
@@ -283,9 +282,9 @@ int sp_compile_rule_set(const struct sp_rule_set_facts *set, const struct sp_com
     b = sp_emit_begin(&e, SP_T_SET_FACTS, 100);
     sp_flow_match_exact(b, SP_R_SET, set->number);
     sp_flow_load_reg(b, SP_R_REGION, set->region | region_flags(set));
-    sp_flow_load_reg(b, SP_R_MARK, fragment_mark(set));
+    sp_flow_load_reg(b, SP_R_MARK, sp_compile_fragment_mark(set->number, set->version));
     sp_emit_goto(&e, SP_T_TRACKED);
-    gate_flow(&e, set, fragment_mark(set));
+    gate_flow(&e, set, sp_compile_fragment_mark(set->number, set->version));
     for (size_t i = 0; i < set->n_rules && !e.error; i++) {
         const struct sp_compiled_rule *old = find_compiled(before, &set->rules[i], &cursor);
 

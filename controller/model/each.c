@@ -173,6 +173,11 @@ bool sp_model_zone_is_used(const struct sp_model *model, uint64_t dpid, uint16_t
     return users->by_iface || (users->all && sp_model_each_bridge_port(model, dpid, match_zone, &zone) == 1);
 }
 
+bool sp_model_zone_is_shared(const struct sp_model *model, uint16_t zone)
+{
+    return model->zones[zone].all > 1;
+}
+
 int sp_model_each_named_port(const struct sp_model *model, uint64_t dpid, const char *name, sp_visit_port *visit, void *aux)
 {
     return each_port(sp_model_find(model, SP_INDEX_NAMED_PORTS, &(struct sp_name_key) { dpid, name }), visit, aux);

@@ -60,6 +60,8 @@ int sp_model_each_iface_port(const struct sp_model *, const char *iface_id, sp_v
 /* Whether conntrack zone 'zone' is that of a port which names bridge 'dpid', or of one that is found by its interface and may
  * be on any bridge. */
 bool sp_model_zone_is_used(const struct sp_model *, uint64_t dpid, uint16_t zone);
+/* Whether more than one port has it, wherever they are. */
+bool sp_model_zone_is_shared(const struct sp_model *, uint16_t zone);
 /* Rule sets of which 'group' is a part. */
 int sp_model_each_set_of_group(const struct sp_model *, const struct sp_uuid *group, sp_visit_rule_set *, void *aux);
 /* All addresses of ports in 'region' whose class contains 'group', with their class: the number of the rule set of all groups
