@@ -8,6 +8,7 @@
 
 #include "controller/http/http.h"
 #include "controller/io/transport.h"
+#include "controller/unixctl/unixctl.h"
 #include "sallyport/utf8.h"
 
 #define FILE_LINES_MAX 10000
@@ -23,6 +24,9 @@ static const char help_text[] =
     "                         (default ptcp:6653:127.0.0.1)\n"
     "      --ovsdb METHOD     where to read Interface.external_ids:iface-id and whether bridges are set up right, from\n"
     "                         Open_vSwitch databases: the same methods; may be repeated (default none)\n"
+    "      --switch-control METHOD\n"
+    "                         a control socket of an ovs-vswitchd of this machine, to list live connections: unix:PATH,\n"
+    "                         PATH being the socket or its directory; may be repeated (default none)\n"
     "      --http ADDR        where the HTTP interface listens: HOST:PORT or unix:PATH; may be repeated\n"
     "                         (default 127.0.0.1:8080); an address other than loopback needs --token-file\n"
     "      --http-private-key FILE, --http-certificate FILE\n"
@@ -55,9 +59,9 @@ typedef int check(const char *value, char *why, size_t why_size);
 
 static check check_db, check_path, check_level, check_form;
 
-enum option_index { OPTION_DB, OPTION_OPENFLOW, OPTION_OVSDB, OPTION_HTTP, OPTION_TOKEN_FILE, OPTION_PRIVATE_KEY,
-                    OPTION_CERTIFICATE, OPTION_CA_CERT, OPTION_PEER_FILE, OPTION_HTTP_PRIVATE_KEY, OPTION_HTTP_CERTIFICATE,
-                    OPTION_LOG_LEVEL, OPTION_LOG_FORMAT, N_OPTIONS };
+enum option_index { OPTION_DB, OPTION_OPENFLOW, OPTION_OVSDB, OPTION_SWITCH_CONTROL, OPTION_HTTP, OPTION_TOKEN_FILE,
+                    OPTION_PRIVATE_KEY, OPTION_CERTIFICATE, OPTION_CA_CERT, OPTION_PEER_FILE, OPTION_HTTP_PRIVATE_KEY,
+                    OPTION_HTTP_CERTIFICATE, OPTION_LOG_LEVEL, OPTION_LOG_FORMAT, N_OPTIONS };
 
 static const struct {
     const char *name;
@@ -68,6 +72,7 @@ static const struct {
     [OPTION_DB] = {"db", false, check_db, "sqlite:/var/lib/sallyport/sallyport.db"},
     [OPTION_OPENFLOW] = {"openflow", true, sp_method_check, "ptcp:6653:127.0.0.1"},
     [OPTION_OVSDB] = {"ovsdb", true, sp_method_check, NULL},
+    [OPTION_SWITCH_CONTROL] = {"switch-control", true, sp_unixctl_check, NULL},
     [OPTION_HTTP] = {"http", true, sp_http_address_check, "127.0.0.1:8080"},
     [OPTION_TOKEN_FILE] = {"token-file", false, check_path, NULL},
     [OPTION_PRIVATE_KEY] = {"private-key", false, check_path, NULL},
@@ -331,6 +336,17 @@ check_tls(const struct given given[N_OPTIONS], char *why, size_t why_size)
     return 0;
 }
 
+/* Each of them is asked whenever connections are listed. */
+static int
+check_switch_controls(const struct given *controls, char *why, size_t why_size)
+{
+    if (controls->n > SP_UNIXCTL_SOCKETS_MAX) {
+        snprintf(why, why_size, "--switch-control: is given more than %u times", SP_UNIXCTL_SOCKETS_MAX);
+        return SP_E_INVALID;
+    }
+    return 0;
+}
+
 static int
 finish(struct given given[N_OPTIONS], struct sp_config *ret, char *why, size_t why_size)
 {
@@ -341,7 +357,7 @@ finish(struct given given[N_OPTIONS], struct sp_config *ret, char *why, size_t w
             return SP_E_INVALID;
         }
     }
-    if (check_tls(given, why, why_size)) {
+    if (check_tls(given, why, why_size) || check_switch_controls(&given[OPTION_SWITCH_CONTROL], why, why_size)) {
         return SP_E_INVALID;
     }
     enum sp_level level;
@@ -356,6 +372,7 @@ finish(struct given given[N_OPTIONS], struct sp_config *ret, char *why, size_t w
         .db_path = db,
         .openflow = take_list(&given[OPTION_OPENFLOW]),
         .ovsdb = take_list(&given[OPTION_OVSDB]),
+        .switch_controls = take_list(&given[OPTION_SWITCH_CONTROL]),
         .http = take_list(&given[OPTION_HTTP]),
         .token_file = take_value(&given[OPTION_TOKEN_FILE]),
         .private_key = take_value(&given[OPTION_PRIVATE_KEY]),
@@ -436,6 +453,7 @@ sp_config_clear(struct sp_config *config)
     free(config->http_certificate);
     clear_list(&config->openflow);
     clear_list(&config->ovsdb);
+    clear_list(&config->switch_controls);
     clear_list(&config->http);
     *config = (struct sp_config){0};
 }

@@ -18,6 +18,7 @@ struct sp_config {
     char *db_path;                  /* Of the SQLite file. */
     struct sp_config_list openflow; /* OVS connection methods, as sp_method_check(). */
     struct sp_config_list ovsdb;
+    struct sp_config_list switch_controls; /* As sp_unixctl_check(). */
     struct sp_config_list http; /* As sp_http_address_check(). */
     char *token_file;           /* NULL: no token is asked for. */
     char *private_key;          /* The files of TLS for 'openflow' and 'ovsdb' (controller/io/tls.h): all three or none. */

@@ -23,6 +23,7 @@
 #include "controller/ovsdb/ovsdb.h"
 #include "controller/service.h"
 #include "controller/store/sqlite.h"
+#include "controller/unixctl/unixctl.h"
 
 #define WHY_SIZE 512
 #define EXIT_USAGE 2
@@ -43,6 +44,7 @@ struct daemon {
     bool exposes_key;         /* Everybody may read the private key of HTTPS. */
     struct sp_ovsdb **ovsdbs;
     size_t n_ovsdbs;
+    struct sp_unixctl *unixctl; /* NULL: none is known. */
     bool is_stopping;
 };
 
@@ -80,6 +82,7 @@ stop(struct daemon *daemon)
     if (daemon->api) {
         sp_api_stop(daemon->api);
     }
+    sp_unixctl_close(daemon->unixctl);
     for (size_t i = 0; i < daemon->n_ovsdbs; i++) {
         sp_ovsdb_close(daemon->ovsdbs[i]);
     }
@@ -318,6 +321,21 @@ open_ovsdb(struct daemon *daemon, const struct sp_config_list *methods, char *wh
     return 0;
 }
 
+/* Nothing is opened before somebody asks. */
+static int
+know_switch_controls(struct daemon *daemon, const struct sp_config_list *methods, char *why, size_t why_size)
+{
+    if (methods->n) {
+        daemon->unixctl = sp_unixctl_new(&daemon->loop, methods->items, methods->n, SP_UNIXCTL_TIMEOUT_MS);
+        if (!daemon->unixctl) {
+            snprintf(why, why_size, "%s", strerror(ENOMEM));
+            return -ENOMEM;
+        }
+        sp_api_set_unixctl(daemon->api, daemon->unixctl);
+    }
+    return 0;
+}
+
 /* Says what runs, once all of it does: a start that fails is one line. */
 static void
 announce(const struct daemon *daemon, const struct sp_config *config, bool exposes_tokens)
@@ -349,6 +367,9 @@ announce(const struct daemon *daemon, const struct sp_config *config, bool expos
     }
     for (size_t i = 0; i < config->ovsdb.n; i++) {
         sp_log(SP_LOG_INFO, "main", "ovsdb by %s", config->ovsdb.items[i]);
+    }
+    for (size_t i = 0; i < config->switch_controls.n; i++) {
+        sp_log(SP_LOG_INFO, "main", "connections by %s", config->switch_controls.items[i]);
     }
 }
 
@@ -394,6 +415,7 @@ start(struct daemon *daemon, const struct sp_config *config, char *why, size_t w
     r = r ? r : serve(daemon, config, why, why_size);
     r = r ? r : open_openflow(daemon, &config->openflow, why, why_size);
     r = r ? r : open_ovsdb(daemon, &config->ovsdb, why, why_size);
+    r = r ? r : know_switch_controls(daemon, &config->switch_controls, why, why_size);
     if (!r) {
         announce(daemon, config, exposes_tokens);
     }

@@ -83,6 +83,12 @@ sp_api_set_tokens(struct sp_api *api, struct sp_tokens *tokens)
 }
 
 void
+sp_api_set_unixctl(struct sp_api *api, struct sp_unixctl *unixctl)
+{
+    api->unixctl = unixctl;
+}
+
+void
 sp_api_ready(struct sp_api *api)
 {
     api->is_ready = true;

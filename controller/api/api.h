@@ -16,6 +16,7 @@
 #include "controller/http/http.h"
 
 struct sp_api;
+struct sp_unixctl;
 
 /* 'engine' is borrowed until sp_api_stop(); 'tokens' (NULL: everybody may call) is taken over.  NULL: no memory; 'tokens' stays
  * the caller's then. */
@@ -29,6 +30,9 @@ void sp_api_handle(void *api, struct sp_http_request *);
 
 /* Other tokens count from the next request on; 'tokens' is taken over. */
 void sp_api_set_tokens(struct sp_api *, struct sp_tokens *tokens);
+
+/* Whom to ask for live connections; borrowed, to be closed between sp_api_stop() and the engine's end.  Until then nobody is. */
+void sp_api_set_unixctl(struct sp_api *, struct sp_unixctl *);
 
 /* From now on the daemon serves: /readyz answers 200. */
 void sp_api_ready(struct sp_api *);

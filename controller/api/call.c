@@ -19,6 +19,7 @@ static const struct {
     {405, "Method Not Allowed"},    {409, "Conflict"},          {411, "Length Required"},
     {412, "Precondition Failed"},   {413, "Content Too Large"}, {415, "Unsupported Media Type"},
     {422, "Unprocessable Content"}, {429, "Too Many Requests"}, {503, "Service Unavailable"},
+    {504, "Gateway Timeout"},
 };
 
 /* The status of what a function returned; negative errno values are 503. */

@@ -22,6 +22,7 @@ struct sp_api {
     struct sp_events *events;
     struct sp_reader_stream *streams; /* Of events, that are open; see feed.c. */
     struct sp_history *history;
+    struct sp_unixctl *unixctl; /* NULL: no switch can be asked for connections. */
     bool is_ready;
     bool is_stopping;
     uint64_t n_answers[SP_STATUS_MAX - SP_STATUS_MIN + 1];

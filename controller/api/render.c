@@ -335,3 +335,41 @@ sp_render_blocked(const struct sp_render *render, const struct sp_server *server
     put_time(render, "last", entry->last_us);
     sp_json_object_close(render->out);
 }
+
+void
+sp_render_live(const struct sp_render *render, const struct sp_live *live)
+{
+    static const char *const ways[] = {[SP_WAY_UNKNOWN] = NULL, [SP_WAY_INBOUND] = "inbound", [SP_WAY_OUTBOUND] = "outbound"};
+    static const char *const admitters[] = {[SP_ADMITTED_BY_RULE] = "rule", [SP_ADMITTED_BY_FRAGMENT] = "fragments",
+                                            [SP_ADMITTED_BY_NOBODY] = NULL};
+    static const char *const reasons[] = {
+        [SP_ADMITTED_BY_RULE] = NULL,
+        [SP_ADMITTED_BY_FRAGMENT] = "it began with fragments, which do not tell their rule",
+        [SP_ADMITTED_BY_NOBODY] = "the rule that admitted it has changed or gone: its next packet is judged again",
+    };
+    const struct sp_conntrack *it = live->tracked;
+    bool out = live->way == SP_WAY_OUTBOUND, by_rule = live->admitter == SP_ADMITTED_BY_RULE;
+    /* A tracker that does not look at the ports says 0. */
+    bool always = it->protocol == SP_PROTOCOL_TCP || it->protocol == SP_PROTOCOL_UDP;
+    bool has_ports = it->has_ports && (always || it->src_port || it->dst_port);
+    const struct sp_uuid none = {{0}};
+    char remote[SP_CIDR_TEXT_SIZE], local[SP_CIDR_TEXT_SIZE];
+    sp_json_object_open(render->out);
+    put_uuid(render, "port", live->port);
+    sp_json_text(render->out, "direction", ways[live->way]);
+    put_protocol(render, it->protocol);
+    sp_json_text(render->out, "remote_ip", sp_cidr_format_address(out ? &it->dst : &it->src, remote));
+    put_number(render, "remote_port", has_ports, out ? it->dst_port : it->src_port);
+    sp_json_text(render->out, "local_ip", sp_cidr_format_address(out ? &it->src : &it->dst, local));
+    put_number(render, "local_port", has_ports, out ? it->src_port : it->dst_port);
+    put_number(render, "icmp_type", it->has_icmp, it->icmp_type);
+    put_number(render, "icmp_code", it->has_icmp, it->icmp_code);
+    put_number(render, "icmp_id", it->has_icmp, it->icmp_id);
+    sp_json_text(render->out, "state", text_or_null(it->state));
+    put_number(render, "timeout", it->has_timeout, it->timeout_s);
+    sp_json_text(render->out, "admitted_by", admitters[live->admitter]);
+    put_uuid(render, "rule", by_rule ? &live->rule->id : &none);
+    put_uuid(render, "group", by_rule ? &live->group->id : &none);
+    sp_json_text(render->out, "reason", reasons[live->admitter]);
+    sp_json_object_close(render->out);
+}

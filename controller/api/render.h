@@ -9,6 +9,7 @@
 #include "controller/api/protocol.h"
 #include "controller/engine.h"
 #include "controller/json/json.h"
+#include "controller/unixctl/conntrack.h"
 
 struct sp_render {
     struct sp_json_write *out;
@@ -24,6 +25,18 @@ void sp_render_server(const struct sp_render *, const struct sp_server *);
 void sp_render_bridge(const struct sp_render *, const struct sp_bridge_status *);
 /* What a port of 'server' was denied, or others to it. */
 void sp_render_blocked(const struct sp_render *, const struct sp_server *server, const struct sp_blocked_entry *);
+
+/* A connection of 'port' that is tracked now. */
+enum sp_way { SP_WAY_UNKNOWN, SP_WAY_INBOUND, SP_WAY_OUTBOUND };
+struct sp_live {
+    const struct sp_uuid *port;
+    const struct sp_conntrack *tracked;
+    enum sp_way way;              /* Who opened it: the remote end, or the server. */
+    enum sp_admitter admitter;
+    const struct sp_rule *rule;   /* With SP_ADMITTED_BY_RULE. */
+    const struct sp_group *group;
+};
+void sp_render_live(const struct sp_render *, const struct sp_live *);
 
 /* A change of the history.  Returns the size of its objects' texts. */
 size_t sp_render_change(struct sp_json_write *out, const struct sp_history_entry *entry);

@@ -10,6 +10,7 @@ static const char *const change[] = {"wait", "confirm_within", "dry_run", NULL};
 static const char *const prune_change[] = {"prune", "wait", "confirm_within", "dry_run", NULL};
 static const char *const by_group[] = {"region", "name", NULL};
 static const char *const by_change[] = {"limit", "before", "region", "object", NULL};
+static const char *const limited[] = {"limit", NULL};
 static const char *const by_region[] = {"region", "server", NULL};
 static const char *const by_server[] = {"region", "name", "security_group", NULL};
 
@@ -53,6 +54,7 @@ static const struct sp_route routes[] = {
      .role = SP_TOKEN_OPERATOR, .scope = SP_SCOPE_SERVER},
     {"PUT", "/v1/servers/{server}/security-groups", change, SP_BODY_REQUIRED, .operation = &sp_server_groups_put,
      .role = SP_TOKEN_OPERATOR, .scope = SP_SCOPE_SERVER},
+    {"GET", "/v1/servers/{server}/connections", limited, .read = sp_read_connections, .scope = SP_SCOPE_SERVER},
     {"GET", "/v1/blocked", by_region, .read = sp_read_blocked, .scope = SP_SCOPE_ITSELF},
     {"GET", "/v1/bridges", nothing, .read = sp_read_bridges},
     {"GET", "/v1/bridges/{dpid}", nothing, .read = sp_read_bridge},

@@ -25,6 +25,7 @@ void sp_read_rules(struct sp_call *);
 void sp_read_rule(struct sp_call *);
 void sp_read_servers(struct sp_call *);
 void sp_read_server(struct sp_call *);
+void sp_read_connections(struct sp_call *);
 void sp_read_blocked(struct sp_call *);
 void sp_read_bridges(struct sp_call *);
 void sp_read_bridge(struct sp_call *);

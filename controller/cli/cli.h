@@ -160,6 +160,7 @@ int sp_cli_change_show(struct sp_cli *);
 int sp_cli_change_undo(struct sp_cli *);
 int sp_cli_change_confirm(struct sp_cli *);
 int sp_cli_blocked(struct sp_cli *);
+int sp_cli_connections(struct sp_cli *);
 int sp_cli_explain(struct sp_cli *);
 int sp_cli_export(struct sp_cli *);
 int sp_cli_apply(struct sp_cli *);

@@ -140,6 +140,8 @@ const struct sp_command sp_commands[] = {
 
     {"blocked", NULL, "SERVER", 1, 1, O(REGION), 0, "list what was tried in vain lately, to the server and from it",
      "A sample: each connection was tried at least as often as it says.\n", sp_cli_blocked},
+    {"connections", NULL, "SERVER", 1, 1, O(REGION), 0, "list a server's live connections, each with the rule that admitted it",
+     "A thousand at most.  The controller needs --switch-control for it.\n", sp_cli_connections},
     {"explain", NULL, "SERVER inbound|outbound PROTOCOL [PORT]", 3, 4,
      O(REGION) | O(REMOTE) | O(REMOTE_PORT) | O(LOCAL_PORT), O(REMOTE),
      "tell whether a connection may pass, and which rule decides",

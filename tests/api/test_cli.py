@@ -20,7 +20,7 @@ DPID = "00000000000000a1"
 NOUNS = {"region": "list create set delete", "group": "list show lint create set delete", "rule": "list add set replace delete",
          "server": "list show create set delete", "bridge": "list show set delete", "change": "list show undo confirm"}
 COMMANDS = ([(noun, verb) for noun, verbs in NOUNS.items() for verb in verbs.split()]
-            + [("blocked",), ("explain",), ("export",), ("apply",), ("status",), ("completion",)])
+            + [("blocked",), ("connections",), ("explain",), ("export",), ("apply",), ("status",), ("completion",)])
 
 
 def sallyport(*words, status=0, env=None, stdin=""):
@@ -93,7 +93,7 @@ def completions(*words, directory=None):
 
 
 def test_completion_knows_every_command(directory):
-    nouns = [*NOUNS, "blocked", "explain", "export", "apply", "status", "completion"]
+    nouns = [*NOUNS, "blocked", "connections", "explain", "export", "apply", "status", "completion"]
     assert completions("") == nouns and completions("re") == ["region"] and completions("--json", "st") == ["status"]
     for noun, verbs in NOUNS.items():
         assert completions(noun, "") == completions("--url", "http://x", noun, "") == verbs.split()
@@ -113,7 +113,7 @@ def test_version():
 
 @pytest.mark.parametrize("words, said", [
     ([], "what is to be done"),
-    (["grup"], "unknown noun 'grup'; there is region group rule server bridge change blocked explain export apply status completion"),
+    (["grup"], "unknown noun 'grup'; there is region group rule server bridge change blocked connections explain export apply status completion"),
     (["group"], "'group' needs a verb; there is list show lint create set delete"),
     (["group", "lst"], "unknown verb 'lst'"),
     (["group", "list", "x"], "'x' is one argument too many"),

@@ -136,6 +136,7 @@ def test_says_that_a_rule_is_missing(api, rules):
     (GROUPS + "/x", {"GET", "HEAD", "PATCH", "DELETE"}), (GROUPS + "/x/rules", {"GET", "HEAD", "POST", "PUT"}),
     (GROUPS + "/x/rules/y", {"GET", "HEAD", "PATCH", "DELETE"}), ("/v1/servers", {"GET", "HEAD", "POST"}),
     ("/v1/servers/x", {"GET", "HEAD", "PATCH", "DELETE"}), ("/v1/servers/x/security-groups", {"PUT"}),
+    ("/v1/servers/x/connections", {"GET", "HEAD"}),
     ("/v1/bridges", {"GET", "HEAD"}),
     ("/v1/bridges/0000000000000001", {"GET", "HEAD", "PUT", "DELETE"}), ("/v1/explain", {"POST"}),
     ("/v1/status", {"GET", "HEAD"}),

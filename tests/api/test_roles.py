@@ -31,7 +31,7 @@ TABLE = {
     "getRule": ("read", "hidden"), "changeRule": ("operator", "hidden"), "deleteRule": ("operator", "hidden"),
     "listServers": ("read", "hidden"), "createServer": ("operator", "refused"), "getServer": ("read", "hidden"),
     "changeServer": ("operator", "hidden"), "deleteServer": ("operator", "hidden"), "setServerSecurityGroups": ("operator", "hidden"),
-    "listBlocked": ("read", "hidden"),
+    "listBlocked": ("read", "hidden"), "getConnections": ("read", "hidden"),
     "listBridges": ("read", "refused"), "getBridge": ("read", "refused"), "putBridge": ("admin", "refused"),
     "deleteBridge": ("admin", "refused"),
     "listChanges": ("read", "hidden"), "getChange": ("read", "hidden"), "undoChange": ("operator", "hidden"), "confirmChange": ("operator", "hidden"),

@@ -24,7 +24,7 @@ def assert_refused(done, *words):
 def test_help_and_version():
     done = sallyport.run("--help")
     assert done.returncode == 0 and done.stderr == ""
-    for option in ("--config", "--db", "--openflow", "--ovsdb", "--http", "--token-file", "--log-level", "--version", "--help"):
+    for option in ("--config", "--db", "--openflow", "--ovsdb", "--switch-control", "--http", "--token-file", "--log-level", "--version", "--help"):
         assert option in done.stdout
     done = sallyport.run("--version")
     assert done.returncode == 0 and done.stdout.startswith("sallyportd ")

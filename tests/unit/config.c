@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#define ARGS_MAX 20
+#define ARGS_MAX 40
 
 struct reading {
     struct sp_config config;
@@ -95,13 +95,16 @@ test_arguments(void **state)
 {
     struct reading reading =
         read_text("--db=sqlite:x.db --openflow ptcp:0 --openflow punix:/run/x --http unix:/run/h --http [::1]:1 "
-                  "--token-file /t --log-level debug --log-format kv --ovsdb tcp:127.0.0.1:1 --ovsdb punix:/d");
+                  "--token-file /t --log-level debug --log-format kv --ovsdb tcp:127.0.0.1:1 --ovsdb punix:/d "
+                  "--switch-control unix:/run/a --switch-control=unix:/run/b");
     assert_int_equal(reading.result, 0);
     assert_string_equal(reading.config.db_path, "x.db");
     assert_int_equal(reading.config.openflow.n, 2);
     assert_string_equal(reading.config.openflow.items[1], "punix:/run/x");
     assert_int_equal(reading.config.ovsdb.n, 2);
     assert_string_equal(reading.config.ovsdb.items[0], "tcp:127.0.0.1:1");
+    assert_int_equal(reading.config.switch_controls.n, 2);
+    assert_string_equal(reading.config.switch_controls.items[1], "unix:/run/b");
     assert_int_equal(reading.config.http.n, 2);
     assert_string_equal(reading.config.http.items[1], "[::1]:1");
     assert_string_equal(reading.config.token_file, "/t");
@@ -117,8 +120,8 @@ test_wishes(void **state)
     assert_int_equal(read_text("-h").wish, SP_CONFIG_HELP);
     assert_int_equal(read_text("--version").wish, SP_CONFIG_VERSION);
     assert_int_equal(read_text("--log-level error -V").wish, SP_CONFIG_VERSION);
-    for (const char *const *p = (const char *const[]){"--db", "--openflow", "--ovsdb", "--http", "--token-file", "--log-level",
-                                                      "--config", "--version", "--help", NULL};
+    for (const char *const *p = (const char *const[]){"--db", "--openflow", "--ovsdb", "--switch-control", "--http",
+                                                      "--token-file", "--log-level", "--config", "--version", "--help", NULL};
          *p; p++) {
         assert_non_null(strstr(sp_config_help(), *p));
     }
@@ -141,6 +144,7 @@ test_refused_arguments(void **state)
     assert_refused(read_text("--openflow ptcp:65536"), "--openflow: ptcp:65536: ");
     assert_refused(read_text("--openflow pssl:66533"), "--openflow: pssl:66533: ");
     assert_refused(read_text("--ovsdb /x"), "--ovsdb: /x: ");
+    assert_refused(read_text("--switch-control tcp:127.0.0.1:1"), "--switch-control: tcp:127.0.0.1:1: must be unix:PATH");
     assert_refused(read_text("--http nowhere"), "--http: nowhere: ");
     assert_refused(read_text("--http 127.0.0.1:70000"), "--http: ");
     assert_refused(read_text("--log-level loud"), "error, warning, info or debug");
