@@ -213,6 +213,9 @@ sp_engine_counters(const struct sp_engine *engine, struct sp_engine_counters *re
         .denied_left_out = engine->denied_left_out,
         .blocked_entries = sp_blocked_count(engine->blocked),
         .blocked_evicted = sp_blocked_evicted(engine->blocked),
+        .rules_known = engine->census.complete,
+        .rules = engine->census.told_rules,
+        .rules_unused = engine->census.told_unused,
         .commit_time = engine->commit_time,
         .applied_time = engine->applied_time,
     };
@@ -235,10 +238,12 @@ on_tick(uv_timer_t *timer)
         }
     }
     sp_engine_tell_noticed(engine);
+    sp_engine_tell_blocked(engine);
     if (engine->ticks) {
         engine->ticks(engine->ticks_aux);
     }
     sp_engine_run_counts(engine);
+    sp_engine_run_census(engine);
 }
 
 static void
@@ -338,6 +343,7 @@ free_engine(struct sp_engine *engine)
     }
     free(engine->regions);
     free(engine->methods);
+    sp_engine_end_census(engine);
     sp_blocked_free(engine->blocked);
     if (engine->store) {
         engine->store->ops->close(engine->store);

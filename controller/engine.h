@@ -136,7 +136,11 @@ struct sp_engine_watch {
      * at most a few times a second for one bridge, and the last time with what is so then.  Without its ports; a bridge that is
      * no longer listed is neither adopted nor connected. */
     void (*bridge)(void *aux, const struct sp_bridge_status *);
+    /* Blocked attempts to or from 'servers' (borrowed, SP_ENGINE_BLOCKED_NAMED at most) were seen; 'more': of others, too.  Comes
+     * once a second at most. */
+    void (*blocked)(void *aux, const struct sp_uuid *servers, size_t n, bool more);
 };
+#define SP_ENGINE_BLOCKED_NAMED 32
 /* From now on 'watch', which is borrowed, is told; NULL: nobody. */
 void sp_engine_set_watch(struct sp_engine *, const struct sp_engine_watch *watch, void *aux);
 
@@ -198,6 +202,9 @@ struct sp_engine_counters {
     uint64_t denied_left_out;    /* Those that came faster than they are looked at. */
     uint64_t blocked_entries;    /* Now. */
     uint64_t blocked_evicted;
+    bool rules_known;            /* The two below are: they are counted every minute or so. */
+    uint64_t rules;
+    uint64_t rules_unused;       /* Without a hit for SP_LINT_UNUSED_US. */
     struct sp_histogram commit_time;  /* Of commits that the store took. */
     struct sp_histogram applied_time; /* From a write until every bridge that it touches has confirmed it. */
 };

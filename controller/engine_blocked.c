@@ -89,7 +89,9 @@ sp_datapath_take_denied(struct sp_datapath *dp, const struct sp_session_denied *
     key.number = headers->has_ports ? headers->dst_port : (uint16_t) (headers->icmp_type << 8 | headers->icmp_code);
     if (sp_blocked_add(engine->blocked, &key, &group, sp_engine_clock_us())) {
         engine->denied_left_out++;
+        return;
     }
+    sp_engine_note_blocked(engine, &binding->server->id);
 }
 
 int

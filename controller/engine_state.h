@@ -192,6 +192,20 @@ struct sp_newcomer {
 
 #define SP_ENGINE_TIMERS 3
 
+/* How many rules there are, and how many nothing needs: counted group by group, some at a time, so that a million of them hold up
+ * nothing. */
+struct sp_census {
+    struct sp_uuid *groups; /* Of the count that is under way; NULL: none is. */
+    size_t n_groups;
+    size_t at;              /* The next one. */
+    uint64_t n_rules;       /* Of those before it. */
+    uint64_t n_unused;
+    uint64_t told_rules;    /* Of the last one, if it is 'complete'. */
+    uint64_t told_unused;
+    bool complete;
+    int64_t next_ms;        /* When the next one begins. */
+};
+
 struct sp_engine {
     uv_loop_t *loop;
     struct sp_store *store;
@@ -236,6 +250,10 @@ struct sp_engine {
     struct sp_revisions now;   /* What stale units are marked with. */
     bool ports_changed;        /* Something is stale because a switch's ports changed. */
     bool noticed;              /* Some datapath is. */
+    struct sp_census census;
+    struct sp_uuid blocked_at[SP_ENGINE_BLOCKED_NAMED]; /* Servers with attempts of which the watch has not been told. */
+    size_t n_blocked_at;
+    bool blocked_elsewhere;    /* At servers beyond these, too. */
     const struct sp_engine_watch *watch; /* NULL: nobody looks. */
     void *watch_aux;
     void (*ticks)(void *aux);  /* NULL: nobody wants to know the time. */
@@ -364,6 +382,10 @@ void sp_datapath_take_denied(struct sp_datapath *, const struct sp_session_denie
 const char *sp_datapath_meters_error(const struct sp_datapath *); /* NULL: none, or nobody wants reports. */
 void sp_engine_follow_blocked(struct sp_engine *, const struct sp_change *); /* Forgets what is no longer asked for. */
 
+/* engine_census.c */
+void sp_engine_run_census(struct sp_engine *); /* A step of it, once a second. */
+void sp_engine_end_census(struct sp_engine *);
+
 /* engine_refusals.c */
 void sp_engine_remember_refusal(struct sp_engine *, const char *peer, const char *why);
 
@@ -378,6 +400,8 @@ void sp_engine_tell(struct sp_engine *, const struct sp_change *, size_t n); /* 
 void sp_engine_tell_gone(struct sp_engine *, uint64_t dpid);
 void sp_datapath_notice(struct sp_datapath *);   /* Something about it has changed: the watch is told in a later turn. */
 void sp_datapath_settled(struct sp_datapath *);  /* Likewise, if somebody waits to hear. */
+void sp_engine_note_blocked(struct sp_engine *, const struct sp_uuid *server);
+void sp_engine_tell_blocked(struct sp_engine *); /* Once a second. */
 void sp_engine_tell_noticed(struct sp_engine *); /* Of those of whom nothing was told for a moment; of the others later. */
 
 /* engine_status.c */

@@ -42,6 +42,34 @@ sp_datapath_notice(struct sp_datapath *dp)
     }
 }
 
+void
+sp_engine_note_blocked(struct sp_engine *engine, const struct sp_uuid *server)
+{
+    if (!engine->watch || engine->blocked_elsewhere) {
+        return;
+    }
+    for (size_t i = engine->n_blocked_at; i--;) {
+        if (sp_uuid_equal(&engine->blocked_at[i], server)) {
+            return;
+        }
+    }
+    if (engine->n_blocked_at < SP_ENGINE_BLOCKED_NAMED) {
+        engine->blocked_at[engine->n_blocked_at++] = *server;
+    } else {
+        engine->blocked_elsewhere = true;
+    }
+}
+
+void
+sp_engine_tell_blocked(struct sp_engine *engine)
+{
+    if (engine->watch && engine->n_blocked_at) {
+        engine->watch->blocked(engine->watch_aux, engine->blocked_at, engine->n_blocked_at, engine->blocked_elsewhere);
+    }
+    engine->n_blocked_at = 0;
+    engine->blocked_elsewhere = false;
+}
+
 /* Every bridge settles at every revision; only those that a change concerned are worth a word. */
 void
 sp_datapath_settled(struct sp_datapath *dp)

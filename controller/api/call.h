@@ -28,6 +28,8 @@ struct sp_api {
     uint64_t n_answers[SP_STATUS_MAX - SP_STATUS_MIN + 1];
     uint64_t n_changes_applied;     /* Answered as confirmed by every bridge that they touched, ... */
     uint64_t n_changes_unconfirmed; /* ... and answered before. */
+    uint64_t n_undone;              /* Changes that took another one back. */
+    uint64_t n_trials[SP_N_TRIALS]; /* That began (SP_TRIAL_PENDING), and that ended so. */
     struct sp_histogram read_time;
 };
 

@@ -124,6 +124,20 @@ sp_events_tell(struct sp_events *events, const char *name, const char *data)
     }
 }
 
+void
+sp_events_mention(struct sp_events *events, const char *name, const char *data)
+{
+    char *text;
+    int size = asprintf(&text, "event: %s\ndata: %s\n\n", name, data);
+    events->counters.n_told++;
+    for (struct sp_subscriber *s = events->subscribers; s && size > 0; s = s->next) {
+        write_to(s, text, (size_t) size);
+    }
+    if (size >= 0) {
+        free(text);
+    }
+}
+
 int
 sp_events_join(struct sp_events *events, struct sp_subscriber **ret)
 {

@@ -7,6 +7,8 @@
  * The first event of a stream is 'ready' (all that happens from here on will be told, what was missed too) or 'reset' (something
  * was missed: read everything anew); so a reader that reads the objects after it misses nothing.
  *
+ * What is old news in a second, and would crowd out the rest, is only mentioned: it has no number and is not kept.
+ *
  * Bounds: SP_EVENTS_SUBSCRIBERS_MAX subscribers; SP_EVENTS_HISTORY_MAX events of together SP_EVENTS_HISTORY_SIZE bytes.  A
  * subscriber whose sink does not take an event is told nothing more.  What a sink is, and its own bound, is the caller's.
  *
@@ -35,6 +37,9 @@ void sp_events_free(struct sp_events *); /* Forgets its subscribers, too.  NULL 
 /* Tells everybody.  'name' is one word, 'data' one line of at most SP_EVENTS_HISTORY_SIZE / 2 bytes.  Without memory the history
  * begins anew and every subscriber is given up, so that nobody takes it for whole. */
 void sp_events_tell(struct sp_events *, const char *name, const char *data);
+
+/* Tells those who listen now, without a number: it is not kept, and nobody is told later what he missed of it. */
+void sp_events_mention(struct sp_events *, const char *name, const char *data);
 
 /* Takes a place.  Returns 0, SP_E_FULL, or -ENOMEM.  Nothing is written before sp_events_begin(). */
 int sp_events_join(struct sp_events *, struct sp_subscriber **ret) SP_MUST_USE;

@@ -24,8 +24,9 @@ struct sp_reader_stream {
 
 static void on_changed(void *aux, uint64_t revision, const struct sp_change *, size_t n);
 static void on_bridge(void *aux, const struct sp_bridge_status *);
+static void on_blocked(void *aux, const struct sp_uuid *servers, size_t n, bool more);
 
-const struct sp_engine_watch sp_feed_watch = {on_changed, on_bridge};
+const struct sp_engine_watch sp_feed_watch = {on_changed, on_bridge, on_blocked};
 
 static int
 write_stream(void *sink, const char *text, size_t size)
@@ -133,6 +134,42 @@ on_bridge(void *aux, const struct sp_bridge_status *bridge)
     sp_json_text(out, "last_error", bridge->last_error);
     sp_json_object_close(out);
     tell(aux, "bridge", out);
+}
+
+void
+sp_feed_trial(struct sp_events *events, const struct sp_history_record *record)
+{
+    struct sp_json_write *out = sp_json_write_new(false);
+    sp_json_object_open(out);
+    sp_json_key(out, "change");
+    sp_json_integer(out, (int64_t) record->revision);
+    sp_render_confirmation(out, record);
+    sp_json_object_close(out);
+    tell(events, "trial", out);
+}
+
+/* Without memory it is left out: the list is what counts, and the next one comes. */
+static void
+on_blocked(void *aux, const struct sp_uuid *servers, size_t n, bool more)
+{
+    struct sp_json_write *out = sp_json_write_new(false);
+    const char *text;
+    size_t size;
+    sp_json_object_open(out);
+    sp_json_key(out, "servers");
+    sp_json_array_open(out);
+    for (size_t i = 0; i < n; i++) {
+        char id[SP_UUID_TEXT_SIZE];
+        sp_json_string(out, sp_uuid_format(&servers[i], id));
+    }
+    sp_json_array_close(out);
+    sp_json_key(out, "more");
+    sp_json_bool(out, more);
+    sp_json_object_close(out);
+    if (!sp_json_write_done(out, &text, &size)) {
+        sp_events_mention(aux, "blocked", text);
+    }
+    sp_json_write_free(out);
 }
 
 static void

@@ -13,6 +13,9 @@ struct sp_events *sp_feed_new(void);
 /* For sp_engine_set_watch(), with the events as 'aux'. */
 extern const struct sp_engine_watch sp_feed_watch;
 
+/* A change on trial has begun to wait for its confirmation, or its trial has ended. */
+void sp_feed_trial(struct sp_events *, const struct sp_history_record *);
+
 struct sp_api;
 
 /* The tokens of 'api' are about to be replaced by 'tokens': ends the streams of those who may not read them any more. */

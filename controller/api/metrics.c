@@ -163,6 +163,37 @@ put_blocked(FILE *out, struct sp_engine *engine)
         counters.blocked_evicted);
 }
 
+static void
+put_rules(FILE *out, struct sp_engine *engine)
+{
+    struct sp_engine_counters counters;
+    sp_engine_counters(engine, &counters);
+    if (counters.rules_known) {
+        put(out, "sallyport_rules", "gauge", "Rules, as counted now and then.", counters.rules);
+        put(out, "sallyport_rules_unused", "gauge", "Rules without a hit for 30 days.", counters.rules_unused);
+    }
+}
+
+static void
+put_history(FILE *out, const struct sp_api *api)
+{
+    static const struct {
+        const char *state;
+        enum sp_trial trial;
+    } ends[] = {{"confirmed", SP_TRIAL_CONFIRMED}, {"rolled_back", SP_TRIAL_UNDONE}, {"failed", SP_TRIAL_STUCK}};
+    put(out, "sallyport_history_changes", "gauge", "Changes that the history has.", sp_history_count(api->history));
+    put(out, "sallyport_changes_undone_total", "counter", "Changes that were taken back, by somebody or by themselves.",
+        api->n_undone);
+    put(out, "sallyport_trials_pending", "gauge", "Changes that wait for their confirmation.",
+        sp_history_count_pending(api->history));
+    put(out, "sallyport_trials_begun_total", "counter", "Changes that were made for so long only.",
+        api->n_trials[SP_TRIAL_PENDING]);
+    put_head(out, "sallyport_trials_ended_total", "counter", "How they ended: failed ones could not be rolled back.");
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        fprintf(out, "sallyport_trials_ended_total{state=\"%s\"} %" PRIu64 "\n", ends[i].state, api->n_trials[ends[i].trial]);
+    }
+}
+
 static int
 count_region(void *aux, const struct sp_region *region)
 {
@@ -238,6 +269,8 @@ sp_read_metrics(struct sp_call *call)
         put_model(out, sp_call_model(call));
         put_engine(out, call->api->engine);
         put_blocked(out, call->api->engine);
+        put_rules(out, call->api->engine);
+        put_history(out, call->api);
         put_bridges(out, call->api->engine);
         put_api(out, call->api);
         put_process(out);

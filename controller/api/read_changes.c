@@ -20,8 +20,8 @@ put_revision(struct sp_json_write *out, const char *key, uint64_t revision)
     }
 }
 
-static void
-put_trial(struct sp_json_write *out, const struct sp_history_record *record)
+void
+sp_render_confirmation(struct sp_json_write *out, const struct sp_history_record *record)
 {
     static const char *const states[SP_N_TRIALS] = {[SP_TRIAL_PENDING] = "pending", [SP_TRIAL_CONFIRMED] = "confirmed",
                                                     [SP_TRIAL_UNDONE] = "rolled_back", [SP_TRIAL_STUCK] = "failed"};
@@ -53,7 +53,7 @@ sp_render_change(struct sp_json_write *out, const struct sp_history_entry *entry
     sp_json_text(out, "path", record->path);
     put_revision(out, "undoes", record->undoes);
     put_revision(out, "undone_by", entry->undone_by);
-    put_trial(out, record);
+    sp_render_confirmation(out, record);
     sp_json_key(out, "whole");
     sp_json_bool(out, record->is_whole);
     sp_json_key(out, "objects");

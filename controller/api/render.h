@@ -40,6 +40,8 @@ void sp_render_live(const struct sp_render *, const struct sp_live *);
 
 /* A change of the history.  Returns the size of its objects' texts. */
 size_t sp_render_change(struct sp_json_write *out, const struct sp_history_entry *entry);
+/* Its "confirmation", within an open object. */
+void sp_render_confirmation(struct sp_json_write *out, const struct sp_history_record *record);
 /* What people write of a rule or a port, and nothing that the server sets, within an open object.  'remote_group' stands for the
  * rule's remote group; NULL: it has none. */
 void sp_render_rule_content(const struct sp_render *, const struct sp_rule *, const char *remote_group);

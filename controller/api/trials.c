@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "controller/api/call.h"
+#include "controller/api/feed.h"
 #include "controller/api/record.h"
 #include "controller/api/restore.h"
 #include "controller/obs/log.h"
@@ -79,11 +80,13 @@ sp_trials_forget(const struct sp_history *history, const struct sp_trial_end *ve
 }
 
 void
-sp_trials_settle(struct sp_history *history, const struct sp_trial_end *verdict, const char *who)
+sp_trials_settle(struct sp_api *api, const struct sp_trial_end *verdict, const char *who)
 {
-    struct sp_history_entry *entry = verdict->change ? sp_history_find(history, verdict->change) : NULL;
+    struct sp_history_entry *entry = verdict->change ? sp_history_find(api->history, verdict->change) : NULL;
     if (entry) {
-        sp_history_settle(history, entry, verdict->trial, verdict->reason);
+        sp_history_settle(api->history, entry, verdict->trial, verdict->reason);
+        api->n_trials[verdict->trial]++;
+        sp_feed_trial(api->events, &entry->record);
         if (verdict->trial == SP_TRIAL_CONFIRMED) {
             sp_log(SP_LOG_INFO, "api", "change %" PRIu64 " is confirmed%s%s", verdict->change, who ? " by " : "", who ? who : "");
         }
@@ -91,12 +94,17 @@ sp_trials_settle(struct sp_history *history, const struct sp_trial_end *verdict,
 }
 
 void
-sp_trials_add(struct sp_history *history, struct sp_history_entry *entry)
+sp_trials_add(struct sp_api *api, struct sp_history_entry *entry)
 {
     const struct sp_history_record *record = &entry->record;
     sp_log(SP_LOG_INFO, "api", "revision %" PRIu64 "%s%s: %s", record->revision, record->who ? " by " : "",
            record->who ? record->who : "", record->what);
-    sp_history_add(history, entry);
+    sp_history_add(api->history, entry);
+    api->n_undone += record->undoes != 0;
+    if (record->trial == SP_TRIAL_PENDING) {
+        api->n_trials[SP_TRIAL_PENDING]++;
+        sp_feed_trial(api->events, record);
+    }
 }
 
 /* Rolling back. */
@@ -179,10 +187,10 @@ recorded(void *aux)
 {
     struct rollback *rollback = aux;
     if (rollback->record) {
-        sp_trials_add(rollback->api->history, rollback->record);
+        sp_trials_add(rollback->api, rollback->record);
         rollback->record = NULL;
     }
-    sp_trials_settle(rollback->api->history, &rollback->verdict, NULL);
+    sp_trials_settle(rollback->api, &rollback->verdict, NULL);
 }
 
 static void done(void *aux, const struct sp_outcome *outcome);

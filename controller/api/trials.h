@@ -15,13 +15,16 @@
 int sp_trials_check(const struct sp_history *, const struct sp_history_record *record, uint64_t undoes,
                     struct sp_problems *problems) SP_MUST_USE;
 
+struct sp_api;
+
 /* A verdict (of change 0: none) on its way to the store.  The change that it is on is pending. */
 bool sp_trials_judge(const struct sp_history *, const struct sp_trial_end *, struct sp_trial_end *ret);
 void sp_trials_forget(const struct sp_history *, const struct sp_trial_end *); /* It did not get there. */
-void sp_trials_settle(struct sp_history *, const struct sp_trial_end *, const char *who); /* It did. */
+/* It did: logs a confirmation, counts, and tells the events. */
+void sp_trials_settle(struct sp_api *, const struct sp_trial_end *, const char *who);
 
-/* Logs the change 'entry' and takes it over into the history. */
-void sp_trials_add(struct sp_history *, struct sp_history_entry *entry);
+/* Logs the change 'entry', takes it over into the history, and tells the events if it is pending. */
+void sp_trials_add(struct sp_api *, struct sp_history_entry *entry);
 
 /* Begins to take back what is due.  'api' is a struct sp_api. */
 void sp_trials_run(void *api);

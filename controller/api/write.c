@@ -119,10 +119,10 @@ recorded(void *aux)
 {
     struct sp_call *call = aux;
     if (call->record) {
-        sp_trials_add(call->api->history, call->record);
+        sp_trials_add(call->api, call->record);
         call->record = NULL;
     }
-    sp_trials_settle(call->api->history, &call->verdict, *call->caller ? call->caller : NULL);
+    sp_trials_settle(call->api, &call->verdict, *call->caller ? call->caller : NULL);
 }
 
 static void

@@ -3,6 +3,7 @@
 import signal
 import time
 
+from test_events import Stream, metric
 from test_undo import bare, made, objects, undo
 
 RULE = {"direction": "inbound", "protocol": "tcp", "port_min": 80, "port_max": 80}
@@ -61,6 +62,32 @@ def test_somebody_confirms(daemon):
     assert daemon.stop() == 0
     daemon.start()
     assert state(daemon.client(), change) == "confirmed"
+
+
+def test_events_and_metrics(daemon):
+    """Each trial is told twice, when it begins and how it ends; what is undone is counted."""
+    api = daemon.client()
+    made(api.put("/v1/regions/A"))
+    with Stream(daemon) as stream:
+        kept, given_up, undone = [change_of(made(api.post(f"/v1/security-groups?confirm_within={seconds}", {"region": "A", "name": "g"})))
+                                  for seconds in (3600, 1, 3600)]
+        for change in (kept, given_up, undone):
+            data = stream.next_of("trial")
+            assert (data["change"], data["confirmation"]["state"]) == (change, "pending")
+            assert data["confirmation"] == api.get(f"/v1/changes/{change}").json["confirmation"] or change == given_up
+        assert metric(api, "sallyport_trials_begun_total") == 3
+        made(undo(api, undone))
+        assert confirm(api, kept).status == 200
+        ends = [stream.next_of("trial") for _ in range(3)]
+        assert {end["change"]: end["confirmation"]["state"] for end in ends} == {
+            kept: "confirmed", given_up: "rolled_back", undone: "rolled_back"}
+        assert confirm(api, kept).status == 200  # It is told once.
+        made(api.post("/v1/security-groups?confirm_within=3600", {"region": "A", "name": "another"}))
+        assert stream.next_of("trial")["confirmation"]["state"] == "pending"
+    assert metric(api, "sallyport_trials_pending") == 1
+    assert [metric(api, f'sallyport_trials_ended_total{{state="{state}"}}') for state in ("confirmed", "rolled_back", "failed")] == [1, 2, 0]
+    assert metric(api, "sallyport_changes_undone_total") == 2
+    assert metric(api, "sallyport_history_changes") == len(api.get("/v1/changes").json["changes"]) == 7
 
 
 def test_what_it_touched_is_kept_as_it_is(api, region, group, rules):

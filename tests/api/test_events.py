@@ -30,6 +30,7 @@ class Stream:
         self.connection.request("GET", "/v1/events", headers={**token, **(headers or {})})
         self.response = self.connection.getresponse()
         self.last_id = None
+        self.deadline = None
 
     def __enter__(self):
         return self
@@ -50,19 +51,23 @@ class Stream:
                 if self.response.isclosed():
                     return None
             elif not line:
-                self.last_id = fields["id"]
+                self.last_id = fields.get("id", self.last_id)
                 return fields["event"], json.loads(fields["data"])
-            elif not line.startswith(":"):
+            elif line.startswith(":"):  # What comes in silence.
+                assert not self.deadline or time.monotonic() < self.deadline
+            else:
                 name, value = line.split(": ", 1)
                 assert name not in fields
                 fields[name] = value
 
     def next_of(self, name, fits=lambda data: True):
         """The next event of this name that fits; others are passed over."""
+        self.deadline = time.monotonic() + PATIENCE_S
         while True:
             event = self.next()
             assert event is not None
             if event[0] == name and fits(event[1]):
+                self.deadline = None
                 return event[1]
 
 

@@ -7,6 +7,9 @@ import sqlite3
 
 import pytest
 from test_cli import Cli
+from test_events import metric
+
+from topology.ovs import wait_until
 
 NAMES = ("hits", "bytes", "first_hit", "last_hit")
 
@@ -61,6 +64,12 @@ def test_told_and_judged(daemon, old):
     assert all((finding["kind"], finding["by"]) == ("unused", None) for finding in findings.values())
     assert findings[old["ids"][0]]["message"] == f"unused: no packet, counted since {rules[0]['counting_since']}"
     assert findings[old["ids"][1]]["message"] == f"unused: no packet since {rules[1]['last_hit']}"
+
+
+def test_how_many_are_unused(daemon, old):
+    api = daemon.client()
+    wait_until(lambda: "sallyport_rules " in api.get("/metrics").body.decode(), "the rules are counted", 20)
+    assert (metric(api, "sallyport_rules"), metric(api, "sallyport_rules_unused")) == (3, 2)
 
 
 def test_on_the_command_line(daemon, old):

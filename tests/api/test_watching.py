@@ -9,6 +9,8 @@ import subprocess
 import pytest
 from description import TOP
 
+from topology.ovs import wait_until
+
 OBS = os.path.join(TOP, "controller", "obs")
 PROMTOOL = os.environ.get("PROMTOOL") or shutil.which("promtool")
 
@@ -28,6 +30,7 @@ def expressions():
 def test_every_metric_is_there(daemon):
     client = daemon.client()
     assert client.put("/v1/bridges/00000000000000e1").status in (200, 201)
+    wait_until(lambda: "sallyport_rules " in client.get("/metrics").body.decode(), "the rules are counted", 20)
     there = set(re.findall(r"^(\w+)[ {]", client.get("/metrics").body.decode(), re.M))
     named = {name for expression in expressions() for name in re.findall(r"\b(?:sallyport|process)_\w+", expression)}
     assert named and named <= there, named - there
@@ -61,8 +64,10 @@ def test_panels_lie_side_by_side():
 
 @pytest.mark.skipif(not PROMTOOL, reason="make check-metrics fetches promtool")
 def test_promtool_has_nothing_to_say(daemon):
-    metrics = daemon.client().get("/metrics").body
+    client = daemon.client()
+    wait_until(lambda: "sallyport_rules " in client.get("/metrics").body.decode(), "the rules are counted", 20)
+    metrics = client.get("/metrics").body
     judged = subprocess.run([PROMTOOL, "check", "metrics"], input=metrics, capture_output=True)
     assert judged.returncode == 0 and not judged.stdout + judged.stderr, judged
     judged = subprocess.run([PROMTOOL, "check", "rules", os.path.join(OBS, "alerts.yml")], capture_output=True, text=True)
-    assert judged.returncode == 0, judged
+    assert judged.returncode == 0 and "SUCCESS" in judged.stdout and not judged.stderr, judged

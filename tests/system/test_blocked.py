@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.join(TOP, "tests", "api"))
 
 from conftest import BUILD  # noqa: E402
 from daemon import Daemon  # noqa: E402
+from test_events import Stream  # noqa: E402
 from ovs import Ovs, inside, run, wait_until  # noqa: E402
 from packets import OUTSIDE, Dot1Q, End, Ether, Tcp, gre, ping, sctp, tcp, udp  # noqa: E402
 from wire import SENTINEL_FLOW, Wire  # noqa: E402
@@ -207,6 +208,16 @@ def test_command_line(lab):
     assert [row[:4] for row in rows] == [["outbound", "gre", OUTSIDE.ip, "-"], ["inbound", "tcp", OUTSIDE.ip6, "23"],
                                          ["inbound", "icmp", OUTSIDE.ip, "8/0"]]
     assert [row[4:-3] for row in rows] == [["default"], ["rule", deny], ["default"]]
+
+
+def test_events(lab):
+    """Whoever listens hears of the server within a second or so, and not of others."""
+    lab.rules("a", ALLOW_SSH)
+    lab.forget()
+    with Stream(lab.daemon) as stream:
+        stream.next_of("ready")
+        lab.listed("a", "up", tcp(OUTSIDE, A, 8888), local_port=8888)
+        assert stream.next_of("blocked") == {"servers": [lab.servers["a"]], "more": False}
 
 
 def test_who_may_read(lab):

@@ -89,6 +89,29 @@ test_form(void **state)
     end(reader);
 }
 
+/* Those who listen hear of it, nobody later, and the numbers go on as if it had not been. */
+static void
+test_mentioned(void **state)
+{
+    char out[256];
+    struct reader *there = begin(*state, NULL);
+    sp_events_tell(*state, "a", "{}");
+    sp_events_mention(*state, "blocked", "{\"x\":1}");
+    sp_events_tell(*state, "b", "{}");
+    assert_string_equal(strstr(there->text, "event: a") + strlen("event: a\ndata: {}\n\n"),
+                        "event: blocked\ndata: {\"x\":1}\n\nid: 0123456789abcdef-2\nevent: b\ndata: {}\n\n");
+    struct reader *later = begin(*state, "0123456789abcdef-0");
+    assert_string_equal(list(later, out, sizeof out), "0:ready 1:a 2:b ");
+    assert_null(strstr(later->text, "blocked"));
+    there->is_full = true;
+    sp_events_mention(*state, "blocked", "{}");
+    sp_events_tell(*state, "c", "{}");
+    assert_int_equal(there->n_refused, 1); /* One that missed it is told nothing more, as ever. */
+    assert_non_null(strstr(later->text, "blocked"));
+    end(there);
+    end(later);
+}
+
 static void
 test_everybody_is_told_in_order(void **state)
 {
@@ -217,6 +240,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_form),
+        TEST(test_mentioned),
         TEST(test_everybody_is_told_in_order),
         TEST(test_what_was_missed),
         TEST(test_history_is_bounded),

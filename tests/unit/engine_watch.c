@@ -19,6 +19,10 @@ struct seen {
     struct sp_bridge_status last[2]; /* RIG_DPID, OTHER_DPID. */
     char errors[2][300];
     unsigned n_told[2];
+    struct sp_uuid blocked[SP_ENGINE_BLOCKED_NAMED]; /* What was said last. */
+    size_t n_blocked;
+    bool blocked_more;
+    unsigned n_blocked_told;
 };
 
 static void
@@ -40,7 +44,17 @@ on_bridge(void *aux, const struct sp_bridge_status *status)
     seen->n_told[i]++;
 }
 
-static const struct sp_engine_watch watch = { on_changed, on_bridge };
+static void
+on_blocked(void *aux, const struct sp_uuid *servers, size_t n, bool more)
+{
+    struct seen *seen = aux;
+    memcpy(seen->blocked, servers, n * sizeof *servers);
+    seen->n_blocked = n;
+    seen->blocked_more = more;
+    seen->n_blocked_told++;
+}
+
+static const struct sp_engine_watch watch = { on_changed, on_bridge, on_blocked };
 
 static void
 test_changes(void **state)
@@ -137,11 +151,56 @@ test_a_bridge_that_goes(void **state)
     assert_string_equal(seen.last[0].name, "");
 }
 
+/* Of each server once, of many only that there are more, and of nothing when nothing was blocked. */
+static void
+test_blocked(void **state)
+{
+    struct rig *rig = *state;
+    struct seen seen = { 0 };
+    struct sp_uuid servers[SP_ENGINE_BLOCKED_NAMED + 1] = { 0 };
+    for (size_t i = 0; i <= SP_ENGINE_BLOCKED_NAMED; i++) {
+        servers[i].bytes[0] = (uint8_t) (i + 1);
+    }
+    sp_engine_note_blocked(rig->engine, &servers[0]);
+    sp_engine_set_watch(rig->engine, &watch, &seen);
+    sp_engine_tell_blocked(rig->engine);
+    assert_int_equal(seen.n_blocked_told, 0);
+    for (int i = 0; i < 3; i++) {
+        sp_engine_note_blocked(rig->engine, &servers[0]);
+        sp_engine_note_blocked(rig->engine, &servers[1]);
+    }
+    sp_engine_tell_blocked(rig->engine);
+    assert_int_equal(seen.n_blocked_told, 1);
+    assert_int_equal(seen.n_blocked, 2);
+    assert_memory_equal(seen.blocked, servers, 2 * sizeof *servers);
+    assert_false(seen.blocked_more);
+    for (size_t i = 0; i < SP_ENGINE_BLOCKED_NAMED; i++) {
+        sp_engine_note_blocked(rig->engine, &servers[i]);
+    }
+    sp_engine_note_blocked(rig->engine, &servers[0]);
+    sp_engine_tell_blocked(rig->engine);
+    assert_int_equal(seen.n_blocked, SP_ENGINE_BLOCKED_NAMED);
+    assert_false(seen.blocked_more);
+    for (size_t i = 0; i <= SP_ENGINE_BLOCKED_NAMED; i++) {
+        sp_engine_note_blocked(rig->engine, &servers[i]);
+    }
+    sp_engine_tell_blocked(rig->engine);
+    assert_int_equal(seen.n_blocked, SP_ENGINE_BLOCKED_NAMED);
+    assert_true(seen.blocked_more);
+    sp_engine_tell_blocked(rig->engine);
+    assert_int_equal(seen.n_blocked_told, 3);
+    sp_engine_note_blocked(rig->engine, &servers[7]);
+    sp_engine_tell_blocked(rig->engine);
+    assert_true(seen.n_blocked == 1 && !seen.blocked_more);
+}
+
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, rig_setup, rig_teardown)
 
 int
 main(void)
 {
-    const struct CMUnitTest tests[] = { TEST(test_changes), TEST(test_bridges), TEST(test_a_bridge_that_goes) };
+    const struct CMUnitTest tests[] = {
+        TEST(test_changes), TEST(test_bridges), TEST(test_a_bridge_that_goes), TEST(test_blocked)
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
