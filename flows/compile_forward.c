@@ -2,7 +2,6 @@
 
 #include "flows/compile_emit.h"
 
-#define ARP_REQUEST 1
 #define ND_NEIGHBOUR_SOLICITATION 135
 
 /* Begins a flow of FORWARD in 'vlan'. */
@@ -34,7 +33,7 @@ int sp_compile_mac(uint16_t vlan, const struct sp_mac *mac, const uint16_t *ofpo
 
 int sp_compile_target(uint16_t vlan, const struct sp_cidr *ip, const uint16_t *ofports, size_t n, struct sp_flow_list *out)
 {
-    static const struct sp_mac broadcast = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}, group = {{1}};
+    static const struct sp_mac group = {{1}};
     struct sp_flow_build *b;
     struct sp_emit e;
 
@@ -49,19 +48,11 @@ int sp_compile_target(uint16_t vlan, const struct sp_cidr *ip, const uint16_t *o
         end_entering(&e, ofports, n);
         return e.error;
     }
-    for (unsigned announcement = 0; announcement < 2; announcement++) {
-        b = begin_forward(&e, announcement ? SP_PF_ANNOUNCEMENT : SP_PF_TARGET, vlan);
-        sp_flow_match_bytes(b, SP_F_ETH_DST, &broadcast, NULL);
-        sp_flow_match_exact(b, SP_F_ETH_TYPE, SP_ETH_ARP);
-        sp_flow_match_exact(b, SP_F_ARP_OP, ARP_REQUEST);
-        sp_flow_match_bytes(b, SP_F_ARP_TPA, ip->bytes, NULL);
-        if (announcement) {
-            sp_flow_match_bytes(b, SP_F_ARP_SPA, ip->bytes, NULL);
-            sp_emit_goto(&e, SP_T_FLOOD);
-        } else {
-            end_entering(&e, ofports, n);
-        }
-    }
+    b = sp_emit_begin(&e, SP_T_TARGET, 100);
+    sp_flow_match_exact(b, SP_R_VLAN, vlan);
+    sp_flow_match_exact(b, SP_F_ETH_TYPE, SP_ETH_ARP);
+    sp_flow_match_bytes(b, SP_F_ARP_TPA, ip->bytes, NULL);
+    end_entering(&e, ofports, n);
     return e.error;
 }
 

@@ -100,7 +100,8 @@ static void claim_address(struct sp_emit *e, uint32_t identity, const struct sp_
     sp_emit_goto(e, SP_T_CHECKED);
 }
 
-static void claim_hardware(struct sp_emit *e, uint32_t identity, const struct sp_mac *mac)
+/* 'mac' is a hardware address of 'identity'; with SP_STAGE_FRAGMENT as 'stage' for fragments alone. */
+static void own_hardware(struct sp_emit *e, uint32_t identity, const struct sp_mac *mac, uint32_t stage)
 {
     const uint8_t *o = mac->bytes;
     struct sp_flow_build *b = sp_emit_begin(e, SP_T_HARDWARE, 100);
@@ -108,7 +109,9 @@ static void claim_hardware(struct sp_emit *e, uint32_t identity, const struct sp
     sp_flow_match_exact(b, SP_R_IDENTITY, identity);
     sp_flow_match_exact(b, SP_R_HARDWARE_HIGH, (uint32_t) o[0] << 8 | o[1]);
     sp_flow_match_exact(b, SP_R_HARDWARE_LOW, (uint32_t) o[2] << 24 | (uint32_t) o[3] << 16 | (uint32_t) o[4] << 8 | o[5]);
-    sp_emit_goto(e, SP_T_ADDRESS);
+    sp_flow_match_uint(b, SP_R_STAGE, stage, stage);
+    sp_flow_load(b, SP_R_STAGE, SP_STAGE_OWN_BIT, 1, 1);
+    sp_emit_goto(e, SP_T_CONTEXT);
 }
 
 /* The identity of pair 'at': 0 if its MAC is the port's own, else 1 + the place of the first pair with that MAC. */
@@ -125,27 +128,13 @@ static size_t identity_index(const struct sp_port *port, size_t at)
     return first + 1;
 }
 
-/* Fragments that 'mac' sent: see the essay on strangers among them. */
-static void sender(struct sp_emit *e, const struct sp_port *port, const struct sp_mac *mac)
-{
-    struct sp_flow_build *b = sp_emit_begin(e, SP_T_SENDER, 100);
-
-    sp_flow_match_bytes(b, SP_F_ETH_SRC, mac, NULL);
-    sp_flow_match_exact(b, SP_R_ZONE, port->zone);
-    sp_flow_load(b, SP_R_STAGE, SP_STAGE_SENDER_BIT, 1, 1);
-    sp_emit_goto(e, SP_T_CONTEXT);
-}
-
 static void identities(struct sp_emit *e, const struct sp_port_facts *facts)
 {
     const struct sp_port *port = facts->port;
-    struct sp_cidr link_local = sp_cidr_link_local(&port->mac);
     uint32_t base = (uint32_t) port->zone << 16;
 
     classify_server(e, facts, &port->mac, base);
-    claim_hardware(e, base, &port->mac);
-    sender(e, port, &port->mac);
-    claim_address(e, base, &link_local);
+    own_hardware(e, base, &port->mac, 0);
     for (size_t i = 0; i < port->n_ips; i++) {
         claim_address(e, base, &port->ips[i]);
     }
@@ -159,8 +148,8 @@ static void identities(struct sp_emit *e, const struct sp_port_facts *facts)
         }
         if (index == i + 1) {
             classify_server(e, facts, &port->pairs[i].mac, identity);
-            claim_hardware(e, identity, &port->pairs[i].mac);
-            sender(e, port, &port->pairs[i].mac);
+            own_hardware(e, identity, &port->pairs[i].mac, 0);
+            own_hardware(e, base, &port->pairs[i].mac, SP_STAGE_FRAGMENT);
         }
         claim_address(e, identity, &port->pairs[i].ip);
     }

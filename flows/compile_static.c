@@ -111,10 +111,9 @@ static void source_neighbour(struct sp_emit *e, uint8_t type, enum sp_field opti
     load_stage(b, stage);
     sp_emit_goto(e, SP_T_ADDRESS);
 
-    b = sp_emit_begin(e, SP_T_SOURCE, 240);
+    b = sp_emit_begin(e, SP_T_SOURCE, 240); /* The IP source once that of the option is known: they share registers. */
     match_nd(b, type);
     claim_hardware(b, option);
-    claim_ipv6(b, SP_F_IPV6_SRC);
     load_stage(b, stage);
     sp_emit_goto(e, SP_T_HARDWARE);
 }
@@ -209,6 +208,56 @@ static void address(struct sp_emit *e)
         sp_flow_match_cidr(b, SP_R_CLAIM_IPV4, SP_R_CLAIM, &never[i]);
         sp_emit_end(e);
     }
+}
+
+/* The link-local address of a port's own MAC (RFC 4291 appendix A) asks HARDWARE for the MAC that it is made of.  Of the bit that
+ * is inverted in it there is one flow for each value. */
+static void address_of_hardware(struct sp_emit *e)
+{
+    static const uint8_t mask[16] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02, 0, 0, 0xff, 0xff};
+
+    for (unsigned inverted = 0; inverted < 2; inverted++) {
+        const uint8_t made[16] = {0xfe, 0x80, [8] = (uint8_t) (inverted ? 0x02 : 0), [11] = 0xff, [12] = 0xfe};
+        struct sp_flow_build *b = sp_emit_begin(e, SP_T_ADDRESS, 20);
+
+        sp_flow_match_uint(b, SP_R_IDENTITY, 0, 0xffff);
+        sp_flow_match_uint(b, SP_R_STAGE, SP_STAGE_IPV6, SP_STAGE_IPV6);
+        sp_flow_match_bytes(b, SP_R_CLAIM, made, mask);
+        sp_flow_load_reg(b, SP_R_HARDWARE_HIGH, 0);
+        sp_flow_move(b, SP_F_REG(14), 16, SP_R_HARDWARE_HIGH, 0, 16);
+        sp_flow_load(b, SP_R_HARDWARE_HIGH, 9, 1, !inverted);
+        sp_flow_move(b, SP_F_REG(14), 8, SP_R_HARDWARE_LOW, 24, 8);
+        sp_flow_move(b, SP_F_REG(15), 0, SP_R_HARDWARE_LOW, 0, 24);
+        sp_flow_load(b, SP_R_STAGE, SP_STAGE_OF_MAC_BIT, 1, 1);
+        sp_emit_goto(e, SP_T_HARDWARE);
+    }
+}
+
+/* What becomes of a claim whose hardware address is the port's. */
+static void claims_of_own(struct sp_emit *e)
+{
+    static const uint32_t nd[] = {SP_STAGE_ND, SP_STAGE_ADVERTISEMENT};
+    struct sp_flow_build *b;
+
+    b = sp_emit_begin(e, SP_T_CONTEXT, 200);
+    sp_flow_match_exact(b, SP_R_STAGE, SP_STAGE_ARP | SP_STAGE_OWN);
+    load_stage(b, SP_STAGE_ARP);
+    sp_flow_resubmit(b, SP_T_ADDRESS);
+    sp_emit_end(e);
+    for (size_t i = 0; i < sizeof nd / sizeof nd[0]; i++) {
+        b = sp_emit_begin(e, SP_T_CONTEXT, 200);
+        sp_flow_match_exact(b, SP_F_ETH_TYPE, SP_ETH_IPV6);
+        sp_flow_match_exact(b, SP_R_STAGE, nd[i] | SP_STAGE_OWN);
+        claim_ipv6(b, SP_F_IPV6_SRC);
+        load_stage(b, nd[i]);
+        sp_flow_resubmit(b, SP_T_ADDRESS);
+        sp_emit_end(e);
+    }
+    b = sp_emit_begin(e, SP_T_CONTEXT, 200);
+    sp_flow_match_uint(b, SP_R_STAGE, SP_STAGE_OF_MAC | SP_STAGE_OWN, SP_STAGE_OF_MAC | SP_STAGE_OWN);
+    sp_flow_load(b, SP_R_STAGE, SP_STAGE_OWN_BIT, 2, 0); /* Both. */
+    sp_flow_resubmit(b, SP_T_CHECKED);
+    sp_emit_end(e);
 }
 
 static void clear_claims(struct sp_flow_build *b)
@@ -308,26 +357,37 @@ static void gate_fragments(struct sp_emit *e, uint16_t eth_type, uint16_t server
     }
 }
 
+/* A fragment goes on, and nothing of the question that it was asked stays. */
+static void end_fragment(struct sp_emit *e)
+{
+    sp_flow_load(&e->build, SP_R_STAGE, SP_STAGE_OWN_BIT, 3, 0);
+    sp_flow_load_reg(&e->build, SP_R_IDENTITY, 0);
+    sp_flow_load_reg(&e->build, SP_R_HARDWARE_HIGH, 0);
+    sp_flow_load_reg(&e->build, SP_R_HARDWARE_LOW, 0);
+    sp_emit_goto(e, SP_T_GATE);
+}
+
 /* See the essay on strangers among the fragments. */
 static void context(struct sp_emit *e)
 {
     struct sp_flow_build *b;
 
-    sp_emit_begin(e, SP_T_SENDER, 1);
+    sp_flow_match_uint(sp_emit_begin(e, SP_T_HARDWARE, 1), SP_R_STAGE, SP_STAGE_FRAGMENT, SP_STAGE_FRAGMENT);
     sp_emit_goto(e, SP_T_CONTEXT);
 
     b = sp_emit_begin(e, SP_T_CONTEXT, 100);
     sp_flow_match_exact(b, SP_R_PHASE, SP_PHASE_LEAVING);
-    sp_flow_match_uint(b, SP_R_STAGE, SP_STAGE_SENDER, SP_STAGE_SENDER);
-    sp_emit_goto(e, SP_T_GATE);
+    sp_flow_match_uint(b, SP_R_STAGE, SP_STAGE_FRAGMENT | SP_STAGE_OWN, SP_STAGE_FRAGMENT | SP_STAGE_OWN);
+    end_fragment(e);
     b = sp_emit_begin(e, SP_T_CONTEXT, 90);
     sp_flow_match_exact(b, SP_R_PHASE, SP_PHASE_LEAVING);
+    sp_flow_match_uint(b, SP_R_STAGE, SP_STAGE_FRAGMENT, SP_STAGE_FRAGMENT);
     sp_flow_match_uint(b, SP_R_ORIGIN, SP_FROM_OPEN, SP_FROM_OPEN);
-    sp_emit_goto(e, SP_T_GATE);
+    end_fragment(e);
     b = sp_emit_begin(e, SP_T_CONTEXT, 100);
     sp_flow_match_exact(b, SP_R_PHASE, SP_PHASE_ENTERING);
-    sp_flow_match_uint(b, SP_R_STAGE, 0, SP_STAGE_SENDER);
-    sp_emit_goto(e, SP_T_GATE);
+    sp_flow_match_uint(b, SP_R_STAGE, SP_STAGE_FRAGMENT, SP_STAGE_FRAGMENT | SP_STAGE_OWN);
+    end_fragment(e);
 }
 
 /* What a flow must say once for each family, as its actions or its match ask for it. */
@@ -343,7 +403,10 @@ static void tracked_family(struct sp_emit *e, uint16_t eth_type)
     sp_flow_match_exact(b, SP_F_ETH_TYPE, eth_type);
     sp_flow_match_uint(b, SP_F_IP_FRAG, 1, 1);
     sp_match_valid(b);
-    sp_emit_goto(e, SP_T_SENDER);
+    sp_flow_move(b, SP_R_ZONE, 0, SP_R_IDENTITY, 16, 16);
+    claim_hardware(b, SP_F_ETH_SRC);
+    sp_flow_load(b, SP_R_STAGE, SP_STAGE_FRAGMENT_BIT, 1, 1);
+    sp_emit_goto(e, SP_T_HARDWARE);
 
     b = sp_emit_begin(e, SP_T_GATE, 300);
     sp_flow_match_exact(b, SP_F_ETH_TYPE, eth_type);
@@ -451,7 +514,7 @@ static void closed(struct sp_emit *e)
 static void forward(struct sp_emit *e)
 {
     static const struct sp_mac reserved = {{0x01, 0x80, 0xc2, 0, 0, 0}}, reserved_mask = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xf0}};
-    static const struct sp_mac group = {{1}};
+    static const struct sp_mac group = {{1}}, broadcast = {{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
     struct sp_flow_build *b;
 
     sp_flow_match_bytes(sp_emit_begin(e, SP_T_FORWARD, SP_PF_NEVER), SP_F_ETH_DST, &reserved, &reserved_mask);
@@ -472,6 +535,14 @@ static void forward(struct sp_emit *e)
     match_icmpv6(b, ND_NEIGHBOUR_SOLICITATION);
     sp_flow_match_bytes(b, SP_F_IPV6_SRC, zero, NULL);
     sp_emit_goto(e, SP_T_FLOOD);
+
+    b = sp_emit_begin(e, SP_T_FORWARD, SP_PF_TARGET);
+    sp_flow_match_bytes(b, SP_F_ETH_DST, &broadcast, NULL);
+    sp_flow_match_exact(b, SP_F_ETH_TYPE, SP_ETH_ARP);
+    sp_flow_match_exact(b, SP_F_ARP_OP, ARP_REQUEST);
+    sp_flow_move(b, SP_F_ARP_SPA, 0, SP_R_ASKING, 0, 32);
+    sp_flow_move(b, SP_F_ARP_TPA, 0, SP_R_ASKED, 0, 32);
+    sp_emit_goto(e, SP_T_REQUEST);
 
     sp_flow_match_bytes(sp_emit_begin(e, SP_T_FORWARD, SP_PF_GROUP), SP_F_ETH_DST, &group, &group);
     sp_emit_goto(e, SP_T_FLOOD);
@@ -507,6 +578,23 @@ static void forward(struct sp_emit *e)
     b = sp_emit_begin(e, SP_T_STRIP, 100);
     sp_flow_match_uint(b, SP_F_VLAN_TCI, SP_TCI_TAGGED, SP_TCI_TAGGED);
     sp_flow_pop_vlan(b);
+    sp_emit_end(e);
+}
+
+/* An announcement asks for the address of the one who asks.  Two addresses differ if they do in one bit at least. */
+static void requests(struct sp_emit *e)
+{
+    for (unsigned i = 0; i < 64; i++) {
+        uint32_t bit = 1u << i / 2;
+        struct sp_flow_build *b = sp_emit_begin(e, SP_T_REQUEST, (uint16_t) (100 + i / 2));
+
+        sp_flow_match_uint(b, SP_R_ASKING, i % 2 ? bit : 0, bit);
+        sp_flow_match_uint(b, SP_R_ASKED, i % 2 ? 0 : bit, bit);
+        sp_emit_goto(e, SP_T_TARGET);
+    }
+    sp_flow_resubmit(sp_emit_begin(e, SP_T_REQUEST, 1), SP_T_FLOOD);
+    sp_emit_end(e);
+    sp_flow_resubmit(sp_emit_begin(e, SP_T_TARGET, 1), SP_T_FLOOD); /* Of nobody here. */
     sp_emit_end(e);
 }
 
@@ -614,10 +702,13 @@ int sp_compile_static(struct sp_flow_list *out)
     closed(&e);
     source(&e);
     address(&e);
+    address_of_hardware(&e);
+    claims_of_own(&e);
     checked(&e);
     context(&e);
     tracked(&e);
     forward(&e);
+    requests(&e);
     tell_ways_apart(&e);
     guard(&e);
     return e.error;

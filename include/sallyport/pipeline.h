@@ -6,16 +6,18 @@
  *                uplink: VLAN from the tag, learn the source MAC if there is more than one uplink -> FORWARD.  Else drop.
  *   SOURCE       server ports with port security: copies what the packet claims to be (IP source; ARP sender; ND source and
  *                link-layer option) into the claim registers; drops what never passes (DHCP server, RA, redirect, a second tag).
- *   HARDWARE     (identity, claimed hardware address in ARP or ND) known -> ADDRESS, else drop.
- *   ADDRESS      (identity, claimed IP address) known -> CHECKED, else drop.
+ *                With a hardware address in ARP or ND -> HARDWARE, which must know it; else -> ADDRESS.
+ *   ADDRESS      (identity, claimed IP address) known -> CHECKED; made of a MAC -> HARDWARE, which must know that; else drop.
  *   CHECKED      dispatches what was claimed honestly: ARP, ND, DHCP client -> FORWARD; an ND advertisement once more through
  *                ADDRESS with its target; IP -> RULE_SET.  Ports without port security come here at once.
  *   RULE_SET     one flow per rule set: loads the set's VERSION -> CONNTRACK.
  *   CONNTRACK    ct(zone of the port, table=PORT_SET).
  *   PORT_SET     conntrack's zone is the port's -> the port's set, once more -> SET_FACTS.
  *   SET_FACTS    one flow per rule set: loads its region and its mark of fragments -> TRACKED.
- *   TRACKED      behind every ct(): what conntrack does not vouch for drops; fragments -> SENDER; else -> GATE.
- *   SENDER, CONTEXT   whether a fragment is one of this port and of this direction; else drop.
+ *   TRACKED      behind every ct(): what conntrack does not vouch for drops; fragments -> HARDWARE; else -> GATE.
+ *   HARDWARE     (identity, hardware address) known -> CONTEXT, own; a fragment else -> CONTEXT; else drop.
+ *   CONTEXT      who asked HARDWARE: ARP, ND -> ADDRESS; ADDRESS -> CHECKED; a fragment that is one of this port and of this
+ *                direction -> GATE; else drop.
  *   GATE         just committed -> PASSED; ct_mark that is live in the set -> PASSED; else -> JUDGE.  SCTP always -> JUDGE.
  *   JUDGE        chooses the rules by the connection's direction; later fragments -> COMMIT.
  *   REMOTE_IN, REMOTE_OUT   class of the connection's remote address; only for sets that name remote groups.
@@ -25,6 +27,8 @@
  *   COMMIT       related errors pass uncommitted; else ct(commit, ct_mark = MARK, table=PORT_SET).
  *   PASSED       phase 1 (leaving) -> FORWARD; phase 2 (entering) -> DELIVERED.
  *   FORWARD      by VLAN and destination: local server -> STRIP, ENTER; group address -> FLOOD; else LEARNED, UPLINK.
+ *   REQUEST      an ARP request: for the address of who asks -> FLOOD; else -> TARGET.
+ *   TARGET       its VLAN and target known here -> STRIP, ENTER; else -> FLOOD.
  *   FLOOD        UPLINK, STRIP, then each server port of the VLAN: FLOOD_VLAN -> FLOOD_CHUNK -> ENTER.
  *   UPLINK       brings the VLAN's tag onto a server's frame for UPLINK_OUTPUT and takes it off again for the copies that follow.
  *   STRIP        takes the tag off an uplink's frame, once for all copies that follow.
@@ -42,12 +46,17 @@
  * tagged.
  *
  * Claims.  The addresses of a port are checked with one flow each, whatever the packet: shared flows in SOURCE copy the claim
- * from wherever ARP, IPv4, IPv6 or ND keeps it.  A switch cannot see the source link-layer option of a router solicitation, so
+ * from wherever ARP, IPv4, IPv6 or ND keeps it.  A MAC has one flow for all that is made of it or claims to have been sent by
+ * it: the hardware address in ARP and ND, the link-local address of a port's own MAC, the source of a fragment behind ct().
+ * Only a MAC that a pair brings has one of its own for fragments, as there any of the port's MACs will do, while in ARP and ND
+ * it has to be the frame's source.  A switch cannot see the source link-layer option of a router solicitation, so
  * that one is not checked.  ND in fragments drops (RFC 6980).  Nothing that is multicast, broadcast or zero passes as a
  * source, even where a pair's prefix covers it; it must be listed by itself.
  *
  * Who hears an ARP request or a neighbour solicitation.  For an address that is known here, only its port; a probe for a
- * duplicate (sender or source unspecified) and an announcement (sender = target) are for all.
+ * duplicate (sender or source unspecified) and an announcement (sender = target) are for all.  No switch can compare two
+ * fields: REQUEST has two flows for each bit in which they may differ, instead of one flow for each address.  Both fields are
+ * copied as a whole before, so that the datapath looks at all of them, under one mask.
  *
  * Unknown unicast goes to uplinks only, never to a server port: not even to one without port security, as with one uplink
  * that port would hear all the traffic that the others send out.
@@ -67,7 +76,7 @@
  * ipf_send_expired_frags()).  They then run with the registers of a packet that they have nothing to do with: a server whose
  * rules forbid everything got its datagrams out under its neighbour's.  So nothing goes on behind a ct() but in a table, and
  * there a fragment must have the zone that the registers name (PORT_SET), a source MAC of the port exactly if it is
- * leaving it (SENDER, CONTEXT), and behind ct(commit) a live mark (GATE).
+ * leaving it (HARDWARE, CONTEXT), and behind ct(commit) a live mark (GATE).
  *
  * The switch shows a fragment, the first one too, with the transport ports 0 unless told otherwise (OFPC_FRAG_NORMAL); only the
  * tuple of conntrack has them.  So what must not leave by its ports is looked for there once more, and SCTP, whose
@@ -140,7 +149,6 @@
 enum sp_table {
     SP_T_CLASSIFY = 0,
     SP_T_SOURCE = 1,
-    SP_T_HARDWARE = 2,
     SP_T_ADDRESS = 3,
     SP_T_CHECKED = 4,
     SP_T_PORT_SET = 6, /* Behind ct(), before TRACKED. */
@@ -148,7 +156,7 @@ enum sp_table {
     SP_T_RULE_SET = 8,
     SP_T_CONNTRACK = 9,
     SP_T_TRACKED = 10,
-    SP_T_SENDER = 11,
+    SP_T_HARDWARE = 11,
     SP_T_CONTEXT = 12,
     SP_T_GATE = 14,
     SP_T_JUDGE = 15,
@@ -166,9 +174,11 @@ enum sp_table {
     SP_T_FLOOD = 31,       /* Uplinks, then each server port of the VLAN through its filter. */
     SP_T_FLOOD_VLAN = 32,  /* VLAN -> its chunks. */
     SP_T_FLOOD_CHUNK = 33, /* VLAN and chunk -> its ports. */
+    SP_T_REQUEST = 34,
     SP_T_LEARNED = 35,     /* Made by SP_OP_LEARN_MAC. */
     SP_T_UPLINK = 36,      /* One uplink or all. */
     SP_T_UPLINK_OUTPUT = 37,
+    SP_T_TARGET = 38,
     SP_T_STRIP = 39,
     SP_T_ENTER = 40,
     SP_T_GUARD = 41,
@@ -191,12 +201,14 @@ enum sp_table {
 #define SP_R_STAGE SP_F_REG(11)   /* SP_STAGE_...; in FLOOD_CHUNK the chunk's number; cleared before ct(). */
 #define SP_R_CLAIM SP_F_XXREG3    /* Claimed IP address (IPv4: REG15 alone); cleared before ct(). */
 #define SP_R_CLAIM_IPV4 SP_F_REG(15)
-/* Claimed hardware address, 48 bits from this one of XXREG2 on: the first two octets in REG8, four in REG9, which are OUT and
- * REGION later; no packet that claims one reaches ct(). */
-#define SP_R_HARDWARE_FIELD SP_F_XXREG2
+/* Hardware address in question, 48 bits from this one of CLAIM on: the first two octets in REG12, four in REG13, beside a
+ * claimed IPv4 address but in the place of an IPv6 one. */
+#define SP_R_HARDWARE_FIELD SP_R_CLAIM
 #define SP_R_HARDWARE_BIT 64u
-#define SP_R_HARDWARE_HIGH SP_F_REG(8)
-#define SP_R_HARDWARE_LOW SP_F_REG(9)
+#define SP_R_HARDWARE_HIGH SP_F_REG(12)
+#define SP_R_HARDWARE_LOW SP_F_REG(13)
+#define SP_R_ASKING SP_F_REG(14) /* In REQUEST: sender and target of an ARP request. */
+#define SP_R_ASKED SP_F_REG(15)
 
 #define SP_FROM_SERVER 1u /* A bit: the frame came from a server port, ... */
 #define SP_FROM_UPLINK 2u
@@ -214,8 +226,13 @@ enum sp_table {
 #define SP_STAGE_ADVERTISEMENT 0x103u /* Its target is still to be checked. */
 #define SP_STAGE_OPEN 0x200u          /* Entering a port without port security. */
 #define SP_STAGE_COMMITTED 0x400u     /* Behind ct(commit). */
-#define SP_STAGE_SENDER_BIT 11        /* Set: the fragment's source MAC is the port's. */
-#define SP_STAGE_SENDER (1u << SP_STAGE_SENDER_BIT)
+/* Bits: HARDWARE knows the address; it was asked for that of a MAC, ...; ... for the source of a fragment. */
+#define SP_STAGE_OWN_BIT 11
+#define SP_STAGE_OWN (1u << SP_STAGE_OWN_BIT)
+#define SP_STAGE_OF_MAC_BIT 12
+#define SP_STAGE_OF_MAC (1u << SP_STAGE_OF_MAC_BIT)
+#define SP_STAGE_FRAGMENT_BIT 13
+#define SP_STAGE_FRAGMENT (1u << SP_STAGE_FRAGMENT_BIT)
 
 #define SP_MARK_FRAGMENT 0x80000000u /* A bit: the mark of a set's version, not of a rule. */
 
@@ -242,10 +259,9 @@ enum sp_forward_priority {
     SP_PF_UNKNOWN = 1,
     SP_PF_GROUP = 500,
     SP_PF_MAC = 600,
-    SP_PF_TARGET = 700,       /* ARP requests, neighbour solicitations. */
-    SP_PF_ANNOUNCEMENT = 800, /* Of an ARP target. */
+    SP_PF_TARGET = 700, /* ARP requests, neighbour solicitations. */
     SP_PF_PROBE = 900,
-    SP_PF_NEVER = 1000,       /* 01-80-c2-00-00-0x, which no bridge forwards (IEEE 802.1D table 7-10). */
+    SP_PF_NEVER = 1000, /* 01-80-c2-00-00-0x, which no bridge forwards (IEEE 802.1D table 7-10). */
 };
 
 /* Priority of a rule's flows: the lowest priority number decides, and of equals the one that denies. */

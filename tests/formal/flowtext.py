@@ -24,8 +24,8 @@ SHORT = {"ip": (IPV4, None), "ipv6": (IPV6, None), "arp": (ARP, None), "icmp": (
          "tcp6": (IPV6, 6), "udp": (IPV4, 17), "udp6": (IPV6, 17), "sctp": (IPV4, 132), "sctp6": (IPV6, 132)}
 FRAG_ANY, FRAG_LATER = 1, 2
 FRAGS = {"no": (0, 3), "yes": (1, 1), "first": (1, 3), "later": (2, 2), "not_later": (0, 2)}
-NXM = {"NXM_OF_VLAN_TCI": "vlan_tci", "NXM_OF_ARP_SPA": "arp_spa", "NXM_OF_ARP_TPA": "arp_tpa", "NXM_NX_ARP_SHA": "arp_sha",
-       "NXM_OF_IP_SRC": "nw_src", "NXM_NX_IPV6_SRC": "ipv6_src", "NXM_NX_ND_TARGET": "nd_target", "NXM_NX_ND_SLL": "nd_sll",
+NXM = {"NXM_OF_ETH_SRC": "dl_src", "NXM_OF_VLAN_TCI": "vlan_tci", "NXM_OF_ARP_SPA": "arp_spa", "NXM_OF_ARP_TPA": "arp_tpa",
+       "NXM_NX_ARP_SHA": "arp_sha", "NXM_OF_IP_SRC": "nw_src", "NXM_NX_IPV6_SRC": "ipv6_src", "NXM_NX_ND_TARGET": "nd_target", "NXM_NX_ND_SLL": "nd_sll",
        "NXM_NX_ND_TLL": "nd_tll", "NXM_NX_CT_MARK": "ct_mark"}
 
 

@@ -117,7 +117,10 @@ BROKEN = {
     "reserved group addresses": ("F2", TCP, without(r"dl_dst=01:80:c2:00:00:00/ff:ff:ff:ff:ff:f0")),
     "a server that nobody reaches": ("F2", TCP, without(r"table=30, .*dl_dst=02:20:00:00:00:12 ")),
     "ARP that nobody hears": (
-        "F2", ARP, changed(r"(table=30, priority=700,arp.*arp_tpa=10.20.0.1,.*)actions=.*", r"\g<1>actions=drop")),
+        "F2", ARP, changed(r"(table=38, .*arp.*arp_tpa=10.20.0.1 )actions=.*", r"\g<1>actions=drop")),
+    "any link-local address that a MAC makes": (
+        "F1", "TCP, IPv6", added("table=11, priority=5,reg11=0x1000/0x1000 actions=load:1->NXM_NX_REG11[11],goto_table:12")),
+    "announcements that nobody hears": ("F2", ARP, changed(r"(table=34, priority=1 actions=).*", r"\g<1>drop")),
 }
 
 

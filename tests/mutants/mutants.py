@@ -87,7 +87,9 @@ mutant("arp-hardware-unchecked", "an ARP packet may name another's hardware addr
         "claim_ipv4(b, SP_F_ARP_SPA);\n        load_stage(b, SP_STAGE_ARP);\n        sp_emit_goto(e, SP_T_ADDRESS);"),
        near=["system/test_spoof.py"])
 mutant("advertised-target-unchecked", "a neighbour advertisement may be about another's address",
-       (STATIC, "sp_flow_resubmit(b, SP_T_ADDRESS);", "sp_flow_resubmit(b, SP_T_FORWARD);"), near=["system/test_spoof.py"])
+       (STATIC, "claim_ipv6(b, SP_F_ND_TARGET);\n    load_stage(b, SP_STAGE_ND);\n    sp_flow_resubmit(b, SP_T_ADDRESS);",
+        "claim_ipv6(b, SP_F_ND_TARGET);\n    load_stage(b, SP_STAGE_ND);\n    sp_flow_resubmit(b, SP_T_FORWARD);"),
+       near=["system/test_spoof.py"])
 mutant("source-mac-unchecked", "a server may use any MAC address",
        (PORT, "if (mac) {\n            sp_flow_match_bytes(b, SP_F_ETH_SRC, mac, NULL);\n        }", "if (mac) {\n        }"),
        near=["unit/compile", "system/test_spoof.py"])
@@ -95,10 +97,23 @@ mutant("broadcast-as-source", "an allowed pair of everything lets a server send 
        (STATIC, "{.family = 4, .prefix = 3, .bytes = {224}}", "{.family = 4, .prefix = 4, .bytes = {224}}"),
        near=["system/test_spoof.py"])
 mutant("link-local-refused", "a server cannot use the link-local address of its MAC",
-       (PORT, "    claim_address(e, base, &link_local);\n", "    (void) link_local;\n"),
-       near=["unit/compile", "system/test_spoof.py"])
+       (STATIC, "sp_flow_load(b, SP_R_HARDWARE_HIGH, 9, 1, !inverted);", "sp_flow_load(b, SP_R_HARDWARE_HIGH, 9, 1, inverted);"),
+       near=["system/test_spoof.py"])
+mutant("link-local-of-a-pair", "a server may use the link-local address of a pair's MAC",
+       (STATIC, "        sp_flow_match_uint(b, SP_R_IDENTITY, 0, 0xffff);\n", ""), near=["system/test_spoof.py"])
+mutant("any-mac-of-the-port-in-arp", "what lets fragments come from a pair's MAC lets ARP name it in a frame of another's",
+       (PORT, "    sp_flow_match_uint(b, SP_R_STAGE, stage, stage);\n", ""), near=["system/test_spoof.py"])
+mutant("announcements-hidden", "an ARP announcement is heard by its own port alone",
+       (STATIC, "sp_emit_begin(e, SP_T_REQUEST, 1), SP_T_FLOOD);", "sp_emit_begin(e, SP_T_REQUEST, 1), SP_T_TARGET);"),
+       near=["system/test_spoof.py"])
+mutant("requests-for-all", "an ARP request whose addresses differ in one bit only is flooded",
+       (STATIC, "for (unsigned i = 0; i < 64; i++) {\n        uint32_t bit", "for (unsigned i = 0; i < 62; i++) {\n        uint32_t bit"),
+       near=["system/test_spoof.py"])
 mutant("strangers-among-the-fragments", "fragments that conntrack hands to another port's packets pass as that port's",
        (PORT, "    sp_flow_match_exact(b, SP_F_CT_ZONE, port->zone);\n", ""), near=["formal/test_formal.py"])
+mutant("fragments-of-any-source", "a fragment that conntrack hands to another packet of its zone leaves whoever sent it",
+       (STATIC, "SP_STAGE_FRAGMENT | SP_STAGE_OWN, SP_STAGE_FRAGMENT | SP_STAGE_OWN);", "SP_STAGE_FRAGMENT, SP_STAGE_FRAGMENT);"),
+       near=["system/test_fragment.py"])
 mutant("unknown-unicast-floods", "a frame to an unknown address is copied to server ports",
        (STATIC, "sp_flow_resubmit(b, SP_T_LEARNED);\n        sp_emit_goto(e, SP_T_UPLINK);",
         "sp_flow_resubmit(b, SP_T_LEARNED);\n        sp_emit_goto(e, SP_T_FLOOD);"), near=["system/test_forward.py"])

@@ -1,6 +1,8 @@
 """What a server port may claim to be.  Every port's rules allow everything (but c's, which has none), so that only the checks of
 MAC, IP, ARP, ND, DHCP and tags decide.  `b` hears what rules let in, `c` only what always passes, `up` what leaves."""
 
+from ipaddress import IPv6Address
+
 import pytest
 
 from bridges import Net, Rule
@@ -128,6 +130,11 @@ FORGED = [
     ("ipv4 multicast", sourced("224.0.0.1")),
     ("ipv6", sourced(B.ip6, 6)),
     ("ipv6 of another's link-local", sourced(B.local6, 6)),
+    ("ipv6 of a pair's link-local", udp(End(VRRP.mac, VRRP.ip, VRRP.local6), B, 53, family=6)),
+    ("ipv6 of a pair's link-local, own mac", sourced(VRRP.local6, 6)),
+    ("ns of a pair's link-local", ns(VRRP, B.ip6, src=VRRP.local6)),
+    ("ns of own link-local with the pair's option", ns(A, B.ip6, src=A.local6, sll=[VRRP.mac])),
+    ("na for a pair's link-local", na(VRRP, VRRP.local6)),
     ("ipv6 unspecified", sourced("::", 6)),
     ("ipv6 multicast", sourced("ff02::1", 6)),
     ("ipv6 that ends like the ipv4 address", sourced("::10.0.0.1", 6)),
@@ -202,6 +209,23 @@ def test_forged(net, frame):
 @pytest.mark.parametrize("frames", [case[1] for case in FORGED_FRAGMENTS], ids=[case[0] for case in FORGED_FRAGMENTS])
 def test_forged_fragments(net, frames):
     assert net.reached("a", *frames) == []
+
+
+def test_link_local_to_the_bit(net):
+    """No address but that of the own MAC: every one that differs from it in a bit is refused."""
+    own = int.from_bytes(IPv6(src=A.local6).build()[8:24], "big")
+    wrong = [str(IPv6Address(own ^ 1 << bit)) for bit in range(128)]
+    for at in range(0, 128, 16):
+        assert net.reached("a", *(sourced(src, 6) for src in wrong[at:at + 16])) == []
+    assert net.reached("a", *(na(A, target, src=A.local6) for target in wrong[:16])) == []
+    assert net.reached("a", sourced(A.local6, 6)) == ["b"]
+
+
+def test_fragments_of_a_pair(net):
+    """Of whatever MAC of the port."""
+    for sender in (A, VRRP):
+        assert set(net.reached("a", *fragments(udp(sender, B, 53, size=3000)))) == {"b"}
+        assert set(net.reached("a", *fragments(udp(sender, B, 53, size=3000, family=6)))) == {"b"}
 
 
 def test_a_pair_of_everything(net):
