@@ -123,8 +123,9 @@ struct sp_bridge_status {
     const char *last_error; /* NULL = none; one line naming the rule, port or setting it concerns; cleared when it has healed. */
 };
 typedef int sp_visit_status(void *aux, const struct sp_bridge_status *);
-/* Every bridge that is adopted or connected, by dpid; all pointers are valid during the visit. */
-int sp_engine_each_bridge(struct sp_engine *, sp_visit_status *, void *aux);
+/* Every bridge that is adopted or connected, by dpid; all pointers are valid during the visit.  'with_ports': what it costs grows
+ * with the ports of all bridges; else each is visited without them. */
+int sp_engine_each_bridge(struct sp_engine *, bool with_ports, sp_visit_status *, void *aux);
 /* One of them.  SP_E_MISSING: no such bridge, 'visit' not called; else what 'visit' returned. */
 int sp_engine_one_bridge(struct sp_engine *, uint64_t dpid, sp_visit_status *, void *aux);
 

@@ -6,7 +6,7 @@
 #include "controller/engine_state.h"
 #include "sallyport/pipeline.h"
 
-static int visit_bridge(struct sp_engine *, struct sp_datapath *, sp_visit_status *, void *aux);
+static int visit_bridge(struct sp_engine *, struct sp_datapath *, bool with_ports, sp_visit_status *, void *aux);
 
 /* The state of one port on one datapath. */
 struct state {
@@ -55,7 +55,7 @@ compare_dpids(const void *a, const void *b)
 }
 
 int
-sp_engine_each_bridge(struct sp_engine *engine, sp_visit_status *visit, void *aux)
+sp_engine_each_bridge(struct sp_engine *engine, bool with_ports, sp_visit_status *visit, void *aux)
 {
     size_t n = 0, cursor = 0;
     struct sp_datapath **all = malloc((engine->datapaths.n_heads ? engine->datapaths.n_heads : 1) * sizeof(struct sp_datapath *));
@@ -68,7 +68,7 @@ sp_engine_each_bridge(struct sp_engine *engine, sp_visit_status *visit, void *au
     qsort(all, n, sizeof(struct sp_datapath *), compare_dpids);
     int r = 0;
     for (size_t i = 0; !r && i < n; i++) {
-        r = visit_bridge(engine, all[i], visit, aux);
+        r = visit_bridge(engine, all[i], with_ports, visit, aux);
         r = r == SP_E_MISSING ? 0 : r;
     }
     free(all);
@@ -79,7 +79,7 @@ int
 sp_engine_one_bridge(struct sp_engine *engine, uint64_t dpid, sp_visit_status *visit, void *aux)
 {
     struct sp_datapath *dp = sp_engine_datapath(engine, dpid);
-    return dp ? visit_bridge(engine, dp, visit, aux) : SP_E_MISSING;
+    return dp ? visit_bridge(engine, dp, true, visit, aux) : SP_E_MISSING;
 }
 
 void
@@ -111,14 +111,10 @@ sp_datapath_read(const struct sp_datapath *dp, char version[SP_VERSION_TEXT_SIZE
     };
 }
 
+/* Lists the ports in 'status' for the visit. */
 static int
-visit_bridge(struct sp_engine *engine, struct sp_datapath *dp, sp_visit_status *visit, void *aux)
+visit_with_ports(const struct sp_datapath *dp, struct sp_bridge_status *status, sp_visit_status *visit, void *aux)
 {
-    const struct sp_bridge *bridge = sp_model_bridge(engine->model, dp->dpid);
-    const struct sp_link *link = dp->ports_known ? sp_switch_link(dp->sw) : NULL;
-    if (!bridge && !link) {
-        return SP_E_MISSING;
-    }
     size_t n;
     struct sp_ofport **ofports = sp_datapath_sorted_ofports(dp, &n);
     struct sp_bridge_port_status *ports = malloc((n ? n : 1) * sizeof *ports);
@@ -135,15 +131,26 @@ visit_bridge(struct sp_engine *engine, struct sp_datapath *dp, sp_visit_status *
             .server = ofports[i]->binding ? ofports[i]->binding->server : NULL,
         };
     }
-    char version[SP_VERSION_TEXT_SIZE];
-    struct sp_bridge_status status;
-    sp_datapath_read(dp, version, &status);
-    status.ports = ports;
-    status.n_ports = link ? n : 0;
-    int r = visit(aux, &status);
+    status->ports = ports;
+    status->n_ports = n;
+    int r = visit(aux, status);
     free(ofports);
     free(ports);
     return r;
+}
+
+static int
+visit_bridge(struct sp_engine *engine, struct sp_datapath *dp, bool with_ports, sp_visit_status *visit, void *aux)
+{
+    const struct sp_bridge *bridge = sp_model_bridge(engine->model, dp->dpid);
+    const struct sp_link *link = dp->ports_known ? sp_switch_link(dp->sw) : NULL;
+    if (!bridge && !link) {
+        return SP_E_MISSING;
+    }
+    char version[SP_VERSION_TEXT_SIZE];
+    struct sp_bridge_status status;
+    sp_datapath_read(dp, version, &status);
+    return with_ports && link ? visit_with_ports(dp, &status, visit, aux) : visit(aux, &status);
 }
 
 const struct sp_rule *

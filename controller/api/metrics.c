@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,92 +44,73 @@ put_histogram(FILE *out, const char *name, const char *help, const struct sp_his
     fprintf(out, "\n%s_count %" PRIu64 "\n", name, n);
 }
 
+enum { CONNECTED, DESIRED, INSTALLED, PENDING, FAILING, REVISION, N_GAUGES };
+
+/* What is told of each bridge, read once for all gauges. */
 struct bridges {
-    FILE *out;
-    const char *name;
-    uint64_t (*value)(const struct sp_bridge_status *);
+    struct bridge {
+        uint64_t dpid;
+        uint64_t values[N_GAUGES];
+    } *all;
+    size_t n, n_max;
+    uint64_t n_connected;
 };
 
 static int
-put_bridge(void *aux, const struct sp_bridge_status *bridge)
+read_bridge(void *aux, const struct sp_bridge_status *status)
 {
     struct bridges *bridges = aux;
-    fprintf(bridges->out, "%s{dpid=\"%016" PRIx64 "\"} %" PRIu64 "\n", bridges->name, bridge->dpid, bridges->value(bridge));
+    if (bridges->n == bridges->n_max) {
+        size_t n_max = 2 * bridges->n_max + 16;
+        struct bridge *all = realloc(bridges->all, n_max * sizeof *all);
+        if (!all) {
+            return -ENOMEM;
+        }
+        bridges->all = all;
+        bridges->n_max = n_max;
+    }
+    bridges->n_connected += status->connected;
+    bridges->all[bridges->n++] = (struct bridge) {
+        .dpid = status->dpid,
+        .values = {
+            [CONNECTED] = status->connected,
+            [DESIRED] = status->flows_desired,
+            [INSTALLED] = status->flows_installed,
+            [PENDING] = status->pending,
+            [FAILING] = status->last_error != NULL,
+            [REVISION] = status->revision,
+        },
+    };
     return 0;
 }
 
-static uint64_t
-connected(const struct sp_bridge_status *bridge)
-{
-    return bridge->connected;
-}
-
-static uint64_t
-desired(const struct sp_bridge_status *bridge)
-{
-    return bridge->flows_desired;
-}
-
-static uint64_t
-installed(const struct sp_bridge_status *bridge)
-{
-    return bridge->flows_installed;
-}
-
-static uint64_t
-pending(const struct sp_bridge_status *bridge)
-{
-    return bridge->pending;
-}
-
-static uint64_t
-failing(const struct sp_bridge_status *bridge)
-{
-    return bridge->last_error != NULL;
-}
-
-static uint64_t
-revision(const struct sp_bridge_status *bridge)
-{
-    return bridge->revision;
-}
-
 static void
-put_bridges(FILE *out, struct sp_engine *engine)
+put_bridges(FILE *out, const struct bridges *bridges)
 {
     static const struct {
         const char *name, *help;
-        uint64_t (*value)(const struct sp_bridge_status *);
-    } gauges[] = {
-        {"sallyport_bridge_connected", "Whether the bridge is connected.", connected},
-        {"sallyport_bridge_flows_desired", "Flows that the bridge should have.", desired},
-        {"sallyport_bridge_flows_installed", "Flows that the bridge has confirmed.", installed},
-        {"sallyport_bridge_pending", "Whether a change is not confirmed by the bridge.", pending},
-        {"sallyport_bridge_error", "Whether something is wrong with the bridge.", failing},
-        {"sallyport_bridge_revision", "The last revision that the bridge has confirmed whole.", revision},
+    } gauges[N_GAUGES] = {
+        [CONNECTED] = {"sallyport_bridge_connected", "Whether the bridge is connected."},
+        [DESIRED] = {"sallyport_bridge_flows_desired", "Flows that the bridge should have."},
+        [INSTALLED] = {"sallyport_bridge_flows_installed", "Flows that the bridge has confirmed."},
+        [PENDING] = {"sallyport_bridge_pending", "Whether a change is not confirmed by the bridge."},
+        [FAILING] = {"sallyport_bridge_error", "Whether something is wrong with the bridge."},
+        [REVISION] = {"sallyport_bridge_revision", "The last revision that the bridge has confirmed whole."},
     };
-    for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++) {
-        struct bridges bridges = {out, gauges[i].name, gauges[i].value};
+    for (size_t i = 0; i < N_GAUGES; i++) {
         put_head(out, gauges[i].name, "gauge", gauges[i].help);
-        sp_engine_each_bridge(engine, put_bridge, &bridges);
+        for (size_t k = 0; k < bridges->n; k++) {
+            const struct bridge *bridge = &bridges->all[k];
+            fprintf(out, "%s{dpid=\"%016" PRIx64 "\"} %" PRIu64 "\n", gauges[i].name, bridge->dpid, bridge->values[i]);
+        }
     }
 }
 
-static int
-count_connected(void *aux, const struct sp_bridge_status *bridge)
-{
-    uint64_t *n = aux;
-    *n += bridge->connected;
-    return 0;
-}
-
 static void
-put_engine(FILE *out, struct sp_engine *engine)
+put_engine(FILE *out, struct sp_engine *engine, uint64_t n_connected)
 {
     struct sp_engine_counters counters;
     sp_engine_counters(engine, &counters);
-    uint64_t n_connected = 0;
-    sp_engine_each_bridge(engine, count_connected, &n_connected);
     put(out, "sallyport_bridges_connected", "gauge", "Bridges that are connected.", n_connected);
     put(out, "sallyport_bridge_connects_total", "counter", "Connections of bridges.", counters.connects);
     put(out, "sallyport_bridge_disconnects_total", "counter", "Connections of bridges that ended.", counters.disconnects);
@@ -262,16 +244,17 @@ sp_read_metrics(struct sp_call *call)
 {
     char *text = NULL;
     size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
+    struct bridges bridges = { .n = 0 };
+    FILE *out = sp_engine_each_bridge(call->api->engine, false, read_bridge, &bridges) ? NULL : open_memstream(&text, &size);
     if (out) {
         put_head(out, "sallyport_build_info", "gauge", "The version that runs.");
         fprintf(out, "sallyport_build_info{version=\"%s\"} 1\n", SP_VERSION);
         put_model(out, sp_call_model(call));
-        put_engine(out, call->api->engine);
+        put_engine(out, call->api->engine, bridges.n_connected);
         put_blocked(out, call->api->engine);
         put_rules(out, call->api->engine);
         put_history(out, call->api);
-        put_bridges(out, call->api->engine);
+        put_bridges(out, &bridges);
         put_api(out, call->api);
         put_process(out);
     }
@@ -282,4 +265,5 @@ sp_read_metrics(struct sp_call *call)
         sp_call_text(call, CONTENT_TYPE, text, size);
     }
     free(text);
+    free(bridges.all);
 }

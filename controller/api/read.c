@@ -209,7 +209,7 @@ void
 sp_read_bridges(struct sp_call *call)
 {
     struct listing listing = begin_list(call, "bridges");
-    listing.error = sp_engine_each_bridge(call->api->engine, list_bridge, &listing);
+    listing.error = sp_engine_each_bridge(call->api->engine, true, list_bridge, &listing);
     end_list(call, &listing);
 }
 
@@ -267,11 +267,11 @@ sp_read_status(struct sp_call *call)
     sp_json_integer(out, (int64_t) sp_model_counters(sp_call_model(call))->revision);
     sp_json_key(out, "bridges");
     sp_json_array_open(out);
-    listing.error = sp_engine_each_bridge(call->api->engine, list_bridge, &listing);
+    listing.error = sp_engine_each_bridge(call->api->engine, true, list_bridge, &listing);
     sp_json_array_close(out);
     sp_json_key(out, "pending");
     sp_json_array_open(out);
-    listing.error = listing.error ? listing.error : sp_engine_each_bridge(call->api->engine, list_pending, &listing);
+    listing.error = listing.error ? listing.error : sp_engine_each_bridge(call->api->engine, false, list_pending, &listing);
     sp_json_array_close(out);
     sp_json_key(out, "refused");
     sp_json_array_open(out);
