@@ -14,7 +14,7 @@
 #include "controller/io/tls.h"
 
 #define LOW_MARK (64u << 10)
-#define TURN_NS 3000000u /* What streams may spend in a turn of the loop, reading, and again writing. */
+#define TURN_NS 1000000u /* What streams may spend in a turn of the loop, reading, and again writing. */
 #define QUEUE_MAX (SP_STREAM_CHUNK + LOW_MARK)
 #define TLS_SEND_MAX (QUEUE_MAX + LOW_MARK / 2) /* What encryption adds. */
 #define TLS_QUEUE_MAX (QUEUE_MAX + LOW_MARK)    /* What the channel itself has to say. */

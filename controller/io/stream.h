@@ -5,7 +5,7 @@
 
 #include "controller/io/transport.h"
 
-#define SP_STREAM_READ_SIZE (64u << 10)
+#define SP_STREAM_READ_SIZE (16u << 10) /* A part of a turn: some hundred flows of a dump. */
 
 struct sp_tls_channel;
 
