@@ -204,6 +204,7 @@ sp_engine_counters(const struct sp_engine *engine, struct sp_engine_counters *re
         .bundles_discarded = engine->switches.bundles_discarded,
         .flow_mods_refused = engine->switches.flow_mods_refused,
         .drift_repaired = engine->switches.drift_repaired,
+        .zones_flushed = engine->switches.zones_flushed,
         .connects = engine->connects,
         .disconnects = engine->disconnects,
         .commits = engine->commits,

@@ -194,6 +194,7 @@ struct sp_engine_counters {
     uint64_t bundles_discarded;
     uint64_t flow_mods_refused;
     uint64_t drift_repaired;     /* Flows that another hand had changed, deleted or added under our cookie. */
+    uint64_t zones_flushed;      /* Flushes of a port's conntrack zone sent. */
     uint64_t connects;
     uint64_t disconnects;
     uint64_t commits;

@@ -476,8 +476,8 @@ unbind_port(struct sp_datapath *dp, struct sp_ofport *ofport)
     ofport->binding = NULL;
     ofport->role = SP_ROLE_CLOSED;
     mark_members(dp, binding);
-    /* What a port that has gone for good leaves in conntrack must not be there for the zone's next owner.  One that is
-     * only unplugged keeps its connections. */
+    /* What a port that has gone for good leaves in conntrack is of no use; the zone's next owner will not find it anyway, see
+     * switch_zones.c.  One that is only unplugged keeps its connections. */
     const struct sp_port *now = sp_model_port(dp->engine->model, &binding->port->id);
     bool stays = now && now->zone == binding->port->zone && (!now->has_bridge || now->dpid == dp->dpid);
     if (!stays) {

@@ -113,6 +113,7 @@ sp_switch_free(struct sp_switch *sw)
 {
     if (sw) {
         forget(sw);
+        sp_flow_table_free(sw->owners);
         sp_known_free(sw->known);
         sp_index_clear(&sw->units);
         free(sw->zones);
@@ -236,8 +237,9 @@ sp_switch_enforce(struct sp_switch *sw, int64_t now_ms)
     sw->units_limit = SIZE_MAX;
     sw->installed = sp_flow_table_new();
     sw->dump = sp_flow_table_new();
+    sw->owners = sw->owners ? sw->owners : sp_flow_table_new();
     sw->known = sw->known ? sw->known : sp_known_new(sw->seed);
-    if (!sw->installed || !sw->dump || !sw->known) {
+    if (!sw->installed || !sw->dump || !sw->owners || !sw->known) {
         sp_switch_give_up(sw);
         return;
     }
@@ -251,6 +253,11 @@ sp_switch_enforce(struct sp_switch *sw, int64_t now_ms)
 void
 sp_switch_ignore(struct sp_switch *sw)
 {
+    if (sw->link) {
+        /* What goes on there from now on is not ours to know. */
+        sp_flow_table_free(sw->owners);
+        sw->owners = NULL;
+    }
     forget(sw);
     sw->phase = SP_SWITCH_PASSIVE;
 }
@@ -264,7 +271,7 @@ sp_switch_is_enforced(const struct sp_switch *sw)
 bool
 sp_switch_is_clean(const struct sp_switch *sw)
 {
-    return sw->phase == SP_SWITCH_IDLE && !sw->units.n_heads && !sp_flow_table_count(sw->installed);
+    return sw->phase == SP_SWITCH_IDLE && !sw->units.n_heads && !sw->n_zones && !sp_flow_table_count(sw->installed);
 }
 
 void
@@ -281,7 +288,7 @@ sp_switch_run(struct sp_switch *sw, uint64_t revision, int64_t now_ms)
     if (sw->phase != SP_SWITCH_IDLE) {
         return;
     }
-    bool busy = sw->n_dirty || sw->orphans.n;
+    bool busy = sw->n_dirty || sw->orphans.n || sw->n_zones;
     if (now_ms >= sw->check_at_ms + (busy ? CHECK_OVERDUE_MS : 0) || (sw->suspected && now_ms >= sw->check_again_ms)) {
         sw->suspected = false;
         sw->check_begun_ms = now_ms;

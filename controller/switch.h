@@ -18,15 +18,15 @@
  *
  * Place in the arrow: the engine decides which units change (from the model); this module compiles nothing and knows no
  * model.  Files: switch.c, switch_batch.c (units to modifications), switch_dump.c and switch_left.c (the dump against
- * what is wanted),
- * switch_link.c (the connection).
+ * what is wanted), switch_zones.c (whose connections are in a zone), switch_link.c (the connection).
  *
  * Counted flows (flows/tally.h) live and die with their cookie: another one's flow in the place of theirs is preceded, in the
  * same bundle, by their deletion, so that the switch tells what they counted and counts the new one from 0.
  *
  * Guarantees: W1 'installed' is what the switch has confirmed, flow by flow, but for what another hand changed since the
  * last dump; W2 a flow is deleted only if it is the unit's own that is replaced, or one under our cookie that no unit wants;
- * W3 while a batch or a dump is under way nothing else is sent. */
+ * W3 while a batch or a dump is under way nothing else is sent;
+ * W4 the flows of a port are sent only behind a confirmed flush of its zone, or where its connections alone are in it (P4). */
 
 #ifndef SALLYPORT_CONTROLLER_SWITCH_H
 #define SALLYPORT_CONTROLLER_SWITCH_H 1
@@ -88,6 +88,7 @@ struct sp_switch_counters {
     uint64_t bundles_discarded;
     uint64_t flow_mods_refused;
     uint64_t drift_repaired;
+    uint64_t zones_flushed;
 };
 
 /* 'events', 'aux' and 'counters' must live as long.  'seed' is a number that no switch knows.  NULL: no memory. */
@@ -121,7 +122,8 @@ void sp_switch_fail_unit(struct sp_switch *, const struct sp_unit_name *name, co
 /* Every unit, in no particular order, until 'visit' returns nonzero; returns that.  'visit' changes no unit. */
 typedef int sp_visit_unit(void *aux, const struct sp_unit_name *, const struct sp_flow_set *desired);
 int sp_switch_each_unit(const struct sp_switch *, sp_visit_unit *, void *aux);
-/* The entries of conntrack zone 'zone' shall go once the changes made so far are in force. */
+/* The entries of conntrack zone 'zone' shall go once the changes made so far are in force: nobody needs them any more.  That the
+ * zone's next owner finds none is seen to when it comes. */
 void sp_switch_flush_zone(struct sp_switch *, uint16_t zone);
 
 /* From now on the bridge is ours: dump, compare, change.  All units have been given. */

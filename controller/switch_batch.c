@@ -16,6 +16,7 @@ static const enum sp_unit_kind order[SP_N_UNIT_KINDS] = {
 static void poison_alone(struct sp_switch *, struct sp_unit *, const char *why);
 static void keep_stuck(struct sp_switch *, const struct sp_flow *, const char *why);
 static int gather(struct sp_switch *);
+static void poison_held(struct sp_switch *);
 static int make_mods(struct sp_switch *);
 static int add_changes(struct sp_switch *, const struct sp_batch_item *, struct sp_flow_table *claimed);
 static int add_removals(struct sp_switch *, const struct sp_batch_item *, const struct sp_flow_table *claimed);
@@ -33,21 +34,21 @@ sp_switch_begin_batch(struct sp_switch *sw)
             return true;
         }
         struct sp_switch_batch *batch = &sw->batch;
-        if (batch->mods.n) {
-            if (batch->whole) {
-                batch->zones = sw->zones;
-                batch->n_zones = sw->n_zones;
-                sw->zones = NULL;
-                sw->n_zones = 0;
-            }
+        batch->n_zones = batch->whole ? sp_switch_take_zones(sw, batch->zones) : 0;
+        if (batch->mods.n || batch->n_zones) {
             sw->phase = SP_SWITCH_APPLYING;
-            sw->counters->flow_mods_sent += batch->mods.n;
+            sw->counters->flow_mods_sent += batch->mods.n - batch->n_flushes;
+            sw->counters->zones_flushed += batch->n_flushes + batch->n_zones;
             sp_link_apply(sw->link, batch->mods.mods, batch->mods.n, batch->zones, batch->n_zones);
             return true;
         }
+        bool stands_still = batch->whole && batch->n_held;
         if (take_over(sw)) {
             sp_switch_give_up(sw);
             return true;
+        }
+        if (stands_still) {
+            poison_held(sw);
         }
         if (!sw->n_dirty && !sw->orphans.n) {
             return false;
@@ -61,9 +62,9 @@ sp_switch_end_batch(struct sp_switch *sw, const char *why_not)
     struct sp_switch_batch *batch = &sw->batch;
     sw->phase = SP_SWITCH_IDLE;
     if (!why_not) {
-        sw->counters->bundles_applied++;
+        sw->counters->bundles_applied += batch->mods.n > 0;
         sw->units_limit = sw->units_limit > SIZE_MAX / 2 ? SIZE_MAX : 2 * sw->units_limit;
-        if (batch->whole) {
+        if (batch->whole && !batch->n_held) {
             sw->settled = batch->revision > sw->settled ? batch->revision : sw->settled;
         }
         if (take_over(sw)) {
@@ -111,13 +112,16 @@ sp_switch_refuse(struct sp_switch *sw, const struct sp_session_refused *refused)
     batch->n_refused++;
     const struct sp_flow_mod *mod = &batch->mods.mods[refused->index];
     struct sp_unit *unit = mod->owner;
+    static const char *const verbs[] = {
+        [SP_FLOW_ADD] = "add", [SP_FLOW_DELETE] = "delete", [SP_ZONE_FLUSH] = "flush the zone of",
+    };
     char text[400], flow[600];
     sw->events->describe(sw->aux, sw, unit ? &unit->name : NULL, mod->flow, text, sizeof text - 80);
     size_t len = strlen(text);
     snprintf(text + len, sizeof text - len, ": the switch refused it with %s", refused->error);
     sp_flow_format(mod->flow, flow, sizeof flow);
     sp_log(SP_LOG_DEBUG, "switch", "%016llx: refused with %s: %s %s", (unsigned long long) sw->dpid, refused->error,
-           mod->verb == SP_FLOW_ADD ? "add" : "delete", flow);
+           verbs[mod->verb], flow);
     if (unit) {
         if (is_current(batch, unit)) {
             /* Of several refusals the last one is told. */
@@ -170,7 +174,6 @@ sp_switch_clear_batch(struct sp_switch *sw)
         sp_flow_set_unref(batch->items[i].target);
     }
     free(batch->items);
-    free(batch->zones);
     sp_flow_mods_clear(&batch->mods);
     *batch = (struct sp_switch_batch) { .n = 0 };
     sp_flow_mods_init(&batch->mods);
@@ -183,24 +186,39 @@ gather(struct sp_switch *sw)
     struct sp_switch_batch *batch = &sw->batch;
     size_t n = sw->n_dirty;
     size_t max = n < sw->units_limit ? n : sw->units_limit;
+    int error = 0;
     batch->revision = sw->revision;
-    batch->whole = max == n;
     batch->items = malloc((max ? max : 1) * sizeof *batch->items);
     if (!batch->items) {
         return -ENOMEM;
     }
     for (size_t i = 0; i < SP_N_UNIT_KINDS && batch->n < max; i++) {
         struct sp_unit_ring *list = &sw->dirty[order[i]];
-        for (struct sp_unit_ring *r = list->next; r != list && batch->n < max; r = r->next) {
+        for (struct sp_unit_ring *r = list->next; !error && r != list && batch->n < max; r = r->next) {
             struct sp_unit *unit = sp_unit_of_ring(r);
+            struct sp_flow_set *target = unit->restore ? unit->confirmed : unit->desired;
+            bool may;
+            error = sp_switch_claim_zone(sw, unit, target, &may);
+            if (error || !may) {
+                batch->n_held += !error;
+                continue;
+            }
             unit->in_batch = true;
-            batch->items[batch->n++] = (struct sp_batch_item) {
-                .unit = unit,
-                .target = sp_flow_set_ref(unit->restore ? unit->confirmed : unit->desired),
-            };
+            batch->items[batch->n++] = (struct sp_batch_item) { .unit = unit, .target = sp_flow_set_ref(target) };
         }
     }
-    return 0;
+    batch->whole = batch->n + batch->n_held == n;
+    return error;
+}
+
+/* Nothing else is left to do, and still another's flow stands in the way of these. */
+static void
+poison_held(struct sp_switch *sw)
+{
+    struct sp_unit_ring *list = &sw->dirty[SP_UNIT_PORT];
+    while (list->next != list) {
+        poison_alone(sw, sp_unit_of_ring(list->next), "its conntrack zone is still another port's on this bridge");
+    }
 }
 
 /* Additions of all units, then deletions.  A flow may pass from one unit to another (a port number, say): what one claims
@@ -273,8 +291,11 @@ take_over(struct sp_switch *sw)
     struct sp_switch_batch *batch = &sw->batch;
     int error = 0;
     for (size_t i = 0; i < batch->mods.n; i++) {
-        if (batch->mods.mods[i].verb == SP_FLOW_DELETE) {
-            sp_flow_table_remove(sw->installed, batch->mods.mods[i].flow);
+        const struct sp_flow_mod *mod = &batch->mods.mods[i];
+        if (mod->verb == SP_FLOW_DELETE) {
+            sp_flow_table_remove(sw->installed, mod->flow);
+        } else if (mod->verb == SP_ZONE_FLUSH) {
+            error = error ? error : sp_flow_table_put(sw->owners, mod->flow);
         }
     }
     for (size_t i = 0; i < batch->n && !error; i++) {

@@ -19,7 +19,7 @@ static void log_drift(const struct sp_switch *, const struct sp_flow_list *lost,
 void
 sp_switch_learn(struct sp_switch *sw)
 {
-    int error = 0;
+    int error = sp_switch_learn_owners(sw);
     size_t cursor = 0;
     struct sp_index_node *next;
     for (struct sp_index_node *node = sp_index_next_head(&sw->units, NULL, &cursor); node && !error; node = next) {
@@ -91,7 +91,11 @@ learn_unit(struct sp_switch *sw, struct sp_unit *unit)
     for (size_t i = 0; !error && i < n; i++) {
         struct sp_flow *flow = unit->desired->flows[i];
         struct sp_flow *there = sp_flow_table_find(sw->dump, flow);
+        bool own = false;
         if (there) {
+            error = sp_switch_recognise(sw, unit, flow, there, &own);
+        }
+        if (!error && own) {
             bool equal = sp_flow_equal(there, flow);
             n_equal += equal;
             there = equal ? flow : there;

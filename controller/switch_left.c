@@ -69,23 +69,6 @@ sp_switch_place_left(struct sp_switch *sw, const struct sp_flow_list *flows)
     return error;
 }
 
-/* The value that 'flow' matches in the 4-byte 'field' without a mask.  Returns false if it does not. */
-static bool
-match_of(const struct sp_flow *flow, enum sp_field field, uint32_t *ret)
-{
-    const uint8_t *bytes = sp_flow_match(flow);
-    for (size_t i = 0; i + 2 <= flow->match_size;) {
-        size_t size = sp_field_size(bytes[i]);
-        if (bytes[i] == field && !bytes[i + 1]) {
-            const uint8_t *value = &bytes[i + 2];
-            *ret = (uint32_t) value[0] << 24 | (uint32_t) value[1] << 16 | (uint32_t) value[2] << 8 | value[3];
-            return true;
-        }
-        i += 2 + (bytes[i + 1] ? 2 * size : size);
-    }
-    return false;
-}
-
 /* Which set each slot belongs to, as far as the flows say, sorted. */
 static int
 list_slots(const struct sp_flow_list *flows, struct slot **ret, size_t *ret_n)
@@ -97,7 +80,7 @@ list_slots(const struct sp_flow_list *flows, struct slot **ret, size_t *ret_n)
     }
     for (size_t i = 0; i < flows->n; i++) {
         uint32_t set;
-        if (SP_COOKIE_KIND(flows->flows[i]->cookie) == SP_COOKIE_RULE && match_of(flows->flows[i], SP_R_SET, &set)) {
+        if (SP_COOKIE_KIND(flows->flows[i]->cookie) == SP_COOKIE_RULE && sp_flow_match_value(flows->flows[i], SP_R_SET, &set)) {
             (*ret)[(*ret_n)++] = (struct slot) { .slot = (uint32_t) SP_COOKIE_NUMBER(flows->flows[i]->cookie), .set = set };
         }
     }
@@ -113,7 +96,7 @@ find_set(const struct sp_switch *sw, const struct sp_flow *flow, const struct sl
 {
     unsigned kind = SP_COOKIE_KIND(flow->cookie);
     uint32_t number = (uint32_t) SP_COOKIE_NUMBER(flow->cookie);
-    if (kind == SP_COOKIE_RULE && !match_of(flow, SP_R_SET, &number)) {
+    if (kind == SP_COOKIE_RULE && !sp_flow_match_value(flow, SP_R_SET, &number)) {
         const struct slot key = { .slot = number };
         const struct slot *slot = n_slots ? bsearch(&key, slots, n_slots, sizeof *slots, compare_slots) : NULL;
         number = slot ? slot->set : 0;

@@ -49,14 +49,17 @@ struct sp_batch_item {
     struct sp_flow_set *target; /* Referenced; NULL: none. */
 };
 
+#define SP_ZONES_MAX 32 /* Flushes of each kind that one batch takes. */
 struct sp_switch_batch {
     struct sp_batch_item *items;
     size_t n;
     struct sp_flow_mods mods;
-    uint16_t *zones;
+    size_t n_flushes; /* The first ones of 'mods'. */
+    uint16_t zones[SP_ZONES_MAX];
     size_t n_zones;
     uint64_t revision;
-    bool whole;      /* All that was dirty, and the orphans. */
+    size_t n_held;   /* Dirty units that cannot be in it: see switch_zones.c. */
+    bool whole;      /* All others that were dirty, and the orphans. */
     size_t n_refused;
 };
 
@@ -79,13 +82,14 @@ struct sp_switch {
     size_t n_desired;              /* Flows of all units. */
     struct sp_flow_table *installed;
     struct sp_flow_table *dump;
+    struct sp_flow_table *owners;  /* Of zones: see switch_zones.c.  Outlives the connection. */
     struct sp_known *known;        /* Flows of the last dump; outlives the connection. */
     struct sp_flow_list orphans;   /* Installed, under our cookie, of no unit: to be deleted. */
     struct sp_flow_list stuck;     /* Orphans that the switch would not delete; tried again with the poisoned units. */
     char stuck_error[300];
     struct sp_switch_batch batch;
     size_t units_limit;            /* Of the next batch. */
-    uint16_t *zones;               /* To flush with the next whole batch. */
+    uint16_t *zones;               /* To flush behind the next whole batches. */
     size_t n_zones;
     uint64_t revision;             /* Of the model. */
     uint64_t settled;              /* Up to this one everything is confirmed or refused. */
@@ -128,6 +132,20 @@ void sp_switch_clear_batch(struct sp_switch *);
 void sp_switch_learn(struct sp_switch *);
 void sp_switch_compare(struct sp_switch *);
 void sp_switch_suspect(struct sp_switch *, const struct sp_flow *);
+/* switch_zones.c.  The flow of port 'unit' in 'set' that is its zone's in PORT_SET, borrowed; NULL: none. */
+struct sp_flow *sp_switch_zone_flow(const struct sp_unit *unit, const struct sp_flow_set *set);
+/* Whether the zone that 'flow' matches is known to have nothing in it but the connections of its port. */
+bool sp_switch_owns(const struct sp_switch *, const struct sp_flow *flow);
+/* Stores in '*ret' whether 'unit' may become 'target' in this batch, and adds the flush that must come first, if any. */
+int sp_switch_claim_zone(struct sp_switch *, struct sp_unit *unit, const struct sp_flow_set *target, bool *ret) SP_MUST_USE;
+/* Moves up to SP_ZONES_MAX of the zones that are to be flushed to 'zones' and returns their number. */
+size_t sp_switch_take_zones(struct sp_switch *, uint16_t *zones);
+/* The dump tells whose the zones are. */
+int sp_switch_learn_owners(struct sp_switch *) SP_MUST_USE;
+/* Stores in '*ret' whether 'there', which the dump has in the place of 'flow' of 'unit', may have been the unit's own: not if it
+ * is another's door to the zone. */
+int sp_switch_recognise(struct sp_switch *, const struct sp_unit *unit, struct sp_flow *flow, const struct sp_flow *there,
+                        bool *ret) SP_MUST_USE;
 /* switch_left.c: whose were the flows that nobody wants? */
 int sp_switch_place_left(struct sp_switch *, const struct sp_flow_list *) SP_MUST_USE;
 

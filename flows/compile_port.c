@@ -178,6 +178,7 @@ int sp_compile_port(const struct sp_port_facts *facts, struct sp_flow_list *out)
     sp_flow_load_reg(b, SP_R_ZONE, port->zone);
     sp_flow_load_reg(b, SP_R_STAGE, port->port_security ? 0 : SP_STAGE_OPEN);
     sp_emit_goto(&e, SP_T_GUARD);
+    e.cookie = SP_COOKIE(SP_COOKIE_OWNED, SP_OWNER_TAG(port->id.bytes));
     b = sp_emit_begin(&e, SP_T_PORT_SET, 100);
     sp_flow_match_exact(b, SP_F_CT_ZONE, port->zone);
     sp_flow_match_exact(b, SP_R_ZONE, port->zone);

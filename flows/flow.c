@@ -403,6 +403,27 @@ const uint8_t *sp_flow_match(const struct sp_flow *flow)
     return flow->bytes;
 }
 
+bool sp_flow_match_value(const struct sp_flow *flow, enum sp_field field, uint32_t *ret)
+{
+    const uint8_t *bytes = sp_flow_match(flow);
+
+    for (size_t i = 0; i + 2 <= flow->match_size && bytes[i] < SP_N_FIELDS;) {
+        size_t size = sp_field_size(bytes[i]);
+
+        if (bytes[i] == field && !bytes[i + 1] && size <= sizeof *ret) {
+            uint32_t value = 0;
+
+            for (size_t k = 0; k < size; k++) {
+                value = value << 8 | bytes[i + 2 + k];
+            }
+            *ret = value;
+            return true;
+        }
+        i += 2 + (bytes[i + 1] ? 2 * size : size);
+    }
+    return false;
+}
+
 const uint8_t *sp_flow_actions(const struct sp_flow *flow)
 {
     return flow->bytes + flow->match_size;

@@ -19,8 +19,9 @@ bool sp_flow_table_remove(struct sp_flow_table *, const struct sp_flow *key);
 /* Goes through all flows in no particular order: start with '*cursor' 0; NULL ends. */
 struct sp_flow *sp_flow_table_next(const struct sp_flow_table *, size_t *cursor);
 
-/* One modification of a switch's table.  An addition replaces the flow of the same key, counters and all. */
-enum sp_flow_verb { SP_FLOW_ADD, SP_FLOW_DELETE };
+/* One modification of a switch's table.  An addition replaces the flow of the same key, counters and all.  A flush changes no
+ * flow: it makes conntrack forget the zone that the flow matches, before what comes behind it. */
+enum sp_flow_verb { SP_FLOW_ADD, SP_FLOW_DELETE, SP_ZONE_FLUSH };
 struct sp_flow_mod {
     enum sp_flow_verb verb;
     struct sp_flow *flow; /* Referenced. */

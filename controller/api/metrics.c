@@ -121,6 +121,8 @@ put_engine(FILE *out, struct sp_engine *engine, uint64_t n_connected)
     put(out, "sallyport_bundles_discarded_total", "counter", "Bundles that were given up.", counters.bundles_discarded);
     put(out, "sallyport_drift_repaired_total", "counter", "Flows that another hand had changed and that were put right.",
         counters.drift_repaired);
+    put(out, "sallyport_zones_flushed_total", "counter",
+        "Conntrack zones that bridges were told to flush: of a port that is new there, or is gone.", counters.zones_flushed);
     put(out, "sallyport_store_commits_total", "counter", "Transactions stored.", counters.commits);
     put(out, "sallyport_store_commits_failed_total", "counter", "Transactions that the store could not write.",
         counters.commits_failed);

@@ -129,10 +129,11 @@ bool sp_session_idle(const struct sp_session *);
  * others change from then on (SP_EVENT_CHANGED), which a switch may decline (SP_EVENT_ERROR). */
 void sp_session_dump(struct sp_session *, struct sp_known *known, int64_t now_ms);
 
-/* Applies 'mods' ('n' at least 1) as one atomic, ordered bundle.  Only when idle.  'mods' is borrowed, with its flows,
- * until SP_EVENT_APPLIED, SP_EVENT_DISCARDED or the session's end.  With 'flush_zones' ('n_zones', borrowed likewise) the
- * conntrack entries of these zones are flushed once the bundle is committed, and SP_EVENT_APPLIED follows the barrier
- * after the flush: what is left of a port that is gone must not be there for the zone's next owner. */
+/* Applies 'mods' as one atomic, ordered bundle.  Only when idle.  'mods' is borrowed, with its flows, until SP_EVENT_APPLIED,
+ * SP_EVENT_DISCARDED or the session's end.  Each SP_ZONE_FLUSH among them, which come first, is carried out at once, and if it
+ * is refused so is the bundle, as for any other.  With 'flush_zones' ('n_zones', borrowed likewise) the conntrack entries of
+ * these zones are flushed once the bundle is committed, and SP_EVENT_APPLIED follows the barrier after the flush.  'n' may be
+ * 0 if 'n_zones' is not. */
 void sp_session_apply(struct sp_session *, const struct sp_flow_mod *mods, size_t n, const uint16_t *flush_zones, size_t n_zones,
                       int64_t now_ms);
 

@@ -39,7 +39,7 @@ static void enter(struct sp_session *s, enum session_state state)
 void sp_session_apply(struct sp_session *s, const struct sp_flow_mod *mods, size_t n, const uint16_t *flush_zones, size_t n_zones,
                       int64_t now_ms)
 {
-    assert(sp_session_idle(s) && n);
+    assert(sp_session_idle(s) && (n || n_zones));
     s->now_ms = now_ms;
     s->batch = (struct session_batch){
         .mods = mods,
@@ -47,8 +47,12 @@ void sp_session_apply(struct sp_session *s, const struct sp_flow_mod *mods, size
         .zones = flush_zones,
         .n_zones = n_zones,
         .bundle_id = s->next_bundle_id++,
-        .base_xid = sp_session_take_xids(s, n),
+        .base_xid = sp_session_take_xids(s, n ? n : n_zones),
     };
+    if (!n) {
+        enter(s, STATE_FLUSH);
+        return;
+    }
     enter(s, STATE_ADD);
     send_control(s, OFPBCT_OPEN_REQUEST);
 }
@@ -73,14 +77,29 @@ static void refuse(struct sp_session *s, size_t index, const char *name)
     sp_session_push(s, &event);
 }
 
+static void send_flush(struct sp_session *s, uint16_t zone, uint32_t xid)
+{
+    struct ofpbuf *msg = ofpraw_alloc(OFPRAW_NXT_CT_FLUSH_ZONE, s->version, 0);
+    struct nx_zone_id *id = ofpbuf_put_zeros(msg, sizeof *id);
+
+    id->zone_id = htons(zone);
+    sp_session_send(s, msg, xid);
+}
+
 static void encode_mod(struct sp_session *s)
 {
     size_t index = s->batch.next++;
-    struct ofpbuf *msg = sp_codec_flow_mod(&s->batch.mods[index], s->version);
+    const struct sp_flow_mod *mod = &s->batch.mods[index];
     struct ofputil_bundle_add_msg add = {.bundle_id = s->batch.bundle_id, .flags = BUNDLE_FLAGS};
-    uint32_t xid = s->batch.base_xid + (uint32_t) index;
+    uint32_t xid = s->batch.base_xid + (uint32_t) index, zone;
     struct ofp_header *oh;
+    struct ofpbuf *msg;
 
+    if (mod->verb == SP_ZONE_FLUSH && sp_flow_match_value(mod->flow, SP_F_CT_ZONE, &zone)) {
+        send_flush(s, (uint16_t) zone, xid);
+        return;
+    }
+    msg = mod->verb == SP_ZONE_FLUSH ? NULL : sp_codec_flow_mod(mod, s->version);
     if (!msg) {
         refuse(s, index, "not expressible in OpenFlow");
         return;
@@ -95,11 +114,8 @@ static void encode_mod(struct sp_session *s)
 static void encode_flush(struct sp_session *s)
 {
     size_t index = s->batch.next++;
-    struct ofpbuf *msg = ofpraw_alloc(OFPRAW_NXT_CT_FLUSH_ZONE, s->version, 0);
-    struct nx_zone_id *zone = ofpbuf_put_zeros(msg, sizeof *zone);
 
-    zone->zone_id = htons(s->batch.zones[index]);
-    sp_session_send(s, msg, s->batch.base_xid + (uint32_t) index);
+    send_flush(s, s->batch.zones[index], s->batch.base_xid + (uint32_t) index);
 }
 
 void sp_batch_encode(struct sp_session *s, size_t target)

@@ -181,6 +181,9 @@ bool sp_flow_equal(const struct sp_flow *, const struct sp_flow *); /* Key, cook
 int sp_flow_compare(const struct sp_flow *, const struct sp_flow *);
 
 const uint8_t *sp_flow_match(const struct sp_flow *);
+/* Stores in '*ret' (host order) what 'flow' matches without a mask in 'field' of up to 4 bytes.  Returns false, with '*ret' as it
+ * was, if there is no such term. */
+bool sp_flow_match_value(const struct sp_flow *flow, enum sp_field field, uint32_t *ret);
 const uint8_t *sp_flow_actions(const struct sp_flow *);
 
 /* Prints 'flow' in the syntax of ovs-ofctl(8) add-flow into 'out' of 'size' bytes, cut if need be, NUL-terminated ('size' 0:

@@ -249,9 +249,9 @@ mutant("unplugged-ports-keep-their-flows", "the next owner of a port number gets
        ("controller/engine_project.c",
         "    ofport->role = SP_ROLE_CLOSED;\n    mark_members(dp, binding);\n", "    ofport->role = SP_ROLE_CLOSED;\n"),
        near=["unit/engine", "property/engine"])
-mutant("zone-handed-on-with-its-connections", "a deleted port's connections wait for the next owner of its zone",
+mutant("a-deleted-ports-connections-stay", "a deleted port's connections stay in conntrack until its zone has another owner",
        ("controller/engine_project.c", "    if (!stays) {\n", "    if (!stays && !now && dp->releasing) {\n"),
-       near=["unit/engine"])
+       near=["unit/switch"])
 mutant("a-leaving-members-address-stays", "an address that leaves a remote group keeps its class in the switch",
        ("controller/engine_changes.c", "for (size_t g = 0; before && g < before->n_groups; g++) {",
         "for (size_t g = 0; before && g < before->n_groups && set; g++) {"), near=["unit/engine", "property/engine"])

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "controller/engine_state.h"
+#include "controller/model/tables.h"
 #include "controller/switch_units.h"
 #include "sallyport/pipeline.h"
 #include "tests/support/random.h"
@@ -227,7 +228,8 @@ random_refusal(struct chaos *c)
     struct rig_peer *peer = &c->rig.peers[below(c, N_BRIDGES)];
     peer->fs.refuse_mask = 0;
     peer->fs.table_limit = 1u << 24;
-    switch (below(c, 4)) {
+    peer->fs.refuse_flush = false;
+    switch (below(c, 5)) {
     case 0:
         peer->fs.refuse_cookie = SP_COOKIE(SP_COOKIE_RULE, below(c, 4));
         peer->fs.refuse_mask = UINT64_MAX << 40 | 3;
@@ -238,6 +240,9 @@ random_refusal(struct chaos *c)
         break;
     case 2:
         peer->fs.table_limit = peer->fs.n_entries + below(c, 30);
+        break;
+    case 3:
+        peer->fs.refuse_flush = true;
         break;
     default:
         break;
@@ -251,6 +256,7 @@ heal(struct chaos *c)
     for (size_t i = 0; i < N_BRIDGES; i++) {
         struct rig_peer *peer = &c->rig.peers[i];
         peer->fs.refuse_mask = 0;
+        peer->fs.refuse_flush = false;
         peer->fs.table_limit = 1u << 24;
         struct sp_datapath *dp;
         RIG_UNTIL(&c->rig, (dp = sp_engine_datapath(c->rig.engine, peer->fs.dpid)) && dp->ports_known
@@ -386,6 +392,7 @@ step(struct chaos *c)
     struct rig_request requests[4];
     size_t n = 0, wanted = below(c, 3) ? 1 : 4;
     take_note(c);
+    c->rig.engine->model->counters.next_zone = 1; /* As if all the others were taken: who comes gets the zone of who went. */
     for (size_t i = 0; i < wanted; i++) {
         if (!random_request(c, &requests[n])) {
             continue;
@@ -460,6 +467,7 @@ run(bool hostile, unsigned n_steps)
     check_all(c);
     sp_engine_counters(c->rig.engine, &counters);
     assert_int_equal(counters.flow_mods_sent, 0);
+    assert_int_equal(counters.zones_flushed, 0);
     rig_close(&c->rig);
     free(c);
 }

@@ -24,6 +24,7 @@
 #include <openvswitch/ofpbuf.h>
 
 #include "sallyport/pipeline.h"
+#include "tests/support/fake_zones.h"
 
 struct fake_entry {
     struct minimatch match;
@@ -70,8 +71,22 @@ static void drop_bundle(struct fake_switch *fs)
     fs->bundle_open = false;
 }
 
-static void free_entry(struct fake_entry *entry)
+/* 'entry' has come, or is going. */
+static void note_zone(struct fake_switch *fs, const struct fake_entry *entry, bool there)
 {
+    struct match match;
+
+    minimatch_expand(&entry->match, &match);
+    if (there && SP_COOKIE_KIND(entry->cookie) == SP_COOKIE_OWNED) {
+        fake_zones_open(&fs->zones, match.flow.ct_zone, entry->cookie);
+    } else if (!there && entry->table == SP_T_PORT_SET) {
+        fake_zones_close(fs->zones, match.flow.ct_zone);
+    }
+}
+
+static void free_entry(struct fake_switch *fs, struct fake_entry *entry)
+{
+    note_zone(fs, entry, false);
     minimatch_destroy(&entry->match);
     free(entry->ofpacts);
 }
@@ -80,8 +95,9 @@ void fake_switch_clear(struct fake_switch *fs)
 {
     drop_bundle(fs);
     for (size_t i = 0; i < fs->n_entries; i++) {
-        free_entry(&fs->entries[i]);
+        free_entry(fs, &fs->entries[i]);
     }
+    free(fs->zones);
     free(fs->entries);
     free(fs->bundle);
     free(fs->in);
@@ -165,7 +181,7 @@ static enum ofperr modify(struct fake_switch *fs, struct ofputil_flow_mod *fm)
     if (fm->command == OFPFC_DELETE_STRICT) {
         if (entry && (entry->cookie & be64toh(fm->cookie_mask)) == be64toh(fm->cookie)) {
             tell_removed(fs, entry);
-            free_entry(entry);
+            free_entry(fs, entry);
             *entry = fs->entries[--fs->n_entries];
             fs->n_flow_mods++;
         }
@@ -184,7 +200,7 @@ static enum ofperr modify(struct fake_switch *fs, struct ofputil_flow_mod *fm)
     if (entry) {
         new.packets = entry->packets; /* Unless OFPFF_RESET_COUNTS is asked for. */
         new.bytes = entry->bytes;
-        free_entry(entry);
+        free_entry(fs, entry);
     } else {
         if (fs->n_entries == fs->entries_capacity) {
             fs->entries_capacity = 2 * fs->entries_capacity + 16;
@@ -194,6 +210,7 @@ static enum ofperr modify(struct fake_switch *fs, struct ofputil_flow_mod *fm)
         entry = &fs->entries[fs->n_entries++];
     }
     *entry = new;
+    note_zone(fs, entry, true);
     fs->n_flow_mods++;
     return 0;
 }
@@ -510,8 +527,9 @@ static void flush_zone(struct fake_switch *fs, const struct ofp_header *oh)
     zone = b.data;
     if (fs->refuse_flush) {
         refuse(fs, OFPERR_OFPBRC_BAD_TYPE, oh);
-    } else if (fs->n_flushed < FAKE_ZONES_MAX) {
-        fs->flushed[fs->n_flushed++] = ntohs(zone->zone_id);
+    } else {
+        fake_zones_flush(fs->zones, ntohs(zone->zone_id));
+        fs->flushed[fs->n_flushed++ % FAKE_ZONES_MAX] = ntohs(zone->zone_id);
     }
 }
 
@@ -683,7 +701,7 @@ size_t fake_switch_forget(struct fake_switch *fs, uint64_t cookie, uint64_t mask
     for (size_t i = fs->n_entries; i-- > 0;) {
         if ((fs->entries[i].cookie & mask) == cookie) {
             tell(fs, OFPFME_REMOVED, &fs->entries[i]);
-            free_entry(&fs->entries[i]);
+            free_entry(fs, &fs->entries[i]);
             fs->entries[i] = fs->entries[--fs->n_entries];
             n++;
         }

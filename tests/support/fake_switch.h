@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct fake_zones;
 struct ofpbuf;
 
 struct fake_port {
@@ -58,10 +59,11 @@ struct fake_switch {
     size_t n_meter_mods;   /* Carried out. */
     uint16_t controller_id; /* Of this connection. */
     size_t n_echo_replies;
-    uint16_t flushed[FAKE_ZONES_MAX]; /* Zones. */
+    uint16_t flushed[FAKE_ZONES_MAX]; /* Zones: number i in place i % FAKE_ZONES_MAX. */
     size_t n_flushed;
     bool broken;           /* It got a message that it could not read. */
 
+    struct fake_zones *zones;   /* Of its conntrack: fake_zones.h. */
     struct fake_entry *entries; /* Its own. */
     size_t n_entries;
     size_t entries_capacity;

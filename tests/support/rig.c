@@ -9,6 +9,7 @@
 
 #include "controller/model/object.h"
 #include "controller/obs/log.h"
+#include "tests/support/fake_zones.h"
 
 /* The store. */
 
@@ -573,6 +574,9 @@ rig_check(struct rig *rig)
     char why[400] = "";
     if (sp_engine_check(rig->engine, why, sizeof why)) {
         fail_msg("%s", why);
+    }
+    for (size_t i = 0; i < rig->n_peers; i++) {
+        assert_int_equal(fake_zones_inherited(rig->peers[i].fs.zones), 0);
     }
 }
 

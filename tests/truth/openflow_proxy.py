@@ -19,6 +19,7 @@ DOWN, UP = "down", "up"  # From the daemon to the switch, and back.
 ERROR, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REPLY, BUNDLE_CONTROL, BUNDLE_ADD = 1, 18, 19, 21, 33, 34
 OPEN_REQUEST, OPEN_REPLY, COMMIT_REQUEST, COMMIT_REPLY, DISCARD_REQUEST, DISCARD_REPLY = 0, 1, 4, 5, 6, 7
 FLOW_STATS, FLOW_MONITOR = 1, 16  # Kinds of multipart messages.
+EXPERIMENTER, NICIRA, CT_FLUSH_ZONE = 4, 0x2320, 29
 BUNDLE_HEAD = 16                  # Bytes before the message inside a bundle's addition.
 BUFFER_MAX = 4 << 20
 LATE_S = 0.02  # How exact a delay is.
@@ -41,6 +42,11 @@ def adds(*needles):
     def match(message):
         return message[1] == BUNDLE_ADD and message[BUNDLE_HEAD + 25] == 0 and all(needle in message for needle in needles)
     return match
+
+
+def zone_flush(message):
+    """NXT_CT_FLUSH_ZONE."""
+    return message[1] == EXPERIMENTER and struct.unpack_from("!II", message, 8) == (NICIRA, CT_FLUSH_ZONE)
 
 
 def any_message(_):

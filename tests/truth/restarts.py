@@ -144,9 +144,9 @@ class Scene:
                     continue  # It may be anywhere between its first connection and the end of its dump.
                 self.lab.await_applied(timeout=60)
                 took.append((time.monotonic() - begin) * 1000)
-                sent = daemon.metric("flow_mods_sent_total")
-                if sent:
-                    raise Wrong(f"restart {i}: {sent:.0f} flow modifications sent\n{daemon.log()[-3000:]}")
+                sent, flushed = daemon.metric("flow_mods_sent_total"), daemon.metric("zones_flushed_total")
+                if sent or flushed:
+                    raise Wrong(f"restart {i}: {sent:.0f} flow modifications sent, {flushed:.0f} zones flushed\n{daemon.log()[-3000:]}")
 
         report, _ = self.conversations.during(act, f"{n} restarts of the controller")
         self._check(report, f"{n} restarts of the controller", flow_mods=0)

@@ -3,10 +3,13 @@
 import os
 import re
 import signal
+import sqlite3
 
+import ovs
 import policy
 import pytest
 import revocation
+from openflow_proxy import DOWN, Fault, Proxy, stall, zone_flush
 from traffic import ANSWER, DATA, N_KINDS, Traffic
 from verdict import connection_allowed
 
@@ -77,13 +80,12 @@ class Scene:
         self.lab.daemon.change("DELETE", f"/v1/servers/{self.victim.id}")
 
     def create(self, group):
-        """The next owner of the port and its addresses."""
+        """The next owner of the port and its addresses.  The datapath may still have megaflows of before."""
         self.victim.groups = [group]
         self.victim.id = self.lab.daemon.change("POST", "/v1/servers", {
             "region": self.victim.region, "name": self.victim.name, "security_groups": [group.id],
             "ports": [self.lab.port_body(port) for port in self.victim.ports]})["id"]
         self.traffic.silent.clear()
-        self.lab.await_datapath()
 
     def expect_nothing_inherited(self):
         """Nothing of what the old owner had open comes to one that may open what it likes but takes in nothing."""
@@ -113,9 +115,11 @@ def test_deleted_server_passes_nothing_on(scene):
     _, _ = scene.traffic.run(scene.indices(scene.concerned + scene.others), action=lambda: (scene.delete(), scene.lab.await_datapath()))
     scene.expect(scene.others, scene.concerned)
     scene.create(scene.nothing)
+    scene.lab.await_datapath()
     scene.expect(scene.others, scene.concerned)
     scene.delete()
     scene.create(scene.out_only)
+    scene.lab.await_datapath()
     scene.expect(scene.others, [])
     scene.expect_nothing_inherited()
 
@@ -141,6 +145,7 @@ def test_zone_passes_nothing_on(scene, full_zones):
     before = scene.zone()
     scene.delete()
     scene.create(scene.out_only)
+    scene.lab.await_datapath()
     assert scene.zone() == before
     scene.expect(scene.others, [])
     scene.expect_nothing_inherited()
@@ -162,6 +167,123 @@ def test_zone_of_a_server_deleted_while_away(scene, full_zones):
     daemon.start()
     scene.lab.await_applied()
     scene.create(scene.out_only)
+    scene.lab.await_datapath()
     assert scene.zone() == before
     scene.expect(scene.others, [])
     scene.expect_nothing_inherited()
+
+
+# A zone that is free is the next one to be given, as if all others were taken.
+
+class _Proxied:
+    """br1 behind a proxy, and the zone of its victim's port promised to whoever comes next."""
+
+    def __init__(self, lab):
+        self.lab, self.switch = lab, lab.switch
+        self.proxy = Proxy(os.path.join(lab.directory, "zones"), lab.daemon.openflow)
+        self.connect()
+        self.scene = Scene(lab)
+        self.zone = self.scene.zone()
+        self.number = self.switch.ofport("s2-A")
+        daemon = lab.daemon
+        daemon.end()
+        database = sqlite3.connect(daemon.database)
+        with database:
+            database.execute("UPDATE counters SET next_zone = ?", (int(self.zone, 16),))
+        database.close()
+        os.unlink(daemon.database + "-seal")  # Or the daemon does not stand by the edit.
+        daemon.start()
+        lab.await_applied()
+        assert daemon.metric("zones_flushed_total") == 0
+        self.scene.expect(self.scene.others + self.scene.concerned, [])
+        self.scene.traffic.silent.update(self.scene.victim.ports)
+
+    def connect(self):
+        self.switch.set_controllers("br1", "unix:" + self.proxy.path)
+        self.lab.await_applied()
+
+    def restart(self):
+        self.lab.daemon.end(signal.SIGKILL)
+        self.lab.daemon.start()
+        self.lab.await_applied()
+
+    def expect_clean_owner(self):
+        self.lab.await_applied()
+        self.lab.await_datapath()
+        assert self.scene.zone() == self.zone
+        self.scene.expect_nothing_inherited()
+        self.scene.expect(self.scene.others, [])
+
+    def close(self):
+        self.scene.traffic.close()
+        self.lab.connect(self.lab.daemon)
+        self.lab.await_applied()
+        self.proxy.close()
+
+
+@pytest.fixture
+def given_again(lab):
+    made = _Proxied(lab)
+    yield made
+    made.close()
+
+
+def test_crash_before_the_flush(given_again):
+    """The deletion is confirmed, the flush is not, and the controller is killed."""
+    scene, daemon = given_again.scene, given_again.lab.daemon
+    flush = Fault(DOWN, zone_flush, stall)
+    given_again.proxy.faults = [flush]
+    status, answer, _ = daemon.request("DELETE", f"/v1/servers/{scene.victim.id}?wait=0")
+    assert status == 202, answer
+    ovs.wait_until(lambda: flush.done, "the zone is about to be flushed", 20)
+    assert not [line for line in given_again.lab.flows("br1") if f"reg6={given_again.zone}," in line]
+    given_again.proxy.faults = []
+    given_again.restart()
+    scene.create(scene.out_only)
+    given_again.expect_clean_owner()
+
+
+@LONG
+def test_unplugged_before_it_is_deleted(given_again):
+    scene, switch = given_again.scene, given_again.switch
+    switch.vsctl("del-port", "br1", "s2-A")
+    given_again.lab.await_datapath()
+    scene.delete()
+    given_again.restart()
+    given_again.lab.plug_in("br1", "s2-A", given_again.number)
+    scene.create(scene.out_only)
+    given_again.expect_clean_owner()
+
+
+@LONG
+@pytest.mark.parametrize("restarted", (False, True))
+def test_zone_drawn_again_while_the_bridge_is_away(given_again, restarted):
+    """The switch has the flows of the last owner, which are those of the next one."""
+    scene, daemon = given_again.scene, given_again.lab.daemon
+    switch = given_again.switch.pid()
+    os.kill(switch, signal.SIGSTOP)
+    try:
+        status, answer, _ = daemon.request("DELETE", f"/v1/servers/{scene.victim.id}?wait=0")
+        assert status == 202, answer
+        daemon.end(signal.SIGKILL)
+        daemon.start()
+        scene.create(scene.out_only)
+        if restarted:
+            daemon.end(signal.SIGKILL)
+            daemon.start()
+    finally:
+        os.kill(switch, signal.SIGCONT)
+    given_again.expect_clean_owner()
+
+
+@LONG
+def test_connections_outlive_the_flows(given_again):
+    """The bridge loses its flows and keeps its connections, as the kernel's conntrack does when vswitchd is restarted.  Whose
+    flows come back keeps what is his; who is new there gets nothing."""
+    scene, lab = given_again.scene, given_again.lab
+    given_again.switch.vsctl("del-controller", "br1")
+    assert not [line for line in lab.flows("br1") if "cookie=0x5350" in line]
+    scene.delete()
+    scene.create(scene.out_only)
+    given_again.connect()
+    given_again.expect_clean_owner()

@@ -37,6 +37,34 @@ static void assert_text(const struct sp_flow_build *b, const char *expected)
     sp_flow_unref(flow);
 }
 
+static void test_match_value(void **state)
+{
+    static struct sp_flow_build b;
+    struct sp_flow *flow;
+    uint32_t value = 99;
+
+    sp_flow_build_init(&b, 6, 100, SP_COOKIE_OWNER);
+    sp_flow_match_uint(&b, SP_F_CT_MARK, 0x10, 0xf0);
+    sp_flow_match_bytes(&b, SP_F_ETH_SRC, "\x02\0\0\0\0\1", NULL);
+    sp_flow_match_exact(&b, SP_F_CT_ZONE, 0xfe01);
+    sp_flow_match_exact(&b, SP_R_SET, 0x01020304);
+    flow = done(&b);
+    assert_false(sp_flow_match_value(flow, SP_F_CT_MARK, &value)); /* Masked. */
+    assert_false(sp_flow_match_value(flow, SP_F_ETH_SRC, &value)); /* Too wide. */
+    assert_false(sp_flow_match_value(flow, SP_F_IN_PORT, &value));
+    assert_int_equal(value, 99);
+    assert_true(sp_flow_match_value(flow, SP_F_CT_ZONE, &value));
+    assert_int_equal(value, 0xfe01);
+    assert_true(sp_flow_match_value(flow, SP_R_SET, &value));
+    assert_int_equal(value, 0x01020304);
+    sp_flow_unref(flow);
+    /* What is not known to us is not looked into. */
+    b.match[0] = SP_MATCH_OPAQUE;
+    assert_int_equal(sp_flow_build_done_alien(&b, &flow), 0);
+    assert_false(sp_flow_match_value(flow, SP_R_SET, &value));
+    sp_flow_unref(flow);
+}
+
 static void test_match_bytes_are_canonical(void **state)
 {
     static const uint8_t expected[] = {SP_F_ETH_TYPE, 0, 0x08, 0x00, SP_F_IP_SRC, 1,    10,   0,    0,   0,
@@ -557,6 +585,7 @@ static void test_list(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_match_value),
         cmocka_unit_test(test_match_bytes_are_canonical),
         cmocka_unit_test(test_wide_registers_are_their_parts),
         cmocka_unit_test(test_key_and_equality),

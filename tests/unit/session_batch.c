@@ -185,6 +185,59 @@ static void no_flush_after_refusal(void **aux)
     session_pair_clear(p);
 }
 
+/* A zone that must be empty before the flows that come behind it. */
+static void flush_before_flows(void **aux)
+{
+    struct session_pair *p = session_pair_ready();
+    struct sp_flow_mod *mods = session_pair_mods(3);
+    static struct sp_flow_build build;
+
+    sp_flow_build_init(&build, 6, 100, SP_COOKIE(SP_COOKIE_OWNED, 1));
+    sp_flow_match_exact(&build, SP_F_CT_ZONE, 77);
+    sp_flow_unref(mods[0].flow);
+    assert_int_equal(sp_flow_build_done(&build, &mods[0].flow), 0);
+    mods[0].verb = SP_ZONE_FLUSH;
+    p->fs.refuse_flush = true;
+    session_pair_apply(p, mods, 3);
+    assert_int_equal(p->log[0].kind, SP_EVENT_REFUSED);
+    assert_int_equal(p->log[0].refused.index, 0);
+    assert_string_equal(p->log[0].refused.error, "OFPBRC_BAD_TYPE");
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_DISCARDED);
+    assert_int_equal(p->fs.n_entries, 0);
+
+    session_pair_forget(p);
+    p->fs.refuse_flush = false;
+    session_pair_apply(p, mods, 3);
+    assert_int_equal(p->n, 1);
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_APPLIED);
+    assert_int_equal(p->fs.n_flushed, 1);
+    assert_int_equal(p->fs.flushed[0], 77);
+    assert_int_equal(p->fs.n_entries, 2);
+
+    /* Without a zone there is nothing that could be flushed. */
+    session_pair_forget(p);
+    mods[1].verb = SP_ZONE_FLUSH;
+    session_pair_apply(p, mods, 3);
+    assert_int_equal(p->log[0].refused.index, 1);
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_DISCARDED);
+    session_pair_free_mods(mods, 3);
+    session_pair_clear(p);
+}
+
+static void flush_alone(void **aux)
+{
+    static const uint16_t zones[] = {7, 9};
+    struct session_pair *p = session_pair_ready();
+
+    sp_session_apply(p->s, NULL, 0, zones, 2, p->now);
+    session_pair_exchange(p);
+    assert_int_equal(p->n, 1);
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_APPLIED);
+    assert_int_equal(p->fs.n_flushed, 2);
+    assert_int_equal(p->fs.n_commits, 0);
+    session_pair_clear(p);
+}
+
 /* S4: a long batch is encoded as it is taken. */
 static void long_batch(void **aux)
 {
@@ -218,6 +271,8 @@ int main(void)
         cmocka_unit_test(refused_to_open),
         cmocka_unit_test(flushes),
         cmocka_unit_test(no_flush_after_refusal),
+        cmocka_unit_test(flush_before_flows),
+        cmocka_unit_test(flush_alone),
         cmocka_unit_test(long_batch),
     };
 
