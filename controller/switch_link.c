@@ -8,6 +8,7 @@
 #include "controller/io/transport.h"
 
 #define OUTPUT_SIZE (64u << 10)
+#define LOOK_MS 2500 /* Between two looks at what becomes of an output that waits. */
 
 struct sp_link {
     uv_timer_t timer;
@@ -166,6 +167,10 @@ on_timer(uv_timer_t *timer)
     struct sp_link *link = timer->data;
     link->armed_ms = INT64_MAX;
     if (!link->closing) {
+        int64_t taken_ms;
+        if (sp_stream_taken(link->stream, &taken_ms)) {
+            sp_session_taken(link->session, taken_ms);
+        }
         sp_session_tick(link->session, now_ms(link));
         deliver(link);
         sp_stream_wake(link->stream);
@@ -195,9 +200,8 @@ deliver(struct sp_link *link)
             /* What the session had to say last (why the handshake failed, say) goes out before the end, if it can. */
             uint8_t last[512];
             size_t n = sp_session_output(link->session, last, sizeof last, now_ms(link));
-            if (n && sp_stream_send(link->stream, last, n)) {
-                n = 0;
-            }
+            int unsent = n ? sp_stream_send(link->stream, last, n) : 0;
+            (void) unsent; /* It ends all the same. */
             sp_link_close(link, event.text);
         } else {
             link->events->event(link->aux, link, &event);
@@ -210,7 +214,8 @@ deliver(struct sp_link *link)
 static void
 arm(struct sp_link *link)
 {
-    int64_t deadline = sp_session_deadline(link->session);
+    int64_t deadline = sp_session_deadline(link->session), look = now_ms(link) + LOOK_MS;
+    deadline = look < deadline && sp_stream_waits(link->stream) ? look : deadline;
     if (!link->closing && deadline < link->armed_ms) {
         int64_t wait = deadline - now_ms(link);
         uv_timer_start(&link->timer, on_timer, wait > 0 ? (uint64_t) wait : 0, 0);

@@ -5,9 +5,14 @@
 #include "controller/io/stream.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <uv.h>
 
 #include "controller/io/method.h"
@@ -34,6 +39,9 @@ struct sp_stream {
     bool paused;
     bool closing;
     size_t queued;      /* Bytes whose write has not ended. */
+    uint64_t submitted; /* Bytes ever. */
+    uint64_t taken;     /* Of them, those that the peer's system had confirmed when it was last asked. */
+    bool was_waiting;   /* Then there were more. */
     struct sp_stream_share *share;
     uint64_t cohort;    /* Of share's cohorts the one with which it waits to read; 0: it does not wait. */
     const struct sp_stream_events *events; /* NULL: not started. */
@@ -176,6 +184,33 @@ sp_stream_send(struct sp_stream *s, const void *data, size_t size)
     w->size = size;
     memcpy(w->data, data, size);
     return submit(s, w);
+}
+
+bool
+sp_stream_taken(struct sp_stream *s, int64_t *ret_at_ms)
+{
+    struct tcp_info info;
+    socklen_t info_size = sizeof info;
+    int fd = -1, unsent = 0;
+    memset(&info, 0, sizeof info);
+    if (s->closing || uv_fileno(&s->u.handle, &fd) || ioctl(fd, SIOCOUTQ, &unsent)) {
+        return false;
+    }
+    /* A unix socket has no such thing: then it is now. */
+    (void) getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &info_size);
+    size_t waiting = s->queued + (unsent > 0 ? (size_t) unsent : 0);
+    uint64_t taken = s->submitted > waiting ? s->submitted - waiting : 0;
+    bool is_sign = s->was_waiting && taken > s->taken;
+    s->was_waiting = waiting;
+    s->taken = taken > s->taken ? taken : s->taken;
+    *ret_at_ms = (int64_t) uv_now(s->wake.loop) - (int64_t) info.tcpi_last_ack_recv;
+    return is_sign;
+}
+
+bool
+sp_stream_waits(const struct sp_stream *s)
+{
+    return s->queued || s->was_waiting;
 }
 
 void
@@ -357,6 +392,7 @@ submit(struct sp_stream *s, struct write *w)
         return error;
     }
     s->queued += w->size;
+    s->submitted += w->size;
     return 0;
 }
 

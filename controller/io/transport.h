@@ -64,6 +64,11 @@ const char *sp_stream_fingerprint(const struct sp_stream *);
 
 /* Sets whom the stream tells; 'events' must live as long as it. */
 void sp_stream_start(struct sp_stream *, const struct sp_stream_events *, void *aux);
+/* Whether the peer's system has taken, since the last call, some of an output of which it had not taken all by then; and in
+ * '*ret_at_ms' when at the latest, in the loop's time.  To be called some seconds apart: what is confirmed at once does not show
+ * then, as it should, for that a system takes some bytes says nothing about whether anybody reads them. */
+bool sp_stream_taken(struct sp_stream *, int64_t *ret_at_ms);
+bool sp_stream_waits(const struct sp_stream *); /* Some output waits, or did at the last call of sp_stream_taken(). */
 /* Queues a copy of 'size' bytes; the owner sends only from 'writable' and stays within SP_STREAM_CHUNK bytes a call.  Returns 0,
  * SP_E_FULL (a chunk beyond the low mark is queued), SP_E_CLOSED or a negative errno; nothing is queued
  * then, or, with TLS and anything but SP_E_FULL, the stream is good for nothing but to be closed. */

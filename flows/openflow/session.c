@@ -352,6 +352,14 @@ static bool is_working(const struct sp_session *s)
     return s->state > STATE_IDLE && s->state < STATE_CLOSED;
 }
 
+void sp_session_taken(struct sp_session *s, int64_t at_ms)
+{
+    if (is_working(s)) {
+        s->received_ms = at_ms > s->received_ms ? at_ms : s->received_ms;
+        s->progress_ms = at_ms > s->progress_ms ? at_ms : s->progress_ms;
+    }
+}
+
 int64_t sp_session_deadline(const struct sp_session *s)
 {
     int64_t deadline;
@@ -400,7 +408,7 @@ void sp_session_error_name(const struct ofp_header *oh, char *out, size_t size)
     } else {
         const uint8_t *body = (const uint8_t *) (oh + 1); /* Type and code: the length of an error message is checked. */
 
-        snprintf(out, size, "an error of type %u, code %u", body[0] << 8u | body[1], body[2] << 8u | body[3]);
+        snprintf(out, size, "an error of type %u, code %u", (unsigned) body[0] << 8 | body[1], (unsigned) body[2] << 8 | body[3]);
     }
 }
 

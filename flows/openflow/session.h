@@ -114,6 +114,10 @@ void sp_session_receive(struct sp_session *, const void *data, size_t size, int6
 /* Moves up to 'size' bytes of output to 'out' and returns their number.  A long batch is encoded here, step by step. */
 size_t sp_session_output(struct sp_session *, void *out, size_t size, int64_t now_ms);
 
+/* At 'at_ms' the peer's system took more of an output that had to wait: a sign of life while something is asked of it.  A switch
+ * at a slow link says nothing while a long batch is on its way.  To be told before a tick. */
+void sp_session_taken(struct sp_session *, int64_t at_ms);
+
 /* When sp_session_tick() must be called next. */
 int64_t sp_session_deadline(const struct sp_session *);
 void sp_session_tick(struct sp_session *, int64_t now_ms);

@@ -89,7 +89,7 @@ struct sp_session {
     uint8_t version; /* 0 before the peer's HELLO. */
     int64_t now_ms;
     int64_t started_ms;
-    int64_t received_ms; /* When the peer last sent something. */
+    int64_t received_ms; /* When the peer last sent something, or took more of a long output: a sign of life. */
     int64_t progress_ms; /* When the dump or batch last went on. */
     bool echo_sent;      /* Since 'received_ms'. */
 

@@ -319,6 +319,33 @@ static void handshake_in_time(void **aux)
     session_pair_clear(&p);
 }
 
+/* A batch that is long on its way is waited for as long as it goes on; who is asked nothing is not alive for taking bytes. */
+static void slow_link(void **aux)
+{
+    struct session_pair *p = session_pair_ready();
+    struct sp_flow_mod *mods = session_pair_mods(2);
+    int64_t deadline = sp_session_deadline(p->s);
+
+    sp_session_taken(p->s, p->now + 1000);
+    assert_true(sp_session_deadline(p->s) == deadline);
+    p->fs.mute_type = OFPTYPE_BARRIER_REQUEST;
+    sp_session_apply(p->s, mods, 2, NULL, 0, p->now);
+    session_pair_exchange(p);
+    for (int64_t end = p->now + 3 * SP_SESSION_DEAD_MS; p->now < end; p->now += 1000) {
+        sp_session_taken(p->s, p->now);
+        sp_session_tick(p->s, p->now);
+        session_pair_take_events(p);
+        assert_int_equal(p->n, 0);
+    }
+    p->now += SP_SESSION_REPLY_MS;
+    sp_session_taken(p->s, p->now - SP_SESSION_REPLY_MS - 1000);
+    sp_session_tick(p->s, p->now);
+    session_pair_take_events(p);
+    session_pair_assert_closed(p, "no answer within 10 s: waited for the confirmation of a bundle's messages");
+    session_pair_free_mods(mods, 2);
+    session_pair_clear(p);
+}
+
 /* A reply that never comes ends the session, however lively the peer is otherwise. */
 static void check_lost_reply(int mute_type, bool batch, const char *why)
 {
@@ -394,7 +421,7 @@ int main(void)
         cmocka_unit_test(dump),
         cmocka_unit_test(long_dump), cmocka_unit_test(known_dump),
         cmocka_unit_test(keepalive),
-        cmocka_unit_test(handshake_in_time),
+        cmocka_unit_test(handshake_in_time), cmocka_unit_test(slow_link),
         cmocka_unit_test(lost_replies),
         cmocka_unit_test(unanswered_control),
         cmocka_unit_test(stray_error),
