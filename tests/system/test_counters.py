@@ -4,7 +4,6 @@ while the controller and the switch come and go."""
 import os
 import re
 import sys
-import time
 
 import pytest
 from packets import TCP, UDP, End, Tcp, fragments, ping, sctp, udp, unreachable
@@ -14,6 +13,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(TOP, "tests", "api"))
 
 from daemon import Daemon  # noqa: E402
+from test_daemon import poll  # noqa: E402
 
 REGION = "SV2"
 BRIDGES = {"br0": "00000000000000d1", "br1": "00000000000000d2"}
@@ -30,16 +30,6 @@ def end(number):
 
 V = {name: end(i + 1) for i, name in enumerate(SERVERS)}
 U = {"br0": end(100), "br1": end(101)}
-
-
-def poll(condition, what, seconds=30):
-    deadline = time.monotonic() + seconds
-    while True:
-        result = condition()
-        if result:
-            return result
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
 
 
 class Site:

@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import sys
-import time
 
 import pytest
 
@@ -13,6 +12,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(TOP, "tests", "api"))
 
 from daemon import Daemon  # noqa: E402
+from ovs import wait_until  # noqa: E402
 
 DPID = "00000000000000d1"
 BRIDGE = f"/v1/bridges/{DPID}"
@@ -20,14 +20,8 @@ FOREIGN = "cookie=0x1234,table=0,priority=7,dl_type=0x1234,actions=drop"
 OUR_COOKIE = "cookie=0x5350000000000000/0xffff000000000000"
 
 
-def poll(condition, what, seconds=20):
-    deadline = time.monotonic() + seconds
-    while True:
-        result = condition()
-        if result:
-            return result
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
+def poll(condition, what, seconds=30):
+    return wait_until(condition, what, seconds, 0.05)
 
 
 class Site:
