@@ -19,6 +19,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "tests/support/caller_range.h"
+
 struct control {
     _Atomic uint64_t n_calls;
     _Atomic uint64_t at; /* 0: never. */
@@ -30,10 +32,7 @@ struct control {
 #define RANGES_MAX 8192
 
 static struct control *control;
-static struct range {
-    uintptr_t begin;
-    uintptr_t end;
-} ranges[RANGES_MAX]; /* Sorted. */
+static struct caller_range ranges[RANGES_MAX]; /* Sorted. */
 static size_t n_ranges;
 static uintptr_t base;
 
@@ -69,25 +68,16 @@ attach(void)
 static int
 fails(const void *caller)
 {
-    uintptr_t at = (uintptr_t) caller - base;
-    size_t lo = 0, hi = control ? n_ranges : 0;
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (at < ranges[mid].begin) {
-            hi = mid;
-        } else if (at >= ranges[mid].end) {
-            lo = mid + 1;
-        } else {
-            uint64_t number = atomic_fetch_add(&control->n_calls, 1) + 1, first = control->at;
-            if (!first || number < first || number - first >= control->times) {
-                return 0;
-            }
-            control->n_done++;
-            errno = ENOMEM;
-            return 1;
-        }
+    if (!control || !caller_range_contain(ranges, n_ranges, (uintptr_t) caller - base)) {
+        return 0;
     }
-    return 0;
+    uint64_t number = atomic_fetch_add(&control->n_calls, 1) + 1, first = control->at;
+    if (!first || number < first || number - first >= control->times) {
+        return 0;
+    }
+    control->n_done++;
+    errno = ENOMEM;
+    return 1;
 }
 
 #define FAILS fails(__builtin_return_address(0))

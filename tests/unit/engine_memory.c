@@ -14,6 +14,7 @@
 #include "controller/engine_state.h"
 #include "controller/switch_units.h"
 #include "sallyport/pipeline.h"
+#include "tests/support/caller_range.h"
 #include "tests/support/world.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -27,12 +28,7 @@ static const struct CMUnitTest tests[] = { cmocka_unit_test(test_skipped) };
 #else
 #define RANGES_MAX 4000
 
-struct range {
-    uintptr_t begin;
-    uintptr_t end;
-};
-
-static struct range ranges[RANGES_MAX]; /* The code whose allocations may fail. */
+static struct caller_range ranges[RANGES_MAX]; /* The code whose allocations may fail. */
 static size_t n_ranges;
 static unsigned long calls_left;        /* 0: never fails; 1: the next call does, once. */
 static unsigned long n_failed;
@@ -49,20 +45,12 @@ static bool
 fails(const void *caller)
 {
     uintptr_t at = (uintptr_t) caller - (uintptr_t) &__executable_start;
-    size_t lo = 0, hi = calls_left ? n_ranges : 0;
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (at < ranges[mid].begin) {
-            hi = mid;
-        } else if (at >= ranges[mid].end) {
-            lo = mid + 1;
-        } else {
-            n_failed += calls_left == 1;
-            errno = ENOMEM;
-            return !--calls_left;
-        }
+    if (!calls_left || !caller_range_contain(ranges, n_ranges, at)) {
+        return false;
     }
-    return false;
+    n_failed += calls_left == 1;
+    errno = ENOMEM;
+    return !--calls_left;
 }
 
 void *
@@ -98,7 +86,7 @@ is_ours(const char *file)
 static int
 compare_ranges(const void *a, const void *b)
 {
-    uintptr_t x = ((const struct range *) a)->begin, y = ((const struct range *) b)->begin;
+    uintptr_t x = ((const struct caller_range *) a)->begin, y = ((const struct caller_range *) b)->begin;
     return (x > y) - (x < y);
 }
 
@@ -106,7 +94,7 @@ static void
 add_range(const Elf64_Sym *symbol)
 {
     assert_true(n_ranges < RANGES_MAX);
-    ranges[n_ranges++] = (struct range) { symbol->st_value, symbol->st_value + symbol->st_size };
+    ranges[n_ranges++] = (struct caller_range) { symbol->st_value, symbol->st_value + symbol->st_size };
 }
 
 /* Finds the code of our files in the program's own symbols: static functions behind their file's symbol, others by name. */
