@@ -71,6 +71,7 @@ struct filter {
     const char *region; /* NULL: any. */
     const char *object;
     uint64_t before; /* Revisions below. */
+    bool is_pending; /* Only those that wait for their confirmation. */
     uint64_t limit;
 };
 
@@ -83,6 +84,11 @@ read_filter(struct sp_call *call)
     const char *before = sp_call_parameter(call, "before"), *limit = sp_call_parameter(call, "limit");
     if (before && sp_decode_number(before, INT64_MAX, &filter.before)) {
         sp_problems_add(&call->problems, "?before", "must be the id of a change");
+    }
+    const char *pending = sp_call_parameter(call, "pending");
+    filter.is_pending = pending && !strcmp(pending, "true");
+    if (pending && !filter.is_pending && strcmp(pending, "false")) {
+        sp_problems_add(&call->problems, "?pending", "must be true or false");
     }
     if (limit && sp_decode_number(limit, LIMIT_MAX, &filter.limit)) {
         sp_problems_add(&call->problems, "?limit", "must be 1 to %d", LIMIT_MAX);
@@ -99,7 +105,7 @@ fits(const struct filter *filter, const struct sp_history_record *record)
         region_fits |= !region_fits && object->region && !strcmp(object->region, filter->region);
         object_fits |= !object_fits && !strcmp(object->id, filter->object);
     }
-    return region_fits && object_fits;
+    return region_fits && object_fits && (!filter->is_pending || record->trial == SP_TRIAL_PENDING);
 }
 
 void

@@ -76,6 +76,10 @@ def test_events_and_metrics(daemon):
             assert (data["change"], data["confirmation"]["state"]) == (change, "pending")
             assert data["confirmation"] == api.get(f"/v1/changes/{change}").json["confirmation"] or change == given_up
         assert metric(api, "sallyport_trials_begun_total") == 3
+        waiting = [one["id"] for one in api.get("/v1/changes?pending=true&region=A").json["changes"]]
+        assert set(waiting) | {given_up} == {undone, kept, given_up}
+        assert len(api.get("/v1/changes?pending=false").json["changes"]) >= 4
+        assert api.get("/v1/changes?pending=1").fields == ["?pending"]
         made(undo(api, undone))
         assert confirm(api, kept).status == 200
         ends = [stream.next_of("trial") for _ in range(3)]

@@ -1,6 +1,7 @@
 // Each operation of the console, in a browser, against the real daemon and a real bridge.
 
 import assert from "node:assert/strict";
+import {readFileSync} from "node:fs";
 import {after, before, beforeEach, test} from "node:test";
 import {ADDRESS, Daemon, DPID, flows, hindrances, knock, openPage, screenshot, startBrowser, TOKEN, until, whilePaused} from "./support.js";
 
@@ -68,6 +69,7 @@ for (const [label, options] of [["light", {colorScheme: "light"}], ["dark", {col
       {direction: "inbound", protocol: "any", action: "deny", priority: 10, remote_ip: "203.0.113.0/24", description: "A scanner that never sleeps"},
       {direction: "outbound", protocol: "any"}]});
     const server = await realServer(t, "vm1", [group.id]);
+    await realServer(t, "vm2", [(await groupCall({name: "out", template: "outbound"})).id]);
     const page = await open(t, undefined, options);
     const look = async (name, ready) => {
       await ready.waitFor();
@@ -92,6 +94,27 @@ for (const [label, options] of [["light", {colorScheme: "light"}], ["dark", {col
     await page.getByRole("textbox", {name: "Port Y"}).fill("80");
     await page.getByRole("button", {name: "Why?"}).click();
     await look("server", page.locator(".verdict"));
+    await until(async () => { // The switch may still be learning of the server.
+      knock();
+      return page.row("10.0.0.2").isVisible();
+    }, "a blocked attempt is listed");
+    await page.getByRole("heading", {name: "Blocked attempts"}).scrollIntoViewIfNeeded();
+    await look("blocked", page.row("10.0.0.2"));
+    const trial = await daemon.call("PATCH", `/v1/security-groups/${group.id}?confirm_within=3600`, {
+      name: "web-with-a-rather-long-name", description: "Front ends with the panel, and what else they need"});
+    await page.goto(`${daemon.url}/#/r/${region}/history`);
+    await page.getByText("What differs").first().click();
+    await look("history", page.getByRole("timer"));
+    await page.getByRole("button", {name: /^Roll back change/}).click();
+    await look("undo", page.dialog.getByText("Concerns no server").or(page.dialog.getByText("No server")).first());
+    await page.keyboard.press("Escape");
+    const [{id: change}] = (await daemon.call("GET", `/v1/changes?region=${region}&limit=1`)).changes;
+    await daemon.call("POST", `/v1/changes/${change}/undo`);
+    assert.notEqual(trial.name, (await groupNow(group.id)).name);
+    await page.goto(`${daemon.url}/#/r/${region}/groups/${group.id}`);
+    await page.getByRole("button", {name: /^Delete rule Inbound TCP 80 /}).click();
+    await look("delete-rule", page.dialog.getByText("Concerns 1 server: vm1."));
+    await page.keyboard.press("Escape");
     await page.goto(`${daemon.url}/#/bridges`);
     await look("bridges", page.row("br0"));
     await page.goto(`${daemon.url}/#/products`);
@@ -468,6 +491,180 @@ test("blocked attempts are listed as they come, and allowed with one button", as
     [direction, protocol, remote_ip, port_min, port_max]), [["inbound", "udp", "10.0.0.2/32", 8888, 8888]]);
   await daemon.call("PATCH", `/v1/regions/${region}`, {report_blocked: false});
   await page.getByText("This region does not report blocked attempts").waitFor();
+  await page.finish();
+});
+
+test("the history tells who changed what, and takes it back", async (t) => {
+  const group = await groupCall({name: "web", rules: [{direction: "inbound", protocol: "tcp", port_min: 80}]});
+  const server = await realServer(t, "vm1", [group.id]);
+  const page = await open(t, `/#/r/${region}/history`, {expected: [/409/]});
+  const entry = (text) => page.getByRole("listitem").filter({hasText: text}).first();
+  await entry("group web created").waitFor();
+  assert.equal(await page.locator("#side-history").getAttribute("aria-current"), "page");
+  // What another person does comes by itself, and what one has opened stays open.
+  await entry("group web created").getByText("What differs").click();
+  await entry("group web created").getByText("Inbound TCP 80 from anywhere").waitFor();
+  await daemon.call("POST", `/v1/security-groups/${group.id}/rules`, {direction: "inbound", protocol: "udp", port_min: 53, action: "deny"});
+  await daemon.call("PATCH", `/v1/security-groups/${group.id}`, {description: "Front ends"});
+  await entry("group web changed").waitFor();
+  assert.ok(await entry("group web created").getByText("Inbound TCP 80 from anywhere").isVisible());
+  const added = page.getByRole("listitem").filter({hasText: "rule added to group web"}).last(); // Not that of its undoing.
+  await added.getByText("What differs").click();
+  await added.getByText("Deny: Inbound UDP 53 from anywhere").waitFor();
+  assert.match(await added.getByRole("time").or(added.locator("time")).getAttribute("datetime"), /^20.*Z$/);
+  assert.match(flows(), /ct_nw_proto=17.*ct_tp_dst=53/);
+  await added.getByRole("button", {name: /^Undo change/}).click();
+  await page.dialog.getByText("Concerns 1 server: vm1.").waitFor();
+  await page.dialog.getByText(/br0: \d+ flows? added, \d+ removed/).waitFor();
+  await screenshot(page, "light-undo");
+  assert.equal((await groupNow(group.id)).rules.length, 2); // Nothing has happened before it is confirmed.
+  await page.dialog.getByRole("button", {name: "Undo"}).click();
+  await page.saved(/is undone. Saved and in force on every bridge/);
+  assert.equal((await groupNow(group.id)).rules.length, 1);
+  assert.equal((await groupNow(group.id)).description, "Front ends");
+  assert.doesNotMatch(flows(), /ct_nw_proto=17.*ct_tp_dst=53/);
+  await added.getByText(/^Undone by/).waitFor();
+  assert.equal(await added.getByRole("button", {name: /^Undo/}).count(), 0);
+  // What is in the way is said before and after.
+  await daemon.call("PUT", `/v1/servers/${server.id}/security-groups`, {security_groups: []});
+  await entry("group web created").getByRole("button", {name: /^Undo/}).click();
+  await page.dialog.getByText("It will be refused").waitFor();
+  await page.dialog.getByRole("button", {name: "Close"}).click();
+  await page.finish();
+});
+
+test("the history has pages, of one region or of all", async (t) => {
+  for (let i = 0; i < 35; i++) await groupCall({name: `g${i}`});
+  const page = await open(t, `/#/r/${region}/history`);
+  const entries = () => page.getByRole("list", {name: "Changes, the newest first"}).locator("> li").count();
+  await page.getByText("g34", {exact: false}).first().waitFor();
+  assert.equal(await entries(), 30);
+  await page.getByRole("button", {name: "Show older changes"}).click();
+  await until(async () => await entries() === 36, "all of them are there"); // The region's own, too.
+  assert.equal(await page.getByRole("button", {name: "Show older changes"}).isVisible(), false);
+  await groupCall({name: "newest"});
+  await page.getByText("newest").first().waitFor();
+  assert.equal(await entries(), 37);
+  await daemon.call("PUT", "/v1/bridges/00000000000000c8", {uplinks: ["eth7"]});
+  await page.locator("#side-all-history").click();
+  await page.getByText("00000000000000c8").first().waitFor();
+  await daemon.call("DELETE", "/v1/bridges/00000000000000c8");
+  await page.finish();
+});
+
+test("a change on trial is confirmed, rolled back, or goes by itself", async (t) => {
+  const group = await groupCall({name: "web"});
+  const page = await openRules(t, group, {expected: [/409/]});
+  const banner = page.getByRole("region", {name: "Changes that wait for their confirmation"});
+  const add = async (port) => {
+    await page.getByRole("button", {name: "Add a rule"}).click();
+    await page.getByLabel("Min Port").fill(String(port));
+    await page.getByLabel("Keep it").selectOption({label: "for 5 minutes, unless confirmed"});
+    await page.save();
+    await banner.getByText("rule added to group web").waitFor();
+  };
+  await add(81);
+  assert.match(await banner.getByRole("timer").textContent(), /^[45]:[0-5]\d$/);
+  const first = await banner.getByRole("timer").textContent();
+  await until(async () => await banner.getByRole("timer").textContent() !== first, "the time that is left goes down");
+  // Meanwhile others keep off, and are told why.
+  await page.getByRole("button", {name: "Edit group"}).click();
+  await page.getByLabel("Name").fill("other");
+  await page.dialog.getByRole("button", {name: "Save"}).click();
+  await page.dialog.getByText(/waits for its confirmation/).waitFor();
+  await page.keyboard.press("Escape");
+  await screenshot(page, "light-trial");
+  assert.deepEqual(await hindrances(page), []);
+  await banner.getByRole("button", {name: /^Confirm change/}).click();
+  await banner.waitFor({state: "hidden"});
+  await page.saved(/stays: rule added to group web/);
+  await add(82);
+  await banner.getByRole("button", {name: /^Roll back change/}).click();
+  await page.getByRole("dialog", {name: /^Roll back change/}).getByRole("button", {name: "Roll back"}).click();
+  await banner.waitFor({state: "hidden"});
+  assert.deepEqual((await groupNow(group.id)).rules.map(({port_min}) => port_min), [81]);
+  // What another person tries is seen too, and goes when its time is over.
+  await daemon.call("POST", `/v1/security-groups/${group.id}/rules?confirm_within=2`, {direction: "inbound", protocol: "tcp", port_min: 83});
+  await banner.getByText("rule added to group web").waitFor();
+  await page.getByRole("cell", {name: "83", exact: true}).waitFor();
+  await banner.waitFor({state: "hidden"});
+  await page.getByRole("cell", {name: "83", exact: true}).waitFor({state: "detached"});
+  await page.finish();
+});
+
+test("what a change would do is said before it is made", async (t) => {
+  const one = await groupCall({name: "one", rules: [{direction: "inbound", protocol: "tcp", port_min: 22}]}), two = await groupCall({name: "two"});
+  const server = await realServer(t, "vm1", [one.id]);
+  const page = await open(t, `/#/r/${region}/servers/${server.id}`, {expected: [/409/]});
+  await page.getByRole("button", {name: "Change the security groups"}).click();
+  await page.dialog.getByText("Nothing changes.").waitFor();
+  await page.getByRole("checkbox", {name: /^one/}).uncheck();
+  await page.getByRole("checkbox", {name: /^two/}).check();
+  await page.dialog.getByText("Connections that one rule let in are judged again").waitFor();
+  await page.dialog.getByText(/br0: \d+ flows? added, \d+ removed/).waitFor();
+  await page.keyboard.press("Escape");
+  assert.deepEqual((await serverNow(server.id)).security_groups, [one.id]);
+  await page.goto(`${daemon.url}/#/r/${region}/groups`);
+  await page.getByRole("button", {name: "Delete one"}).click();
+  await page.dialog.getByText("It will be refused").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", {name: "Delete two"}).click();
+  await page.dialog.getByText("No server and no flow is concerned.").waitFor();
+  await page.keyboard.press("Escape");
+  assert.equal((await groupNow(two.id)).name, "two");
+  await page.finish();
+});
+
+test("a region is exported, and imported with a look at what that does", async (t) => {
+  const group = await groupCall({name: "web", rules: [{direction: "inbound", protocol: "tcp", port_min: 80}]});
+  const page = await open(t, "/#/products", {expected: [/422/], acceptDownloads: true});
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", {name: `Export region ${region}`, exact: true}).click()]);
+  assert.equal(download.suggestedFilename(), `${region}.json`);
+  const text = readFileSync(await download.path(), "utf8");
+  assert.deepEqual(JSON.parse(text), await daemon.call("GET", `/v1/regions/${region}/document`));
+  const choose = (content) => page.getByLabel("Document", {exact: true}).setInputFiles({name: "x.json", mimeType: "application/json", buffer: Buffer.from(content)});
+  await page.getByRole("button", {name: `Import region ${region}`, exact: true}).click();
+  await choose(text);
+  await page.dialog.getByText("nothing changes").waitFor();
+  await choose("{");
+  await page.dialog.getByText("This is not a JSON document.").waitFor();
+  const document_ = JSON.parse(text);
+  document_.security_groups = [{name: "mail", rules: [{direction: "inbound", protocol: "tcp", port_min: 70000}]}];
+  await choose(JSON.stringify(document_));
+  await page.dialog.getByText(/rules\[0\].port_min/).waitFor();
+  document_.security_groups[0].rules[0].port_min = 25;
+  await choose(JSON.stringify(document_));
+  await page.dialog.getByText("Creates group mail").waitFor();
+  assert.equal(await page.dialog.getByText("Deletes group web").count(), 0);
+  await page.getByLabel("Delete groups and servers that the document does not name").check();
+  await page.dialog.getByText("Deletes group web").waitFor();
+  await screenshot(page, "light-import");
+  assert.deepEqual(await hindrances(page), []);
+  assert.equal((await groupNow(group.id)).name, "web");
+  await page.dialog.getByRole("button", {name: "Apply"}).click();
+  await page.saved(new RegExp(`The document is applied to region ${region}.`));
+  const names = (await daemon.call("GET", `/v1/security-groups?region=${region}`)).security_groups.map(({name}) => name);
+  assert.deepEqual(names, ["mail"]);
+  await page.finish();
+});
+
+test("what is odd about the rules is listed below them", async (t) => {
+  const group = await groupCall({name: "web", rules: [
+    {direction: "inbound", protocol: "tcp", port_min: 3306}, {direction: "inbound", protocol: "tcp", port_min: 8080},
+    {direction: "inbound", protocol: "any", remote_ip: "203.0.113.0/24", action: "deny", priority: 5},
+    {direction: "inbound", protocol: "tcp", port_min: 25, remote_ip: "203.0.113.9"}]});
+  const page = await openRules(t, group);
+  const odd = page.getByRole("region", {name: "Worth a look"});
+  await odd.getByRole("listitem").filter({hasText: /Open to everybody Inbound TCP 3306 from anywhere .*mysql/}).waitFor();
+  await odd.getByRole("listitem").filter({hasText: "Never decides Inbound TCP 25 from 203.0.113.9/32"}).waitFor();
+  assert.equal(await odd.getByRole("listitem").count(), 2);
+  assert.deepEqual(await hindrances(page), []);
+  await screenshot(page, "light-findings");
+  await page.setViewportSize({width: 1024, height: 700});
+  await screenshot(page, "light-findings-1024");
+  await daemon.call("DELETE", `/v1/security-groups/${group.id}/rules/${group.rules[0].id}`);
+  await odd.getByText("Inbound TCP 3306").waitFor({state: "detached"});
+  assert.equal(await odd.getByRole("listitem").count(), 1);
   await page.finish();
 });
 

@@ -76,12 +76,22 @@ export const explain = async (body) => {
 };
 
 // A change: {body, applied, revision}.  It waits a moment for the bridges, not long: what comes later the events tell.
-export async function change(method, path, body, {etag} = {}) {
-  const response = await send(method, `${path}?wait=2`, {body, headers: etag ? {"If-Match": `"${etag}"`} : {}});
+// `within`: the seconds after which it is taken back unless somebody confirms it; without it stays.  `query`: "&prune=true".
+export async function change(method, path, body, {etag, within, query = ""} = {}) {
+  const trial = within ? `&confirm_within=${within}` : "";
+  const response = await send(method, `${path}?wait=2${trial}${query}`, {body, headers: etag ? {"If-Match": `"${etag}"`} : {}});
   const answer = await json(response);
   if (!response.ok) throw new Problem(response.status, answer);
   return {body: answer, applied: response.headers.get("Sallyport-Applied") === "true",
           revision: Number(response.headers.get("Sallyport-Revision"))};
+}
+
+// What a change would do: {what, result, effect}.  A Problem is what the change would be refused with.
+export async function preview(method, path, body, query = "") {
+  const response = await send(method, `${path}?dry_run=true${query}`, {body});
+  const answer = await json(response);
+  if (!response.ok) throw new Problem(response.status, answer);
+  return answer;
 }
 
 // Reads events until `signal` aborts or the stream ends: tell(name, data) for each.  Returns the id of the last one.
@@ -108,7 +118,7 @@ export async function readEvents(lastId, signal, tell) {
         if (at > 0) event[line.slice(0, at)] = line.slice(at + 2);
       }
       if (event.event) {
-        lastId = event.id;
+        lastId = event.id ?? lastId; // What is only mentioned has none.
         tell(event.event, JSON.parse(event.data));
       }
     }

@@ -5,10 +5,12 @@ import {bridgesPage, bridgeState} from "./bridges.js";
 import {field, input, openDialog} from "./dialog.js";
 import {badge, fill, h, keepingFocus} from "./dom.js";
 import {groupsPage} from "./groups.js";
+import {historyPage} from "./history.js";
 import {createRegion, regionsPage} from "./regions.js";
 import {rulesPage} from "./rules.js";
 import {serverPage, serversPage} from "./servers.js";
-import {onChange, readBridges, readRegion, readRegions, state, stayLive} from "./state.js";
+import {onChange, readBridges, readRegion, readRegions, readTrials, state, stayLive} from "./state.js";
+import "./trials.js";
 
 const main = document.getElementById("main");
 const side = document.getElementById("side");
@@ -29,11 +31,12 @@ function parse(hash) {
       return part;
     }
   });
-  if (parts[0] === "r" && parts[1]) return {region: parts[1], section: parts[2] === "servers" ? "servers" : "groups", id: parts[3] || null};
-  return {region: null, section: parts[0] === "bridges" || parts[0] === "products" ? parts[0] : "", id: null};
+  if (parts[0] === "r" && parts[1]) return {region: parts[1], section: ["servers", "history"].includes(parts[2]) ? parts[2] : "groups", id: parts[3] || null};
+  return {region: null, section: ["bridges", "products", "history"].includes(parts[0]) ? parts[0] : "", id: null};
 }
 
-function open({section, id}) {
+function open({region, section, id}) {
+  if (section === "history") return historyPage(region);
   if (section === "bridges") return bridgesPage();
   if (section === "groups") return id ? rulesPage(id) : groupsPage();
   if (section === "servers") return id ? serverPage(id) : serversPage();
@@ -66,6 +69,7 @@ function showCrumbs() {
   const path = [["My Products", "#/products"]];
   if (root) path.push(["VPS", `${root}/servers`]);
   if (route.section === "groups") path.push(["Security Group", `${root}/groups`]);
+  if (route.section === "history") path.push(root ? ["History", `${root}/history`] : ["All changes", "#/history"]);
   if (route.section === "bridges") path.push(["Bridges", "#/bridges"]);
   if (route.id) path.push([page.crumb ?? "…", location.hash]);
   fill(crumbs, h("ol", null, path.map(([text, href], index) => h("li", null,
@@ -89,10 +93,12 @@ function showSide() {
       h("li", null, h("button", {type: "button", class: "quiet", id: "side-add-region", on: {click: createRegion}}, "Add a region"))),
     route.region && [h("h2", {id: "side-vps"}, route.region), h("ul", {"aria-labelledby": "side-vps"},
       sideLink("Security Group", `#/r/${encodeURIComponent(route.region)}/groups`, route.section === "groups", "side-groups"),
-      sideLink("VPS", `#/r/${encodeURIComponent(route.region)}/servers`, route.section === "servers", "side-servers"))],
+      sideLink("VPS", `#/r/${encodeURIComponent(route.region)}/servers`, route.section === "servers", "side-servers"),
+      sideLink("History", `#/r/${encodeURIComponent(route.region)}/history`, route.section === "history", "side-history"))],
     h("h2", {id: "side-network"}, "Network"), h("ul", {"aria-labelledby": "side-network"},
       sideLink("Bridges", "#/bridges", route.section === "bridges", "side-bridges",
-               troubled ? badge(String(troubled), "wait") : h("span", {class: "muted"}, String(state.bridges?.size ?? "")))));
+               troubled ? badge(String(troubled), "wait") : h("span", {class: "muted"}, String(state.bridges?.size ?? ""))),
+      sideLink("All changes", "#/history", !route.region && route.section === "history", "side-all-history")));
   side.scrollLeft = left;
   // Where the regions stand in one row, the present one is to be seen.
   const current = side.querySelector("[aria-current]");
@@ -146,6 +152,6 @@ fill(main, crumbs, failure, place);
 addEventListener("hashchange", navigate);
 onChange(update);
 navigate();
-await Promise.all([readRegions(), readBridges()]);
+await Promise.all([readRegions(), readBridges(), readTrials()]);
 find("/v1/client").then((client) => { state.client = client?.address ?? null; }).catch(() => {});
 stayLive();

@@ -1,13 +1,13 @@
 // What was tried in vain lately, to a server and from it.
 
 import {get} from "./api.js";
-import {badge, button, fill, h, keepingFocus, table} from "./dom.js";
+import {badge, button, fill, h, keepingFocus, moment, table} from "./dom.js";
 import {pathOf} from "./groups.js";
 import {createRule} from "./rule_form.js";
-import {state} from "./state.js";
+import {onEvent, state} from "./state.js";
 import {hasPorts, isIcmp, portsOf, protocolName, sentence, serviceOf} from "./words.js";
 
-const AGAIN_MS = 5000;
+const AGAIN_MS = 5000; // Where no events come.
 
 // The rule that would allow it.
 function ruleFor(attempt) {
@@ -32,11 +32,6 @@ function priorityFor(attempt) {
   const rule = state.groups?.get(attempt.group)?.rules.find(({id}) => id === attempt.rule);
   return rule ? Math.max(1, rule.priority - 1) : 100;
 }
-
-const when = (text) => {
-  const time = new Date(text);
-  return h("time", {datetime: text, title: time.toLocaleString()}, time.toLocaleTimeString());
-};
 
 export function blockedBox(serverNow) {
   const list = h("div");
@@ -67,18 +62,20 @@ export function blockedBox(serverNow) {
         const rule = ruleFor(attempt);
         return [[attempt.direction === "inbound" ? "Inbound " : "Outbound ", protocolName(attempt.protocol)],
                 [portsOf(rule) || h("span", {class: "muted"}, "–"), " ", h("span", {class: "muted"}, serviceOf(rule))],
-                h("span", {class: "code"}, attempt.remote_ip), decider(attempt), String(attempt.count), when(attempt.first), when(attempt.last),
+                h("span", {class: "code"}, attempt.remote_ip), decider(attempt), String(attempt.count), moment(attempt.first), moment(attempt.last),
                 h("div", {class: "buttons"}, allow(server, attempt, index))];
       })), h("p", {class: "hint"}, "A sample: each was tried at least as often as it says."));
   }
 
-  // As long as the page is there.
+  let number = 0;
   async function read() {
-    timer = null;
-    const server = serverNow();
+    clearTimeout(timer);
+    const server = serverNow(), mine = ++number;
     if (server) {
       try {
-        attempts = (await get(`/v1/blocked?server=${server.id}`)).blocked;
+        const {blocked} = await get(`/v1/blocked?server=${server.id}`);
+        if (mine !== number) return;
+        attempts = blocked;
         failure = null;
       } catch (error) {
         failure = error.message;
@@ -87,15 +84,25 @@ export function blockedBox(serverNow) {
       if (now !== shown) keepingFocus(show);
       shown = now;
     }
-    if (element.isConnected) timer = setTimeout(read, AGAIN_MS);
+    // Without events, as for a token of some regions, one has to ask.
+    if (element.isConnected && !state.live) timer = setTimeout(read, AGAIN_MS);
   }
 
+  const stop = onEvent((name, {servers, more}) => {
+    if (!element.isConnected) return stop();
+    if (name === "ready" || name === "reset" || (name === "blocked" && (more || servers.includes(serverNow()?.id)))) read();
+    return null;
+  });
   const element = h("section", {"aria-labelledby": "blocked-title"}, h("h2", {id: "blocked-title"}, "Blocked attempts"), list);
+  let asked = null; // Of which server, and whether its region reported then.
   return {
     element,
     update() {
       show();
-      if (timer === null && element.isConnected) timer = setTimeout(read, 0);
+      const server = serverNow(), now = server && `${server.id} ${state.regions?.get(server.region)?.report_blocked}`;
+      if (!element.isConnected || !server || now === asked) return;
+      asked = now;
+      read();
     },
   };
 }

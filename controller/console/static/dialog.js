@@ -4,6 +4,10 @@ import {button, fill, h} from "./dom.js";
 
 let numbers = 0;
 
+// For how many seconds a change stays unless it is confirmed.
+const TRIALS = [["0", "for good"], ["60", "for 1 minute, unless confirmed"], ["300", "for 5 minutes, unless confirmed"],
+                ["1800", "for 30 minutes, unless confirmed"]];
+
 // A labelled control.  `name` is what the controller calls it.
 export function field(label, control, {hint, name = control.name, wide} = {}) {
   const id = control.id || `field-${++numbers}`;
@@ -73,14 +77,17 @@ export function showProblem(form, problem, more) {
 }
 
 // Opens a dialog and returns a promise of what `save` returned, or of null if it was closed.  `save` may throw a Problem.
-//   {title, content: [nodes], save, label: "Save", danger, close: "Close", explain(problem): nodes or null, wide}
-export function openDialog({title, content, save, label = "Save", danger, close = "Close", explain, wide}) {
+//   {title, content: [nodes], save(form, within), label: "Save", danger, close: "Close", explain(problem): nodes or null, wide,
+//    trial: it asks for how long the change is to stay unless it is confirmed, which `save` gets as `within` (0: for good)}
+export function openDialog({title, content, save, label = "Save", danger, close = "Close", explain, wide, trial}) {
   const titleId = `dialog-${++numbers}`;
   const submit = h("button", {type: "submit", class: danger ? "danger" : "primary"}, label);
+  const keep = trial && select("keep", TRIALS, "0", {id: `keep-${numbers}`});
   const form = h("form", {novalidate: true},
     h("h2", {id: titleId, tabindex: "-1"}, title),
     h("div", {class: "fields"}, content),
     h("div", {class: "problem", role: "alert", tabindex: "-1"}),
+    keep && h("div", {class: "keep"}, h("label", {for: keep.id}, "Keep it"), keep),
     h("div", {class: "buttons"}, submit, button(close, () => dialog.close())));
   const dialog = h("dialog", {"aria-labelledby": titleId, class: wide ? "wide" : null}, form);
   let result = null;
@@ -90,7 +97,7 @@ export function openDialog({title, content, save, label = "Save", danger, close 
     submit.disabled = true;
     submit.textContent = `${label}…`;
     try {
-      result = await save(form) ?? true;
+      result = await save(form, keep ? Number(keep.value) : 0) ?? true;
       dialog.close();
     } catch (problem) {
       if (!dialog.isConnected) return;

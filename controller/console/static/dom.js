@@ -58,6 +58,13 @@ export function badge(text, kind) {
   return h("span", {class: `badge ${kind ?? ""}`}, text);
 }
 
+// A time: of today the hour, else the day too; all of it as its title.
+export function moment(text) {
+  const time = new Date(text), isToday = time.toDateString() === new Date().toDateString();
+  return h("time", {datetime: text, title: time.toLocaleString()},
+    isToday ? time.toLocaleTimeString() : time.toLocaleString(undefined, {dateStyle: "medium", timeStyle: "short"}));
+}
+
 export function count(n, one, many = `${one}s`) {
   return `${n} ${n === 1 ? one : many}`;
 }

@@ -1,8 +1,9 @@
 // The list of security groups, and their dialogs.
 
-import {change, Problem} from "./api.js";
+import {change, preview, Problem} from "./api.js";
 import {choice, field, fieldset, input, openDialog, select} from "./dialog.js";
 import {badge, button, count, fill, h, listed, table} from "./dom.js";
+import {effectBox} from "./effect.js";
 import {report, reportSaved} from "./outcome.js";
 import {groupsOf, isDefault, learn, membersOf, movedBy, onChange, state} from "./state.js";
 import {TEMPLATES} from "./words.js";
@@ -42,8 +43,9 @@ export async function createGroup() {
       defaultField(null),
       field("Template", select("template", TEMPLATES, "outbound"), {wide: true, hint: "The rules that it begins with; all can be changed."}),
     ],
-    save: (form) => change("POST", "/v1/security-groups", {region, name: form.elements.name.value, default: isYes(form),
-                                                           template: form.elements.template.value}),
+    trial: true,
+    save: (form, within) => change("POST", "/v1/security-groups", {region, name: form.elements.name.value, default: isYes(form),
+                                                                   template: form.elements.template.value}, {within}),
   });
   if (!outcome) return;
   learn("group", outcome.body);
@@ -59,10 +61,11 @@ export async function editGroup(group) {
       field("Description", input("description", {value: group.description}), {wide: true}),
       defaultField(group.id),
     ],
-    save: (form) => {
+    trial: true,
+    save: (form, within) => {
       const body = {name: form.elements.name.value, description: form.elements.description.value};
       if (isYes(form) !== was) body.default = isYes(form);
-      return change("PATCH", `/v1/security-groups/${group.id}`, body);
+      return change("PATCH", `/v1/security-groups/${group.id}`, body, {within});
     },
   });
   if (!outcome) return;
@@ -80,13 +83,14 @@ function holderLink({type, id, name}) {
 }
 
 export async function deleteGroup(group) {
+  const path = `/v1/security-groups/${group.id}`;
   const outcome = await openDialog({
     title: `Delete security group ${group.name}?`,
     content: [h("p", null, group.rules.length ? `Its ${count(group.rules.length, "rule")} ${group.rules.length === 1 ? "goes" : "go"} with it.`
                                               : "It has no rules.",
-                " A group that a server or another group's rule uses stays.")],
-    label: "Delete", danger: true,
-    save: () => change("DELETE", `/v1/security-groups/${group.id}`),
+                " A group that a server or another group's rule uses stays."), effectBox(() => preview("DELETE", path)).element],
+    label: "Delete", danger: true, trial: true,
+    save: (form, within) => change("DELETE", path, undefined, {within}),
     explain: (problem) => problem instanceof Problem && problem.holders.length > 0 &&
       h("ul", {class: "holders"}, problem.holders.slice(0, 20).map(holderLink),
         problem.holders.length > 20 && h("li", null, `and ${problem.holders.length - 20} more`)),

@@ -50,6 +50,12 @@ export function reportSaved(what) {
   show("done", `${what} Saved.`);
 }
 
+// Tells that something was refused.
+export function reportFailed(what) {
+  open = null;
+  show("bad", what);
+}
+
 // Tells what came of a change: `what` is a sentence; `members` how many servers it concerns, if that is known.
 export async function report(what, outcome, members) {
   open = null;

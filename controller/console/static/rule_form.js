@@ -1,8 +1,9 @@
 // "Create New Security Rule" and its edition.
 
-import {change, find} from "./api.js";
+import {change, find, preview} from "./api.js";
 import {field, input, openDialog, select} from "./dialog.js";
 import {button, count, fill, h, listed} from "./dom.js";
+import {effectBox} from "./effect.js";
 import {report} from "./outcome.js";
 import {groupsOf, isDefault, learn, membersOf, state} from "./state.js";
 import {hasPorts, isIcmp, isLoopback, PRESETS, PROTOCOLS, protocolName, sentence} from "./words.js";
@@ -109,12 +110,12 @@ function took(group, what, outcome) {
 }
 
 // Several rules are added in one change, so that either all are there or none; again if somebody else was faster.
-async function addMany(group, rules) {
+async function addMany(group, rules, within) {
   for (let attempt = 1; ; attempt++) {
     const now = await find(`/v1/security-groups/${group.id}`) ?? group;
     const kept = now.rules.map(({id, origin, created_at, updated_at, hits, bytes, first_hit, last_hit, counting_since, ...meaning}) => meaning);
     try {
-      return await change("PUT", `/v1/security-groups/${group.id}/rules`, {rules: [...kept, ...rules]}, {etag: now.revision});
+      return await change("PUT", `/v1/security-groups/${group.id}/rules`, {rules: [...kept, ...rules]}, {etag: now.revision, within});
     } catch (problem) {
       if (problem.status !== 412 || attempt === 3) throw problem;
     }
@@ -127,10 +128,10 @@ export async function createRule(group, rule = {}) {
   let added = [];
   const outcome = await openDialog({
     title: "Create New Security Rule", wide: true,
-    content: fields.content,
-    save: () => {
+    content: fields.content, trial: true,
+    save: (form, within) => {
       added = fields.read();
-      return added.length === 1 ? change("POST", `/v1/security-groups/${group.id}/rules`, added[0]) : addMany(group, added);
+      return added.length === 1 ? change("POST", `/v1/security-groups/${group.id}/rules`, added[0], {within}) : addMany(group, added, within);
     },
   });
   if (!outcome) return false;
@@ -144,9 +145,10 @@ export async function editRule(group, rule) {
   const outcome = await openDialog({
     title: "Edit Security Rule", wide: true,
     content: [fields.content, h("p", {class: "hint wide"}, "Connections that only the rule as it was allows stop at once; all others go on.")],
-    save: async () => {
+    trial: true,
+    save: async (form, within) => {
       try {
-        return await change("PATCH", `/v1/security-groups/${group.id}/rules/${rule.id}`, fields.read()[0], {etag});
+        return await change("PATCH", `/v1/security-groups/${group.id}/rules/${rule.id}`, fields.read()[0], {etag, within});
       } catch (problem) {
         if (problem.status !== 412) throw problem;
         etag = (await find(`/v1/security-groups/${group.id}`))?.revision;
@@ -170,11 +172,12 @@ function cuts(group, rule) {
 }
 
 export async function deleteRule(group, rule) {
+  const path = `/v1/security-groups/${group.id}/rules/${rule.id}`;
   const outcome = await openDialog({
-    title: "Delete this rule?", label: "Delete", danger: true,
+    title: "Delete this rule?", label: "Delete", danger: true, trial: true,
     content: [h("p", {class: "wide"}, h("b", null, sentence(rule, state.groups)), rule.description && ` (${rule.description})`),
-              h("p", {class: "wide effect"}, cuts(group, rule))],
-    save: () => change("DELETE", `/v1/security-groups/${group.id}/rules/${rule.id}`),
+              h("p", {class: "wide effect"}, cuts(group, rule)), effectBox(() => preview("DELETE", path)).element],
+    save: (form, within) => change("DELETE", path, undefined, {within}),
   });
   if (outcome) took(group, `Rule ${sentence(rule, state.groups)} is deleted.`, outcome);
 }

@@ -1,6 +1,6 @@
 // One security group: its rules, and who uses it.
 
-import {find} from "./api.js";
+import {find, get} from "./api.js";
 import {badge, button, count, fill, h, table} from "./dom.js";
 import {editGroup} from "./groups.js";
 import {createRule, deleteRule, editRule} from "./rule_form.js";
@@ -34,7 +34,7 @@ function rulesTable(group, direction) {
         remote(rule),
         rule.action === "allow" ? badge("Allow", "good") : badge("Deny", "bad"),
         String(rule.priority),
-        use.hits || h("span", {class: "muted"}, "–"),
+        use.hits ? h("span", {title: `${rule.hits.toLocaleString("en")} packets`}, use.hits) : h("span", {class: "muted"}, "–"),
         [h("span", {class: "muted"}, use.when), use.unused && [" ", badge(use.unused, "wait")]],
         [rule.description, rule.origin === "default" && [" ", h("span", {class: "muted"}, rule.description ? "(template)" : "from the template")]],
         h("div", {class: "buttons"},
@@ -51,6 +51,17 @@ function readHits(id) {
   }).catch(() => {}); // Whoever cannot read sees it by the stream of events.
 }
 
+const KINDS = {open: ["Open to everybody", "bad"], shadowed: ["Never decides", "wait"], redundant: ["Changes nothing", "wait"], unused: ["Unused", "wait"]};
+
+// What the controller finds odd about the rules, each beside the rule it is about.
+function findingsList(group, findings) {
+  const known = findings.filter(({rule}) => group.rules.some(({id}) => id === rule));
+  return known.length > 0 && [h("h2", null, "Worth a look ", h("span", {class: "muted"}, count(known.length, "finding"))),
+    h("ul", {class: "findings"}, known.slice(0, SHOWN).map(({kind, rule, message}) => h("li", null, badge(...KINDS[kind] ?? [kind, "wait"]), " ",
+      h("b", null, sentence(group.rules.find(({id}) => id === rule), state.groups)), " ", h("span", {class: "muted"}, message.replace(/^\w+: /, "")))),
+      known.length > SHOWN && h("li", {class: "muted"}, `and ${known.length - SHOWN} more`))];
+}
+
 function users(group) {
   const members = membersOf(group.id);
   if (!members.length) return h("p", {class: "empty small"}, "No server uses this group. Give it to one on the server's page, under VPS.");
@@ -62,6 +73,15 @@ function users(group) {
 export function rulesPage(id) {
   const heading = h("h1", {tabindex: "-1"}), about = h("p", {class: "lead"}), body = h("div");
   const page = {title: "Security Group Rules", crumb: null};
+  const found = h("section", {"aria-label": "Worth a look"});
+  let judged = null; // The revision of which `findings` are.
+  let findings = [];
+  async function judge(revision) {
+    if (judged === revision) return;
+    judged = revision;
+    findings = await get(`/v1/security-groups/${id}/lint`).then((answer) => answer.findings, () => []); // Too many rules, or gone.
+    if (judged === revision && page.group) fill(found, findingsList(page.group, findings));
+  }
   page.element = h("div", null, h("div", {class: "heading"}, heading,
     h("div", {class: "buttons"}, button("Edit group", () => page.group && editGroup(page.group), {id: "edit-group"}),
       button("Add", () => page.group && createRule(page.group), {id: "add-rule", kind: "primary", name: "Add a rule"}))), about, body);
@@ -77,11 +97,13 @@ export function rulesPage(id) {
       return fill(body, h("p", {class: "empty"}, state.groups ? "There is no such security group (any more)." : "Loading…"));
     }
     fill(about, h("b", null, group.name), " ", isDefault(id) && badge("Default", "accent"), " ", group.description);
+    judge(group.revision);
+    fill(found, findingsList(group, findings));
     return fill(body,
       h("h2", null, "Inbound ", h("span", {class: "muted"}, "to the servers")), rulesTable(group, "inbound"),
       h("h2", null, "Outbound ", h("span", {class: "muted"}, "from the servers")), rulesTable(group, "outbound"),
       h("p", {class: "hint"}, "The lowest priority number that matches decides; among equals Deny wins; what no rule matches is denied. " +
-                              "Answers to an allowed connection always pass."),
+                              "Answers to an allowed connection always pass."), found,
       h("h2", null, "Servers ", h("span", {class: "muted"}, count(membersOf(id).length, "server"))), users(group));
   };
   return page;

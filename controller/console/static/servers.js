@@ -1,9 +1,10 @@
 // The servers of a region, and one of them: its ports, its groups, and why something is or is not reachable.
 
-import {change} from "./api.js";
+import {change, preview} from "./api.js";
 import {blockedBox} from "./blocked.js";
 import {choice, fieldset, input, openDialog} from "./dialog.js";
 import {badge, button, count, fill, h, listed, table} from "./dom.js";
+import {effectBox} from "./effect.js";
 import {explainBox} from "./explain.js";
 import {pathOf} from "./groups.js";
 import {report} from "./outcome.js";
@@ -39,13 +40,16 @@ export async function changeGroups(server) {
   filter.addEventListener("input", () => boxes.forEach((box, index) => {
     box.hidden = !groups[index].name.toLowerCase().includes(filter.value.trim().toLowerCase());
   }));
+  const path = `/v1/servers/${server.id}/security-groups`;
+  const chosen = () => ({security_groups: boxes.map((box) => box.querySelector("input")).filter(({checked}) => checked).map(({value}) => value)});
+  const effect = effectBox(() => preview("PUT", path, chosen()));
+  for (const box of boxes) box.addEventListener("change", effect.look);
   const outcome = await openDialog({
-    title: `Security groups of ${server.name}`,
+    title: `Security groups of ${server.name}`, trial: true,
     content: [groups.length > 12 && filter, fieldset("Security groups", "security_groups", h("div", {class: "list"}, boxes)),
               h("p", {class: "hint wide"}, "The rules of all its groups count together. Without a group everything is closed. " +
-                                           "Connections that the chosen groups do not allow stop at once; all others go on.")],
-    save: (form) => change("PUT", `/v1/servers/${server.id}/security-groups`,
-      {security_groups: [...form.querySelectorAll("input[name=group]:checked")].map(({value}) => value)}),
+                                           "Connections that the chosen groups do not allow stop at once; all others go on."), effect.element],
+    save: (form, within) => change("PUT", path, chosen(), {within}),
   });
   if (!outcome) return;
   learn("server", outcome.body);

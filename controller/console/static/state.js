@@ -11,6 +11,7 @@ export const state = {
   client: null,  // Our address, or null.
   live: false,   // Events arrive.
   failure: null, // Why something could not be read.
+  trials: [],    // Changes that wait for their confirmation, the newest first.
 };
 
 const listeners = new Set();
@@ -20,6 +21,14 @@ let orders = null; // What the readings below have sorted; null: something has c
 export function onChange(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);
+}
+
+// Who wants to know of events that change nothing of the above: listener(name, data), until what it returns is called.
+const followers = new Set();
+
+export function onEvent(listener) {
+  followers.add(listener);
+  return () => followers.delete(listener);
 }
 
 // Many changes in one turn are shown once.
@@ -56,6 +65,11 @@ export const readBridges = () => reading(async () => {
   state.bridges = by("dpid", bridges);
 });
 
+// A token of some regions sees those of theirs.
+export const readTrials = () => reading(async () => {
+  state.trials = (await get("/v1/changes?pending=true")).changes;
+});
+
 let regionReads = 0;
 
 // Reads the groups and servers of region `name`, which is the one from now on (null: none).
@@ -76,7 +90,7 @@ export async function readRegion(name) {
 }
 
 export function readAll() {
-  return Promise.all([readRegions(), readBridges(), state.region && readRegion(state.region)]);
+  return Promise.all([readRegions(), readBridges(), readTrials(), state.region && readRegion(state.region)]);
 }
 
 async function readOne(map, key, path) {
@@ -137,7 +151,9 @@ async function followAll() {
       if (!again) await followBridge(data);
     } else if (name === "change") {
       await follow(data);
-    } else {
+    } else if (name === "trial") {
+      await readTrials();
+    } else if (name === "ready" || name === "reset") {
       waiting.length = 0; // All of it is read now.
       await readAll();
     }
@@ -166,6 +182,7 @@ export async function stayLive() {
       lastId = await readEvents(lastId, stop.signal, (name, data) => {
         pause = 500;
         setLive(true);
+        for (const follower of [...followers]) follower(name, data);
         waiting.push([name, data]);
         followAll();
       });

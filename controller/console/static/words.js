@@ -70,7 +70,7 @@ export function useOf(rule, now = Date.now()) {
   const quiet = now - Date.parse(rule.last_hit ?? rule.counting_since);
   const unused = quiet >= UNUSED_DAYS * DAY_MS;
   if (!rule.last_hit) return {hits: "", when: unused ? "" : "Not yet", unused: unused && `Never used in ${Math.floor(quiet / DAY_MS)} days`};
-  return {hits: rule.hits.toLocaleString("en"), when: ago(quiet), unused: unused && "Unused"};
+  return {hits: rule.hits < 100000 ? rule.hits.toLocaleString("en") : rule.hits.toLocaleString("en", {notation: "compact", maximumFractionDigits: 1}), when: ago(quiet), unused: unused && "Unused"};
 }
 
 // Which network an address is of, for pairing addresses of two servers; "" if it is no address.
