@@ -656,7 +656,7 @@ test("what is odd about the rules is listed below them", async (t) => {
   const page = await openRules(t, group);
   const odd = page.getByRole("region", {name: "Worth a look"});
   await odd.getByRole("listitem").filter({hasText: /Open to everybody Inbound TCP 3306 from anywhere .*mysql/}).waitFor();
-  await odd.getByRole("listitem").filter({hasText: "Never decides Inbound TCP 25 from 203.0.113.9/32"}).waitFor();
+  await odd.getByRole("listitem").filter({hasText: "Never decides Inbound TCP 25 from 203.0.113.9/32 is decided before by Inbound Any from 203.0.113.0/24 (deny, priority 5)"}).waitFor();
   assert.equal(await odd.getByRole("listitem").count(), 2);
   assert.deepEqual(await hindrances(page), []);
   await screenshot(page, "light-findings");

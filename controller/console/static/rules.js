@@ -53,12 +53,19 @@ function readHits(id) {
 
 const KINDS = {open: ["Open to everybody", "bad"], shadowed: ["Never decides", "wait"], redundant: ["Changes nothing", "wait"], unused: ["Unused", "wait"]};
 
+// What is odd in words: of two rules by what the other one says, which the controller names by its id.
+function reasonOf(group, {kind, by, message}) {
+  const other = group.rules.find(({id}) => id === by);
+  if (!other) return message.replace(/^unused: /, "");
+  return `${kind === "shadowed" ? "is decided before by" : "does as"} ${sentence(other, state.groups)} (${other.action}, priority ${other.priority})`;
+}
+
 // What the controller finds odd about the rules, each beside the rule it is about.
 function findingsList(group, findings) {
   const known = findings.filter(({rule}) => group.rules.some(({id}) => id === rule));
   return known.length > 0 && [h("h2", null, "Worth a look ", h("span", {class: "muted"}, count(known.length, "finding"))),
-    h("ul", {class: "findings"}, known.slice(0, SHOWN).map(({kind, rule, message}) => h("li", null, badge(...KINDS[kind] ?? [kind, "wait"]), " ",
-      h("b", null, sentence(group.rules.find(({id}) => id === rule), state.groups)), " ", h("span", {class: "muted"}, message.replace(/^\w+: /, "")))),
+    h("ul", {class: "findings"}, known.slice(0, SHOWN).map((finding) => h("li", null, badge(...KINDS[finding.kind] ?? [finding.kind, "wait"]), " ",
+      h("b", null, sentence(group.rules.find(({id}) => id === finding.rule), state.groups)), " ", h("span", {class: "muted"}, reasonOf(group, finding)))),
       known.length > SHOWN && h("li", {class: "muted"}, `and ${known.length - SHOWN} more`))];
 }
 
