@@ -256,6 +256,23 @@ list_refusal(void *aux, const struct sp_refusal *refusal)
     sp_json_object_close(out);
 }
 
+static int
+list_trial(void *aux, struct sp_history_entry *entry)
+{
+    struct listing *listing = aux;
+    struct sp_json_write *out = listing->render.out;
+    char time[SP_TIME_TEXT_SIZE];
+    if (!entry->stage) {
+        sp_json_object_open(out);
+        sp_json_key(out, "change");
+        sp_json_integer(out, (int64_t) entry->record.revision);
+        sp_json_text(out, "what", entry->record.what);
+        sp_json_text(out, "confirm_by", sp_time_format(entry->record.confirm_by_us, time));
+        sp_json_object_close(out);
+    }
+    return 0;
+}
+
 void
 sp_read_status(struct sp_call *call)
 {
@@ -272,6 +289,10 @@ sp_read_status(struct sp_call *call)
     sp_json_key(out, "pending");
     sp_json_array_open(out);
     listing.error = listing.error ? listing.error : sp_engine_each_bridge(call->api->engine, false, list_pending, &listing);
+    sp_json_array_close(out);
+    sp_json_key(out, "trials");
+    sp_json_array_open(out);
+    sp_history_each_trial(call->api->history, list_trial, &listing);
     sp_json_array_close(out);
     sp_json_key(out, "refused");
     sp_json_array_open(out);

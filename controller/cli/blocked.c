@@ -6,6 +6,7 @@
 #include "controller/cli/path.h"
 #include "controller/cli/resolve.h"
 
+static int print_none(struct sp_cli *, const char *server);
 static int print_blocked(const struct sp_json *answer, const char *server);
 
 int
@@ -18,10 +19,33 @@ sp_cli_blocked(struct sp_cli *cli)
         status = sp_call_get(cli, sp_path_format("/v1/blocked?server=%s", server.id), &reply);
     }
     if (status == SP_EXIT_DONE) {
-        status = cli->json ? sp_call_print(&reply) : print_blocked(reply.json, server.name);
+        status = cli->json                                 ? sp_call_print(&reply)
+                 : sp_answer_count(reply.json, "blocked") ? print_blocked(reply.json, server.name)
+                                                          : print_none(cli, server.id);
         sp_reply_clear(&reply);
     }
     sp_found_clear(&server);
+    return status;
+}
+
+/* Nothing was seen, or nobody looks. */
+static int
+print_none(struct sp_cli *cli, const char *id)
+{
+    struct sp_reply server = {0}, region = {0};
+    int status = sp_call_get(cli, sp_path_format("/v1/servers/%s", id), &server);
+    if (status != SP_EXIT_DONE) {
+        return status;
+    }
+    const char *name = sp_answer_text(server.json, "region");
+    status = sp_call_get(cli, sp_path_format("/v1/regions/%s", name), &region);
+    if (status == SP_EXIT_DONE && !sp_answer_bool(region.json, "report_blocked")) {
+        printf("Blocked attempts are not reported in region %s: sallyport region set %s --report-blocked on\n", name, name);
+    } else if (status == SP_EXIT_DONE) {
+        printf("Nothing was blocked lately.\n");
+    }
+    sp_reply_clear(&region);
+    sp_reply_clear(&server);
     return status;
 }
 
@@ -50,10 +74,6 @@ print_blocked(const struct sp_json *answer, const char *server)
 {
     static const char *const titles[] = {"DIRECTION", "PROTOCOL", "REMOTE", "PORT", "DENIED BY", "TIMES", "FIRST", "LAST"};
     size_t n = sp_answer_count(answer, "blocked");
-    if (!n) {
-        printf("Nothing was blocked lately.\n");
-        return SP_EXIT_DONE;
-    }
     struct sp_columns *columns = sp_columns_new(titles, sizeof titles / sizeof titles[0]);
     for (size_t i = 0; i < n; i++) {
         const struct sp_json *entry = sp_answer_item(answer, "blocked", i);

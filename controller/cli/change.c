@@ -18,6 +18,7 @@ sp_cli_change_list(struct sp_cli *cli)
     sp_path_query(&path, "object", sp_cli_value(cli, SP_OPTION_OBJECT, 0));
     sp_path_query(&path, "limit", sp_cli_value(cli, SP_OPTION_LIMIT, 0));
     sp_path_query(&path, "before", sp_cli_value(cli, SP_OPTION_BEFORE, 0));
+    sp_path_query(&path, "pending", sp_cli_has(cli, SP_OPTION_PENDING) ? "true" : NULL);
     int status = sp_call_get(cli, path, &reply);
     if (status != SP_EXIT_DONE) {
         return status;

@@ -48,6 +48,7 @@ const struct sp_option_info sp_options[SP_N_OPTIONS] = {
                                   "take it back after so long (1 to 3600) unless it is confirmed: change confirm"},
     [SP_OPTION_REPORT_BLOCKED] = {"report-blocked", "on|off", false, "whether blocked attempts are seen and listed"},
     [SP_OPTION_BEFORE] = {"before", "CHANGE", false, "those before this one"},
+    [SP_OPTION_PENDING] = {"pending", NULL, false, "only those that wait for their confirmation"},
     [SP_OPTION_PRUNE] = {"prune", NULL, false, "delete what the lists of the document do not name"},
 };
 
@@ -129,8 +130,8 @@ const struct sp_command sp_commands[] = {
     {"bridge", "delete", "DPID", 1, 1, CHANGE, 0, "remove our flows from a switch that no server names", NULL,
      sp_cli_bridge_delete},
 
-    {"change", "list", "", 0, 0, O(REGION) | O(OBJECT) | O(LIMIT) | O(BEFORE), 0, "list what was changed, newest first", NULL,
-     sp_cli_change_list},
+    {"change", "list", "", 0, 0, O(REGION) | O(OBJECT) | O(LIMIT) | O(BEFORE) | O(PENDING), 0,
+     "list what was changed, newest first", NULL, sp_cli_change_list},
     {"change", "show", "CHANGE", 1, 1, 0, 0, "show a change and what differs by it", "CHANGE is its number.\n",
      sp_cli_change_show},
     {"change", "undo", "CHANGE", 1, 1, CHANGE, 0, "take a change back",

@@ -8,6 +8,7 @@
 #include "controller/cli/show.h"
 
 #define ROWS_MAX 20 /* More bridges than these are not looked at in a second: then those in trouble alone. */
+#define TRIALS_MAX 5
 
 /* The worst that there is to say of a bridge. */
 enum state { STATE_WELL, STATE_PENDING, STATE_ERROR, STATE_AWAY };
@@ -64,6 +65,22 @@ print_refused(const struct sp_json *answer)
         printf(": ");
         sp_text_print(stdout, sp_answer_text(refused, "reason"));
         putchar('\n');
+    }
+}
+
+/* Changes that go by themselves, with what keeps them. */
+static void
+print_trials(const struct sp_json *answer)
+{
+    size_t n = sp_answer_count(answer, "trials");
+    for (size_t i = 0; i < n && i < TRIALS_MAX; i++) {
+        const struct sp_json *trial = sp_answer_item(answer, "trials", i);
+        printf("On trial until %.19sZ: ", sp_answer_text(trial, "confirm_by"));
+        sp_text_print(stdout, sp_answer_text(trial, "what"));
+        printf(".  To keep it: sallyport change confirm %lld\n", (long long) sp_answer_number(trial, "change"));
+    }
+    if (n > TRIALS_MAX) {
+        printf("%zu more are on trial: sallyport change list --pending\n", n - TRIALS_MAX);
     }
 }
 
@@ -156,6 +173,7 @@ print_status(const struct sp_json *answer)
     struct counts counts = {.n = sp_answer_count(answer, "bridges")};
     count_bridges(answer, &counts);
     print_verdict(answer, &counts);
+    print_trials(answer);
     print_refused(answer);
     size_t n_troubled = counts.n - counts.n_well;
     if (!counts.n) {

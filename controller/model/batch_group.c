@@ -240,9 +240,10 @@ int sp_batch_delete_group(struct sp_batch *batch, const struct sp_uuid *id, stru
     sp_model_each_member(batch->model, id, hold_server, &holding);
     size_t n_servers = holding.n;
     sp_model_each_referrer(batch->model, id, hold_referrer, &holding);
+    size_t n_others = holding.n - n_servers;
     if (holding.n) {
-        sp_problems_detail(problems, "security group %s is used by %zu servers and named by the rules of %zu other groups",
-                           group->name, n_servers, holding.n - n_servers);
+        sp_problems_detail(problems, "security group %s is used by %zu server%s and named by the rules of %zu other group%s",
+                           group->name, n_servers, n_servers == 1 ? "" : "s", n_others, n_others == 1 ? "" : "s");
         return SP_E_IN_USE;
     }
     if (sp_model_group_is_default(batch->model, group)) {

@@ -460,6 +460,14 @@ def test_refused_with_holders(sv2):
     assert problem["status"] == 409 and len(problem["in_use_by"]) == 2
 
 
+def test_blocked_where_nobody_looks(sv2):
+    sv2("server", "create", "--region", "SV2", "--name", "vm1")
+    assert sv2("blocked", "vm1") == "Nothing was blocked lately.\n"
+    sv2("region", "set", "SV2", "--report-blocked", "off")
+    assert sv2("blocked", "vm1") == "Blocked attempts are not reported in region SV2: sallyport region set SV2 --report-blocked on\n"
+    assert sv2.json("blocked", "vm1")["blocked"] == []
+
+
 def test_bridges(sv2):
     assert sv2("bridge", "list") == "No bridges.\n"
     assert sv2("bridge", "set", DPID, "--uplink", "eth1", "--uplink", "eth2").startswith(
@@ -511,7 +519,11 @@ def test_changes(sv2):
     said = sv2("region", "create", "X2", "--confirm-within", "600")
     trial = re.search(r"It is taken back in 600 seconds unless: sallyport change confirm (\d+)\n", said)[1]
     assert "unless confirmed" in sv2("change", "list") and "pending, by " in sv2("change", "show", trial)
+    status = sv2("status")
+    assert re.search(rf"On trial until \S+Z: region X2 created\.  To keep it: sallyport change confirm {trial}\n", status), status
+    assert [line.split()[0] for line in sv2("change", "list", "--pending").splitlines()] == ["CHANGE", trial]
     assert sv2("change", "confirm", trial) == f"Change {trial} stays.\n"
+    assert "On trial" not in sv2("status") and sv2("change", "list", "--pending") == "No changes.\n"
     assert "unless confirmed" not in sv2("change", "list")
     assert sv2("change", "undo", numbers[1]).startswith(f"Undid change {numbers[1]}: in force on every connected bridge (revision ")
     assert not sv2.group("web")["rules"] and "(undone by " in sv2("change", "list", "--object", group)

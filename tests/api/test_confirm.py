@@ -129,7 +129,7 @@ def test_it_cannot_be_rolled_back(daemon):
     made(api.post("/v1/servers", {"region": "A", "name": "vm", "security_groups": [group.json["id"]]}))
     until(lambda: state(api, change) == "failed", "it has failed")
     told = api.get(f"/v1/changes/{change}").json
-    assert "is used by 1 servers" in told["confirmation"]["reason"] and told["undone_by"] is None
+    assert "is used by 1 server and named by the rules of 0 other groups" in told["confirmation"]["reason"] and told["undone_by"] is None
     assert f"ERROR api: change {change} was not confirmed and cannot be rolled back: security group web" in daemon.text()
     assert api.get(f"/v1/security-groups/{group.json['id']}").status == 200
     assert confirm(api, change).status == 409
