@@ -95,9 +95,11 @@ class Lab:
         return answer.json["blocked"]
 
     def listed(self, name, port, frame, **fields):
-        """The entry of server `name` with `fields`, after `frame` has been sent from `port` often enough to be seen."""
+        """The entry of server `name` with `fields`, after `frame` has been sent from `port` often enough to be seen.  It comes to
+        nobody."""
         def look():
-            self.wire.exchange((port, bytes(frame)))
+            heard = self.wire.exchange((port, bytes(frame)))
+            assert not heard, f"denied, and came to {list(heard)}"
             return next((entry for entry in self.blocked(name) if fields.items() <= entry.items()), None)
 
         return wait_until(look, f"{fields} is listed, not {self.blocked(name)}", 20)
