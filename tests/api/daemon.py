@@ -15,6 +15,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 PROGRAM = os.path.join(TOP, os.environ.get("BUILD", "build"), "bin", "sallyportd")
 START_S = 20
 STOP_S = 20
+IDLE_MAX_S = 5  # The daemon closes a connection that is idle for longer than 15 s.
 
 
 class Answer:
@@ -63,8 +64,11 @@ class Client:
         self.token = token
         self.timeout = timeout
         self._connection = None
+        self._used = 0.0
 
     def connection(self):
+        if time.monotonic() - self._used > IDLE_MAX_S:
+            self.close()
         if self._connection is None:
             if self.address.startswith("unix:"):
                 self._connection = UnixConnection(self.address[5:], self.timeout)
@@ -93,6 +97,7 @@ class Client:
         except (http.client.HTTPException, OSError):
             self.close()
             raise
+        self._used = time.monotonic()
         wrong = description.daemon_answers.wrong(method, path, answer)
         assert not wrong, wrong
         return answer

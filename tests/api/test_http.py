@@ -345,7 +345,7 @@ def test_status(api, shared):
     made = api.put(f"/v1/regions/status{os.getpid()}")
     answer = api.get("/v1/status")
     assert answer.status == 200
-    assert set(answer.json) == {"version", "revision", "bridges", "pending", "refused"}
+    assert set(answer.json) == {"version", "revision", "bridges", "pending", "refused", "trials"}
     assert answer.json["revision"] >= made.revision
     assert answer.json["pending"] == []
 
