@@ -491,7 +491,7 @@ load_ports(struct load *l, const char *server, struct items *ret)
 
     *ret = (struct items) {.item_size = sizeof(struct sp_port *)};
     while (!r && belongs(c, server)) {
-        struct sp_port *port, **slot;
+        struct sp_port *port = NULL, **slot;
 
         r = load_port(l, c->statement, &port);
         if (r) {

@@ -76,7 +76,7 @@ static int recall(struct sp_store *, const struct sp_count_receiver *, void *aux
 static void count(struct sp_store *, const struct sp_count_rows *, void (*done)(void *aux, int error, const char *why),
                   void *aux);
 static void close_store(struct sp_store *);
-static void begin(struct sqlite_store *, struct job *);
+static void begin(struct sqlite_store *, struct job *, const struct job *what);
 static void write_jobs(void *store);
 static void write_job(struct sqlite_store *, struct job *);
 static void seal(struct sqlite_store *);
@@ -247,11 +247,13 @@ commit(struct sp_store *store, const struct sp_change *changes, size_t n_changes
     struct sqlite_store *s = (struct sqlite_store *) store;
 
     assert(!s->jobs[COMMIT].done);
-    s->jobs[COMMIT] = (struct job) {.changes = changes, .n_changes = n_changes, .counters = *counters, .done = done, .aux = aux};
+
+    struct job job = {.changes = changes, .n_changes = n_changes, .counters = *counters, .done = done, .aux = aux};
+
     if (journal) {
-        s->jobs[COMMIT].journal = *journal;
+        job.journal = *journal;
     }
-    begin(s, &s->jobs[COMMIT]);
+    begin(s, &s->jobs[COMMIT], &job);
 }
 
 static int
@@ -287,17 +289,18 @@ count(struct sp_store *store, const struct sp_count_rows *rows, void (*done)(voi
     struct sqlite_store *s = (struct sqlite_store *) store;
 
     assert(!s->jobs[COUNT].done);
-    s->jobs[COUNT] = (struct job) {.rows = rows, .done = done, .aux = aux};
-    begin(s, &s->jobs[COUNT]);
+    begin(s, &s->jobs[COUNT], &(struct job) {.rows = rows, .done = done, .aux = aux});
 }
 
+/* 'job' is to be 'what'. */
 static void
-begin(struct sqlite_store *s, struct job *job)
+begin(struct sqlite_store *s, struct job *job, const struct job *what)
 {
     if (!s->n_jobs++) {
         uv_ref((uv_handle_t *) &s->wake);
     }
     uv_mutex_lock(&s->mutex);
+    *job = *what;
     job->is_ready = true;
     uv_cond_signal(&s->cond);
     uv_mutex_unlock(&s->mutex);
