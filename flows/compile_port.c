@@ -1,5 +1,6 @@
 #include "flows/compile.h"
 
+#include <assert.h>
 #include <errno.h>
 
 #include "flows/compile_emit.h"
@@ -147,6 +148,7 @@ static void identities(struct sp_emit *e, const struct sp_port_facts *facts)
             return;
         }
         if (index == i + 1) {
+            assert(port->pairs);
             classify_server(e, facts, &port->pairs[i].mac, identity);
             own_hardware(e, identity, &port->pairs[i].mac, 0);
             own_hardware(e, base, &port->pairs[i].mac, SP_STAGE_FRAGMENT);

@@ -113,8 +113,8 @@ void sp_flow_match_bytes(struct sp_flow_build *build, enum sp_field field, const
     bool empty = true, exact = true;
 
     if (field >= SP_F_XXREG0) {
-        for (unsigned i = 0; i < 4; i++) {
-            sp_flow_match_bytes(build, SP_F_REG0 + 4 * (field - SP_F_XXREG0) + i, (const uint8_t *) value + 4 * i,
+        for (size_t i = 0; i < 4; i++) {
+            sp_flow_match_bytes(build, SP_F_REG0 + 4 * (field - SP_F_XXREG0) + (enum sp_field) i, (const uint8_t *) value + 4 * i,
                                 mask ? (const uint8_t *) mask + 4 * i : NULL);
         }
         return;

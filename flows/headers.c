@@ -59,7 +59,7 @@ static bool parse_ipv4(struct rest *rest, struct sp_headers *h, bool *ret_later)
     if (rest->size < IPV4_SIZE || ip[0] >> 4 != 4) {
         return false;
     }
-    header_size = (ip[0] & 0xfu) * 4u;
+    header_size = (size_t) (ip[0] & 0xfu) * 4;
     if (header_size < IPV4_SIZE) {
         return false;
     }

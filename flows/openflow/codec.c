@@ -182,7 +182,7 @@ static bool put_opaque(const uint8_t *bytes, size_t size, struct match *match)
     ofm->out_port = ofputil_port_to_ofp11(OFPP_ANY);
     ofpbuf_put(msg, &header, sizeof header);
     ofpbuf_put(msg, bytes, size);
-    ofpbuf_padto(msg, (msg->size + 7) / 8 * 8);
+    ofpbuf_padto(msg, (uint32_t) ((msg->size + 7) / 8 * 8));
     ofpmsg_update_length(msg);
     ok = !ofputil_decode_flow_mod(&fm, msg->data, OFPUTIL_P_OF14_OXM, NULL, NULL, &ofpacts, OFPP_MAX, OFPTT_ALL);
     if (ok) {
