@@ -212,8 +212,11 @@ void
 sp_blocked_forget(struct sp_blocked *blocked, const struct sp_uuid *id)
 {
     struct port *port = find_port(blocked, id);
+    struct link *next = port ? port->entries.next : NULL;
     for (size_t n = port ? port->n : 0; n; n--) {
-        drop(blocked, item_of_port(port->entries.next));
+        struct item *item = item_of_port(next);
+        next = next->next;
+        drop(blocked, item);
     }
 }
 

@@ -154,7 +154,9 @@ take(struct given *given, size_t index, const char *value, bool from_command_lin
         return SP_E_INVALID;
     }
     char **values = reallocarray(given->values, given->n + 1, sizeof *values);
-    given->values = values ? values : given->values;
+    if (values) {
+        given->values = values;
+    }
     char *copy = values ? strdup(value) : NULL;
     if (!copy) {
         snprintf(why, why_size, "%s: %s", where, strerror(ENOMEM));

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,7 +195,9 @@ follow_server(struct sp_engine *engine, const struct sp_server *before, const st
 static void
 follow_bridge(struct sp_engine *engine, const struct sp_bridge *before, const struct sp_bridge *after)
 {
-    uint64_t dpid = after ? after->dpid : before->dpid;
+    const struct sp_bridge *bridge = after ? after : before;
+    assert(bridge);
+    uint64_t dpid = bridge->dpid;
     struct sp_datapath *dp = sp_engine_make_datapath(engine, dpid);
     if (!dp) {
         sp_log(SP_LOG_ERROR, "engine", "out of memory: bridge %016llx stays as it is until the next start",
@@ -238,6 +241,7 @@ static void
 follow_rule_set(struct sp_engine *engine, const struct sp_rule_set *before, const struct sp_rule_set *after)
 {
     const struct sp_rule_set *set = after ? after : before;
+    assert(set);
     sp_engine_stale_set(engine, set->number);
     if (before && after) {
         return;

@@ -57,7 +57,7 @@ sp_datapath_counted(struct sp_datapath *dp, const struct sp_flow *flow, const st
     if (!dp->tally || raw->packets > INT64_MAX || raw->bytes > INT64_MAX) {
         return;
     }
-    struct sp_count fresh;
+    struct sp_count fresh = { 0 };
     uint32_t slot = (uint32_t) SP_COOKIE_NUMBER(flow->cookie);
     int error = (removed ? sp_tally_removed : sp_tally_read)(dp->tally, sp_flow_name(flow), slot, raw, &fresh);
     if (!error && fresh.packets) {

@@ -1,5 +1,6 @@
 #include "controller/switch_units.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -188,7 +189,7 @@ gather(struct sp_switch *sw)
     size_t max = n < sw->units_limit ? n : sw->units_limit;
     int error = 0;
     batch->revision = sw->revision;
-    batch->items = malloc((max ? max : 1) * sizeof *batch->items);
+    batch->items = calloc(max ? max : 1, sizeof *batch->items);
     if (!batch->items) {
         return -ENOMEM;
     }
@@ -273,6 +274,7 @@ add_changes(struct sp_switch *sw, const struct sp_batch_item *item, struct sp_fl
 static int
 add_removals(struct sp_switch *sw, const struct sp_batch_item *item, const struct sp_flow_table *claimed)
 {
+    assert(item->unit);
     const struct sp_flow_set *old = item->unit->confirmed;
     int error = 0;
     for (size_t i = 0; !error && i < sp_flow_set_count(old) && old != item->target; i++) {

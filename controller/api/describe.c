@@ -1,5 +1,6 @@
 /* One line for people about a change: what was done to the object that it was asked of, and what came along. */
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,6 +44,7 @@ static void
 describe_group(struct line *line, const struct sp_change *change, const struct sp_rules_difference *rules)
 {
     const struct sp_group *before = change->before, *after = change->after;
+    assert(before || after);
     if (!before || !after) {
         add(line, "group %s %s", (after ? after : before)->name, after ? "created" : "deleted");
     } else if (strcmp(before->name, after->name)) {
@@ -58,6 +60,7 @@ static void
 describe_server(struct line *line, const struct sp_change *change)
 {
     const struct sp_server *before = change->before, *after = change->after;
+    assert(before || after);
     if (!before || !after) {
         add(line, "server %s %s", (after ? after : before)->name, after ? "created" : "deleted");
     } else if (before->n_groups != after->n_groups ||
@@ -85,6 +88,7 @@ static void
 describe_region(struct line *line, const struct sp_change *change)
 {
     const struct sp_region *before = change->before, *after = change->after, *region = after ? after : before;
+    assert(region);
     if (before && after && before->reports != after->reports) {
         add(line, "region %s %s blocked attempts", region->name, after->reports ? "reports" : "no longer reports");
         return;

@@ -1,5 +1,6 @@
 #include "controller/api/document.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -175,6 +176,7 @@ write_change(struct report *report, const struct sp_change *change)
         return;
     case SP_KIND_REGION: /* Another default group shows in the groups. */
         if (!change->before) {
+            assert(region);
             write_bare(report, change, "region", region->name);
         }
         return;

@@ -59,8 +59,10 @@ sp_events_free(struct sp_events *events)
     if (!events) {
         return;
     }
-    while (events->subscribers) {
-        sp_events_leave(events->subscribers);
+    struct sp_subscriber *next;
+    for (struct sp_subscriber *subscriber = events->subscribers; subscriber; subscriber = next) {
+        next = subscriber->next;
+        free(subscriber);
     }
     while (events->first < events->next) {
         forget_oldest(events);

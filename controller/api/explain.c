@@ -172,7 +172,8 @@ collect(struct sp_call *call, const struct sp_server *server, size_t *ret_n)
 static bool
 is_member(void *aux, const struct sp_uuid *group, const struct sp_cidr *address)
 {
-    return sp_model_is_member_address(aux, group, address);
+    const struct sp_model *const *model = aux;
+    return sp_model_is_member_address(*model, group, address);
 }
 
 /* "tcp 8888 from 203.0.113.9", "icmp type 8 to 192.0.2.1". */
@@ -246,7 +247,7 @@ sp_read_explain(struct sp_call *call)
     for (size_t i = 0; i < n; i++) {
         meanings[i] = &candidates[i].rule->meaning;
     }
-    void *model = (void *) (uintptr_t) sp_call_model(call); /* is_member() gives it its const back. */
-    ptrdiff_t index = sp_explain(meanings, n, &question.connection, is_member, model);
+    const struct sp_model *model = sp_call_model(call);
+    ptrdiff_t index = sp_explain(meanings, n, &question.connection, is_member, &model);
     answer(call, &question, index < 0 ? NULL : &candidates[index]);
 }

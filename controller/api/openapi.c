@@ -14,5 +14,6 @@ __asm__(".pushsection .rodata.sp_openapi, \"a\"\n"
 void
 sp_read_openapi(struct sp_call *call)
 {
-    sp_call_text(call, "application/json", sp_openapi_begin, (size_t) (sp_openapi_end - sp_openapi_begin));
+    size_t size = (uintptr_t) sp_openapi_end - (uintptr_t) sp_openapi_begin;
+    sp_call_text(call, "application/json", sp_openapi_begin, size);
 }

@@ -68,13 +68,13 @@ sort_out(struct ids *ids)
 static void
 add_rules(struct preview *preview, const struct sp_rule_set *before, const struct sp_rule_set *after)
 {
-    size_t j = 0, n_after = after ? after->n_admissions : 0;
+    size_t j = 0;
     for (size_t i = 0; before && i < before->n_admissions; i++) {
         const struct sp_admission *admission = &before->admissions[i];
-        while (j < n_after && sp_uuid_compare(&after->admissions[j].rule, &admission->rule) < 0) {
+        while (after && j < after->n_admissions && sp_uuid_compare(&after->admissions[j].rule, &admission->rule) < 0) {
             j++;
         }
-        bool stays = j < n_after && sp_uuid_equal(&after->admissions[j].rule, &admission->rule) &&
+        bool stays = after && j < after->n_admissions && sp_uuid_equal(&after->admissions[j].rule, &admission->rule) &&
                      after->admissions[j].mark == admission->mark;
         if (admission->mark && !stays) {
             add_id(&preview->rules, &admission->rule);

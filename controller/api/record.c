@@ -1,5 +1,6 @@
 #include "controller/api/record.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -242,7 +243,9 @@ put_place(const struct sp_render *render, const struct place *before, const stru
 {
     sp_json_object_open(render->out);
     sp_json_key(render->out, "position");
-    sp_json_integer(render->out, (int64_t) (before ? before : after)->position);
+    const struct place *any = before ? before : after;
+    assert(any);
+    sp_json_integer(render->out, (int64_t) any->position);
     sp_json_key(render->out, "before");
     if (before) {
         sp_render_rule(render, before->rule);

@@ -95,7 +95,7 @@ make_rule(struct restoring *restoring, const struct sp_json *value, struct sp_ru
 static void
 free_rules(struct rules *rules)
 {
-    for (size_t i = 0; i < rules->n; i++) {
+    for (size_t i = 0; rules->list && i < rules->n; i++) {
         sp_rule_unref(rules->list[i]);
     }
     free(rules->list);

@@ -1,5 +1,6 @@
 #include "controller/api/token.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #define NAME_MAX_LEN 64
 #define BLANKS " \t\r"
 #define DIGEST_PREFIX "sha256:"
+#define DIGITS ((size_t) SP_DIGEST_SIZE * 2)
 #define WORDS_MAX 5 /* One more than a line may have. */
 
 static const char token_characters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=";
@@ -50,6 +52,7 @@ sp_tokens_load(const char *path, struct sp_tokens **ret, char *why, size_t why_s
     bool exposed = false;
     int r = read_file(path, &text, &size, &exposed, problem, sizeof problem);
     if (!r) {
+        assert(text);
         r = sp_tokens_parse(text, size, ret, problem, sizeof problem);
         explicit_bzero(text, size);
         free(text);
@@ -292,7 +295,7 @@ take_named(struct sp_tokens *tokens, struct sp_token *token, char *const words[]
         snprintf(why, why_size, "must end with sha256: and 64 hexadecimal digits");
         return SP_E_INVALID;
     }
-    strcpy(token->name, words[0]);
+    snprintf(token->name, sizeof token->name, "%s", words[0]); /* It fits: see above. */
     token->role = (enum sp_token_role) role;
     return take_regions(token, words[2], why, why_size);
 }
@@ -324,11 +327,11 @@ static bool
 take_digest(struct sp_token *token, const char *text)
 {
     static const char digits[] = "0123456789abcdef";
-    if (strncmp(text, DIGEST_PREFIX, strlen(DIGEST_PREFIX)) || strlen(text) != strlen(DIGEST_PREFIX) + 2 * SP_DIGEST_SIZE) {
+    if (strncmp(text, DIGEST_PREFIX, strlen(DIGEST_PREFIX)) || strlen(text) != strlen(DIGEST_PREFIX) + DIGITS) {
         return false;
     }
     text += strlen(DIGEST_PREFIX);
-    for (size_t i = 0; i < 2 * SP_DIGEST_SIZE; i++) {
+    for (size_t i = 0; i < DIGITS; i++) {
         const char *digit = strchr(digits, text[i] >= 'A' && text[i] <= 'F' ? text[i] + ('a' - 'A') : text[i]);
         if (!digit) {
             return false;

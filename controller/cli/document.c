@@ -79,7 +79,7 @@ print_changes(const struct sp_json *answer)
     for (size_t i = 0; i < sp_answer_count(answer, "changes"); i++) {
         const struct sp_json *change = sp_answer_item(answer, "changes", i);
         const char *action = sp_answer_text(change, "action"), *kind = sp_answer_text(change, "kind");
-        char sign = !strcmp(action, "create") ? '+' : !strcmp(action, "delete") ? '-' : '~';
+        char sign = (char) (!strcmp(action, "create") ? '+' : !strcmp(action, "delete") ? '-' : '~');
         char *fields = sp_answer_join(change, "fields");
         if (!fields) {
             return sp_call_no_memory();

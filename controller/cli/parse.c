@@ -229,7 +229,7 @@ complain_unknown(const char *what, const char *word, const char *noun)
     if (word) {
         fprintf(stderr, "sallyport: unknown %s '%s'; there is", what, word);
     } else {
-        fprintf(stderr, "sallyport: '%s' needs a %s; there is", noun, what);
+        fprintf(stderr, "sallyport: '%s' needs a %s; there is", noun ? noun : "", what);
     }
     const char *last = "";
     for (size_t i = 0; i < sp_n_commands; i++) {

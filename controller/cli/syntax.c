@@ -1,5 +1,6 @@
 #include "controller/cli/syntax.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,6 +101,7 @@ sp_syntax_rules_file(const struct sp_cli *cli, struct sp_json_write *json, const
     if (status != SP_EXIT_DONE) {
         return status;
     }
+    assert(file);
     const struct sp_json *rules = file->type == SP_JSON_OBJECT ? sp_json_get(file, "rules") : file;
     if (!rules || rules->type != SP_JSON_ARRAY) {
         status = sp_cli_usage(cli->command, "%s: it holds neither an array nor an object with the array \"rules\"", name);

@@ -98,7 +98,7 @@ sp_http_peer(int fd, char *out, size_t size)
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
         struct sockaddr_storage storage;
-    } peer;
+    } peer = {.any.sa_family = AF_UNSPEC};
     socklen_t peer_size = sizeof peer;
 
     if (getpeername(fd, &peer.any, &peer_size)) {
@@ -220,6 +220,8 @@ open_tcp_at(const struct addrinfo *a, uint16_t *ret_port)
     socklen_t bound_size = sizeof bound;
     int on = 1;
 
+    memset(&bound, 0, sizeof bound);
+
     int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0) {
@@ -323,9 +325,7 @@ clear_stale_socket(const char *path, const struct sockaddr_un *address)
     }
     if (!connect(probe, (const struct sockaddr *) address, sizeof *address) || errno == EAGAIN) {
         r = -EADDRINUSE;
-    } else if (errno != ECONNREFUSED) {
-        r = -errno;
-    } else if (unlink(path)) {
+    } else if (errno != ECONNREFUSED || unlink(path)) {
         r = -errno;
     }
     close(probe);

@@ -109,7 +109,7 @@ decode(char *text, bool is_query, const char **reterr_reason)
             out++;
             in += 2;
         } else {
-            *out++ = *in == '+' && is_query ? ' ' : *in;
+            *out++ = (char) (*in == '+' && is_query ? ' ' : *in);
         }
     }
     *out = '\0';

@@ -171,6 +171,7 @@ open_listener(struct sp_method *m, char *why, size_t why_size)
     }
     if (!error && !m->spec.local) {
         struct sockaddr_storage bound;
+        memset(&bound, 0, sizeof bound);
         socklen_t size = sizeof bound;
         if (getsockname(fd, (struct sockaddr *) &bound, &size)) {
             error = -errno;

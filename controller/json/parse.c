@@ -253,7 +253,7 @@ explain_failure(struct parser *p, yajl_handle handle, const char *text, size_t s
 static void
 value_clear(struct sp_json *value)
 {
-    for (size_t i = 0; i < value->n; i++) { /* At most SP_JSON_DEPTH_MAX levels of recursion. */
+    for (size_t i = 0; value->items && i < value->n; i++) { /* At most SP_JSON_DEPTH_MAX levels of recursion. */
         const struct sp_json *item = &value->items[i];
         if (item->items || item->keys || item->string) {
             value_clear(&value->items[i]);

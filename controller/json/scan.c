@@ -6,6 +6,8 @@
 
 #define KEPT_CAPACITY 4096u /* More is given back between texts. */
 
+static const char blanks[] = {' ', '\t', '\r', '\n'};
+
 void sp_scan_init(struct sp_scan *scan)
 {
     *scan = (struct sp_scan){0};
@@ -72,7 +74,7 @@ int sp_scan_feed(struct sp_scan *scan, const char **data, size_t *size)
             sp_scan_clear(scan);
         }
     }
-    while (!scan->size && skipped < *size && memchr(" \t\r\n", (*data)[skipped], 4)) {
+    while (!scan->size && skipped < *size && memchr(blanks, (*data)[skipped], sizeof blanks)) {
         skipped++;
     }
     *data += skipped;

@@ -9,8 +9,8 @@
 
 #define MEANING(DIRECTION, PROTOCOL, PORT)                                                                                       \
     {                                                                                                                            \
-        .direction = DIRECTION, .action = SP_ALLOW, .priority = SP_PRIORITY_DEFAULT, .protocol = PROTOCOL, .port_min = PORT,     \
-        .port_max = PORT, .icmp_type = -1, .icmp_code = -1                                                                       \
+        .direction = (DIRECTION), .action = SP_ALLOW, .priority = SP_PRIORITY_DEFAULT, .protocol = (PROTOCOL),                   \
+        .port_min = (PORT), .port_max = (PORT), .icmp_type = -1, .icmp_code = -1                                                 \
     }
 
 /* The rules that a group starts with: the first is every template's but none's, the others are remote-login's. */

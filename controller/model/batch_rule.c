@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -193,6 +194,7 @@ int sp_batch_set_rule(struct sp_batch *batch, const struct sp_uuid *group_id, co
     }
 
     struct sp_rule *rule = change_rule(batch, old, input);
+    assert(i < group->n_rules);
     struct sp_rule **rules = calloc(group->n_rules, sizeof *rules);
     int r = rule && rules ? 0 : -ENOMEM;
     if (!r && rule != old) {

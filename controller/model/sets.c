@@ -125,10 +125,11 @@ int sp_model_rule_facts(const struct sp_model *model, const struct sp_rule_set *
     struct sp_vector remotes = { 0 };
     struct sp_rule_facts *facts = NULL;
     r = collect_remotes(model, rules, n, &remotes, &n_classes);
-    if (!r && !(facts = calloc(1, (n ? n : 1) * sizeof *facts + n_classes * sizeof(uint32_t)))) {
-        r = -ENOMEM;
-    }
     if (!r) {
+        facts = calloc(1, (n ? n : 1) * sizeof *facts + n_classes * sizeof(uint32_t));
+        r = facts ? 0 : -ENOMEM;
+    }
+    if (facts) {
         const struct remote *items = remotes.items;
         uint32_t *classes = (uint32_t *) (facts + (n ? n : 1));
         for (size_t i = 0; i < remotes.n; i++) {

@@ -128,6 +128,7 @@ sp_log(enum sp_level level, const char *area, const char *format, ...)
 static size_t
 copy(char *out, size_t room, const char *text, size_t size, bool quotes)
 {
+    static const char ellipsis[] = {'.', '.', '.'};
     size_t n = 0;
 
     for (size_t in = 0; in < size;) {
@@ -135,9 +136,9 @@ copy(char *out, size_t room, const char *text, size_t size, bool quotes)
         bool escapes = quotes && (text[in] == '"' || text[in] == '\\');
         bool is_last = in + character == size;
 
-        if (n + escapes + character + (is_last ? 0 : 3) > room) {
-            memcpy(out + n, "...", 3);
-            return n + 3;
+        if (n + escapes + character + (is_last ? 0 : sizeof ellipsis) > room) {
+            memcpy(out + n, ellipsis, sizeof ellipsis);
+            return n + sizeof ellipsis;
         }
         if (escapes) {
             out[n++] = '\\';

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -17,8 +18,11 @@ resident_bytes(void)
 {
     FILE *file = fopen("/proc/self/statm", "re");
     unsigned long pages = 0;
+    char line[128], *second;
     if (file) {
-        pages = fscanf(file, "%*u %lu", &pages) == 1 ? pages : 0;
+        if (fgets(line, sizeof line, file) && (second = strchr(line, ' '))) {
+            pages = strtoul(second, NULL, 10);
+        }
         fclose(file);
     }
     return (uint64_t) pages * (uint64_t) sysconf(_SC_PAGESIZE);

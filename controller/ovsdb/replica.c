@@ -1,5 +1,6 @@
 #include "controller/ovsdb/replica.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <search.h>
 #include <stdlib.h>
@@ -359,6 +360,8 @@ static int update_row(struct sp_replica *replica, void **table, const struct sp_
 
 int sp_replica_update(struct sp_replica *replica, const struct sp_json *updates)
 {
+    assert(replica);
+
     const struct {
         const char *name;
         void **rows; /* NULL: the root, whose id is all that counts. */

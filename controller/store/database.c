@@ -1,5 +1,6 @@
 #include "controller/store/database.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -87,6 +88,7 @@ sp_database_close(struct sp_database *d)
         return;
     }
     while (d->statements) {
+        assert(d->statements->database == d);
         sp_statement_free(d->statements);
     }
     sqlite3_close(d->sqlite);
@@ -441,7 +443,7 @@ check_header(struct sp_database *d, const char *path, const struct sp_database_s
         return note(d, code);
     }
     if (has_journal) {
-        int64_t n_objects, version;
+        int64_t n_objects = 0, version = 0;
         int r = query_integer(d, "SELECT count(*) FROM sqlite_schema", &n_objects);
 
         if (!r) {
@@ -566,7 +568,7 @@ check_schema(struct sp_database *d, const struct sp_database_schema *schema)
 static int
 check_content(struct sp_database *d)
 {
-    int64_t n_pages, page_bytes;
+    int64_t n_pages = 0, page_bytes = 0;
     int r = query_integer(d, "PRAGMA page_count", &n_pages);
 
     if (!r) {
@@ -575,7 +577,7 @@ check_content(struct sp_database *d)
     if (r) {
         return r;
     }
-    if (n_pages > WHOLE_CHECK_MAX / page_bytes) {
+    if (!page_bytes || n_pages > WHOLE_CHECK_MAX / page_bytes) {
         return query_is_empty(d, "PRAGMA quick_check(1)", "ok");
     }
     r = query_is_empty(d, "PRAGMA integrity_check(1)", "ok");
@@ -591,13 +593,14 @@ execute(struct sp_database *d, const char *sql)
 static int
 query_integer(struct sp_database *d, const char *sql, int64_t *ret)
 {
-    struct sp_statement *s;
-    bool row;
+    struct sp_statement *s = NULL;
+    bool row = false;
     int r = sp_database_prepare(d, sql, &s);
 
     if (r) {
         return r;
     }
+    assert(s);
     r = sp_statement_next(s, &row);
     if (!r) {
         *ret = row ? sp_statement_integer(s, 0) : 0;
@@ -610,13 +613,14 @@ query_integer(struct sp_database *d, const char *sql, int64_t *ret)
 static int
 query_is_empty(struct sp_database *d, const char *sql, const char *expected)
 {
-    struct sp_statement *s;
-    bool row;
+    struct sp_statement *s = NULL;
+    bool row = false;
     int r = sp_database_prepare(d, sql, &s);
 
     if (r) {
         return r;
     }
+    assert(s);
     r = sp_statement_next(s, &row);
     if (!r && row) {
         const char *text = sp_statement_text(s, 0);
@@ -640,7 +644,7 @@ fail(struct sp_database *d, int error, const char *format, ...)
     vsnprintf(d->why, sizeof d->why, format, args);
     va_end(args);
     for (char *c = d->why; *c; c++) {
-        *c = (unsigned char) *c < ' ' ? ' ' : *c; /* One line. */
+        *c = (char) ((unsigned char) *c < ' ' ? ' ' : *c); /* One line. */
     }
     return error;
 }

@@ -222,7 +222,9 @@ add_object(struct reading *reading, int64_t revision)
 
     const char *texts[] = {sp_statement_text(s, 1), sp_statement_text(s, 2), sp_statement_text(s, 3), sp_statement_text(s, 4)};
 
-    if (!copy_texts(texts, 4)) {
+    const bool is_copied = copy_texts(texts, 4);
+
+    if (!is_copied) {
         return -ENOMEM;
     }
     page->objects[page->n++] = (struct sp_history_object) {texts[0], texts[1], texts[2], texts[3]};

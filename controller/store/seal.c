@@ -10,9 +10,12 @@
 
 #include "controller/obs/log.h"
 
-/* The file's one line, of always the same size. */
+/* The file's one line, of always the same size; the last number is made of the others. */
 #define FORMAT "sallyport seal 1 revision %016" PRIx64 " checksum %016" PRIx64 " %016" PRIx64 "\n"
 #define SIZE (sizeof "sallyport seal 1 revision 0123456789abcdef checksum 0123456789abcdef 0123456789abcdef\n" - 1)
+
+#define REVISION_AT (sizeof "sallyport seal 1 revision " - 1)
+#define CHECKSUM_AT (sizeof "sallyport seal 1 revision 0123456789abcdef checksum " - 1)
 
 static void
 format(const struct sp_seal *seal, char line[SIZE + 1])
@@ -41,7 +44,6 @@ sp_seal_read(const char *path, struct sp_seal *ret, bool *ret_has)
 {
     char found[SIZE + 1] = "", again[SIZE + 1];
     struct sp_seal seal = {0};
-    uint64_t check;
     int fd = open_beside(path, O_RDONLY);
 
     *ret_has = false;
@@ -53,8 +55,9 @@ sp_seal_read(const char *path, struct sp_seal *ret, bool *ret_has)
     int r = size < 0 ? -errno : 0;
 
     close(fd);
-    if (size == SIZE && sscanf(found, "sallyport seal 1 revision %16" SCNx64 " checksum %16" SCNx64 " %16" SCNx64, &seal.revision,
-                               &seal.checksum, &check) == 3) {
+    if (size == SIZE) {
+        seal.revision = strtoull(found + REVISION_AT, NULL, 16);
+        seal.checksum = strtoull(found + CHECKSUM_AT, NULL, 16);
         format(&seal, again);
         *ret_has = !strcmp(found, again);
     }

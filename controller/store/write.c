@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -67,7 +68,7 @@ enum {
 };
 
 static const char *const sql[N_STATEMENTS] = {
-#define TEXT(ID, SQL) [ID] = SQL,
+#define TEXT(ID, SQL) [ID] = (SQL),
     STATEMENTS(TEXT)
 #undef TEXT
 };
@@ -242,6 +243,8 @@ mark_kept(struct known_rule *known, size_t n_known, struct sp_rule *const *rules
 static int
 replace_rules(struct sp_rows *w, const struct sp_group *before, const struct sp_group *after)
 {
+    assert(before); /* A new list is in order. */
+
     int r = run_by_uuid(w, GROUP_RULES_REMOVE, &after->id, (int) before->n_rules);
 
     for (size_t i = 0; i < after->n_rules && !r; i++) {
@@ -353,6 +356,7 @@ write_bridge(struct sp_rows *w, const void *before, const void *after)
     struct sp_statement *s;
     int r = 0;
 
+    assert(any);
     if (old && new && have_same_uplinks(old, new)) {
         new = NULL;
     } else if (old && old->n_uplinks) {
