@@ -67,9 +67,8 @@ class Client:
         self._used = 0.0
 
     def connection(self):
-        if time.monotonic() - self._used > IDLE_MAX_S:
-            self.close()
         if self._connection is None:
+            self._used = time.monotonic()
             if self.address.startswith("unix:"):
                 self._connection = UnixConnection(self.address[5:], self.timeout)
             else:
@@ -90,6 +89,8 @@ class Client:
             raw = json.dumps(body).encode()
         if raw is not None:
             sent.setdefault("Content-Type", "application/json")
+        if time.monotonic() - self._used > IDLE_MAX_S:
+            self.close()
         try:
             connection = self.connection()
             connection.request(method, path, body=raw, headers=sent)
