@@ -36,6 +36,7 @@ help:
 	@echo 'make check-api     the HTTP API    make check-system    real Open vSwitch'
 	@echo 'make check-truth, make check-truth-live  longer proofs with real packets'
 	@echo 'make check-style   layers, sizes, names'
+	@echo 'make check-lint    cppcheck, clang-tidy, scan-build'
 	@echo 'make check-metrics promtool on /metrics and the alert rules'
 	@echo 'make check-console the web console in Chromium; screenshots in build/screenshots'
 	@echo 'make check-formal  flows against random policies, proved for all packets'

@@ -36,6 +36,11 @@ check-property: deps-test $(PROPERTY_TESTS)
 	@set -e; for t in $(PROPERTY_TESTS); do echo "== $$t"; $$t; done
 check-style: deps-test objects
 	OVS_PREFIX=$(OVS_PREFIX) $(PYTHON) tests/check/check.py
+# Reads the code for mistakes: cppcheck, clang-tidy (.clang-tidy) and scan-build.  ARGS='clang-tidy' takes one of them.
+.PHONY: check-lint check-tsan check-tsan-daemon
+check-lint: deps-build $(OVS_READY)
+	$(call packages,cppcheck clang clang-tidy clang-tools)
+	OVS_PREFIX=$(OVS_PREFIX) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/check/lint.py $(ARGS)
 PYTEST = PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -p no:cacheprovider
 check-api: deps-test all
 	$(PYTEST) tests/api
@@ -113,6 +118,16 @@ check-clang:
 .PHONY: check-package
 check-package: deps-test deb
 	$(PYTEST) tests/package
+
+# There is one thread beside the loop's, the store's writer: unit tests, and a daemon at work, under ThreadSanitizer.  `setarch -R`:
+# gcc 12's does not know where newer kernels put things.
+TSAN = TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 setarch -R $(MAKE) BUILD=$(BUILD)/tsan CFLAGS='-O1 -g' \
+	SANITIZE='-fsanitize=thread -U_FORTIFY_SOURCE'
+check-tsan: deps-test
+	$(TSAN) check-unit
+	$(TSAN) check-tsan-daemon
+check-tsan-daemon: all
+	SALLYPORTD=$(CURDIR)/$(BUILD)/bin/sallyportd BUILD=$(BUILD) $(PYTEST) tests/fault/test_network.py tests/api/test_durability.py
 
 check-asan:
 	$(MAKE) BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -U_FORTIFY_SOURCE' \

@@ -19,8 +19,9 @@ static void run_file(const char *path)
         size += n;
         if (size == capacity) {
             capacity *= 2;
-            data = realloc(data, capacity);
-            FUZZ_CHECK(data);
+            uint8_t *grown = realloc(data, capacity);
+            FUZZ_CHECK(grown);
+            data = grown;
         }
     }
     FUZZ_CHECK(!ferror(file));

@@ -93,8 +93,9 @@ struct sp_meaning sp_policy_draw_meaning(struct sp_random *rng)
 void sp_policy_add(struct sp_random *rng, struct sp_policy *w, size_t at)
 {
     struct sp_rule rule = {.refs = 1, .meaning = sp_policy_draw_meaning(rng)};
+    uint32_t id = ++w->next_id;
 
-    memcpy(rule.id.bytes, &(uint32_t){++w->next_id}, 4);
+    memcpy(rule.id.bytes, &id, sizeof id);
     memmove(w->rules + at + 1, w->rules + at, (w->n_rules - at) * sizeof *w->rules);
     memmove(w->slots + at + 1, w->slots + at, (w->n_rules - at) * sizeof *w->slots);
     memmove(w->marks + at + 1, w->marks + at, (w->n_rules - at) * sizeof *w->marks);

@@ -393,7 +393,7 @@ compare_admissions(const void *a, const void *b)
 static struct sp_rule_set *
 make_set(struct sp_book *b, struct sp_random *random, const struct sp_group *group, const struct sp_rule_set *old)
 {
-    struct sp_admission admissions[256];
+    struct sp_admission admissions[256] = {0};
     struct sp_uuid id = group->id;
     struct sp_rule_set set = {.number = old ? old->number : b->counters.next_set++, .region = group->region, .groups = &id,
                               .n_groups = 1, .version = (uint32_t) sp_random_next(random), .admissions = admissions,

@@ -185,12 +185,12 @@ test_history_is_bounded(void **state)
     for (unsigned i = 0; i < 500; i++) {
         sp_events_tell(*state, "x", data);
     }
-    snprintf(id, sizeof id, "0123456789abcdef-%u", SP_EVENTS_HISTORY_MAX + 10 + 500 - 100);
+    snprintf(id, sizeof id, "0123456789abcdef-%d", SP_EVENTS_HISTORY_MAX + 10 + 500 - 100);
     reader = begin(*state, id);
     assert_non_null(strstr(reader->text, "event: ready\n"));
     assert_true(reader->size > 100 * sizeof data && reader->size <= SP_EVENTS_HISTORY_SIZE + 100);
     end(reader);
-    snprintf(id, sizeof id, "0123456789abcdef-%u", SP_EVENTS_HISTORY_MAX + 10 + 500 - 200);
+    snprintf(id, sizeof id, "0123456789abcdef-%d", SP_EVENTS_HISTORY_MAX + 10 + 500 - 200);
     reader = begin(*state, id);
     assert_null(strstr(reader->text, "event: ready\n"));
     assert_non_null(strstr(reader->text, "event: reset\n"));

@@ -226,7 +226,7 @@ test_table_full(void **state)
     for (uint16_t i = 0; i < 3; i++) {
         char name[8];
         size_t before = peer->fs.n_entries;
-        snprintf(name, sizeof name, "p%u", i + 1);
+        snprintf(name, sizeof name, "p%d", i + 1);
         fake_switch_port_status(&peer->fs, i + 1, name, false);
         rig_peer_flush(peer);
         RIG_UNTIL(rig, peer->fs.n_entries > before && rig_in_force(rig, RIG_DPID));

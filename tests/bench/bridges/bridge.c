@@ -100,8 +100,9 @@ void bridge_connect(struct bridge *bridge)
 static void send_features(struct bridge *bridge, const struct ofp_header *oh)
 {
     uint8_t *body = answer(bridge, FEATURES_REPLY, 24, oh->xid);
+    uint64_t dpid = htobe64(bridge->dpid);
 
-    memcpy(body, &(uint64_t){htobe64(bridge->dpid)}, sizeof bridge->dpid);
+    memcpy(body, &dpid, sizeof dpid);
     body[12] = 254; /* Tables. */
     put32(body + 16, 1); /* OFPC_FLOW_STATS */
 }
