@@ -43,6 +43,7 @@ help:
 	@echo 'make check-fault   disk, memory, log and network fail; make check-fault-long, make soak for hours'
 	@echo 'make check-mutants seeded bugs: which test kills which'
 	@echo 'make check-asan    unit and property tests under ASan and UBSan'
+	@echo 'make check-tsan    unit tests and a daemon at work under TSan'
 	@echo 'make check-abuse   hostile clients and switches beside good ones, which are timed'
 	@echo 'make check-fuzz    each fuzz target for a minute; make fuzz ARGS="session --seconds 3600"; make fuzz-coverage'
 	@echo 'make bench         speed and scale beside the switch itself, ovs-ofctl and OVN; ARGS="changes --ports 100"'
