@@ -125,13 +125,14 @@ class Lab:
 
 
 @contextlib.contextmanager
-def silent_socket(directory):
-    """A socket whose owner takes connections and never says a word."""
-    path = os.path.join(str(directory), "silent.ctl")
+def silent_socket(directory, name="silent.ctl"):
+    """A socket whose owner takes connections and never says a word: how it is called, and the socket."""
+    path = os.path.join(str(directory), name)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen(64)
-        yield f"unix:{path}"
+        listener.settimeout(30)
+        yield f"unix:{path}", listener
 
 
 class Patient(threading.Thread):
@@ -149,7 +150,7 @@ class Patient(threading.Thread):
 @pytest.fixture(scope="module")
 def scene(ovs, tmp_path_factory):
     directory = tmp_path_factory.mktemp("live")
-    with Ovs() as far, silent_socket(directory) as silent:
+    with Ovs() as far, silent_socket(directory) as (silent, _):
         far.vsctl("set", "Open_vSwitch", ".", "other_config:max-revalidator=100")
         # By its directory, as its name has a process id in it; here it has none.
         lab = Lab(ovs, far, directory, f"unix:{ovs.directory}", silent)
@@ -396,4 +397,17 @@ def test_other_sockets(lab):
     near.ofctl("add-flow", "br0", SENTINEL_FLOW)
     lab.send("here", "up", udp(OUTSIDE, A, 7))
     assert [one["local_port"] for one in lab.connections("a")] == [7]  # The new process's socket was found.
-    assert lab.daemon.stop() == 0
+
+
+def test_stopping_meanwhile(lab):
+    """Whoever waits for a switch is told, and the end need not wait."""
+    with silent_socket(lab.daemon.directory, "s") as (control, listener):
+        lab.restart(control)
+        patient = Patient(lab, "a")
+        patient.start()
+        connection, _ = listener.accept()  # The switch is being asked.
+        with connection:
+            assert connection.recv(1)
+            assert lab.daemon.stop() == 0, lab.daemon.text()
+        patient.join(30)
+        assert patient.answer.status == 503 and patient.answer.json["detail"] == "The controller is stopping."
