@@ -31,12 +31,13 @@ export async function until(condition, what, patience = PATIENCE_MS) {
 export class Daemon {
   // openflow: the path of the socket for bridges; token: asked for if true.
   // `directory` and `port`: of one that has ended.
-  static async start({openflow, guarded, directory, port: wanted = 0} = {}) {
+  // `options`: further words of the command line.
+  static async start({openflow, guarded, directory, port: wanted = 0, options = []} = {}) {
     const daemon = new Daemon();
     daemon.directory = directory ?? mkdtempSync("/tmp/sp-console-");
     daemon.token = guarded ? TOKEN : null;
     const words = ["--db", `sqlite:${daemon.directory}/sallyport.db`, "--http", `${guarded ? ADDRESS : "127.0.0.1"}:${wanted}`,
-                   "--openflow", `punix:${openflow ?? join(daemon.directory, "openflow.sock")}`];
+                   "--openflow", `punix:${openflow ?? join(daemon.directory, "openflow.sock")}`, ...options];
     if (guarded) {
       const path = join(daemon.directory, "token");
       writeFileSync(path, `${TOKEN}\n`, {mode: 0o600});

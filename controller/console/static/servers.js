@@ -2,6 +2,7 @@
 
 import {change, preview} from "./api.js";
 import {blockedBox} from "./blocked.js";
+import {connectionsBox} from "./connections.js";
 import {choice, fieldset, input, openDialog} from "./dialog.js";
 import {badge, button, count, fill, h, listed, table} from "./dom.js";
 import {effectBox} from "./effect.js";
@@ -105,10 +106,11 @@ export function serverPage(id) {
   const heading = h("h1", {tabindex: "-1"}), about = h("p", {class: "lead"}), groups = h("div"), ports = h("div"), missing = h("div");
   const page = {title: "VPS", crumb: null};
   const box = explainBox(() => page.server), blocked = blockedBox(() => page.server);
+  const connections = connectionsBox(() => page.server);
   const whole = h("div", null,
     h("div", {class: "heading"}, h("h2", null, "Security Group"), button("Change", () => page.server && changeGroups(page.server),
       {id: "change-groups", name: "Change the security groups"})), groups,
-    box.element, blocked.element, h("h2", null, "Ports"), ports);
+    box.element, connections.element, blocked.element, h("h2", null, "Ports"), ports);
   page.element = h("div", null, heading, about, missing, whole);
   page.update = () => {
     page.server = state.servers?.get(id);
@@ -123,6 +125,7 @@ export function serverPage(id) {
     fill(ports, portsTable(server));
     box.update();
     blocked.update();
+    connections.update();
   };
   return page;
 }
