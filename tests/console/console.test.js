@@ -491,6 +491,12 @@ test("blocked attempts are listed as they come, and allowed with one button", as
     [direction, protocol, remote_ip, port_min, port_max]), [["inbound", "udp", "10.0.0.2/32", 8888, 8888]]);
   await daemon.call("PATCH", `/v1/regions/${region}`, {report_blocked: false});
   await page.getByText("This region does not report blocked attempts").waitFor();
+  await page.getByRole("button", {name: `Report blocked attempts in region ${region}`}).click();
+  await page.getByText("Nothing was blocked lately.").waitFor();
+  assert.ok((await daemon.call("GET", `/v1/regions/${region}`)).report_blocked);
+  await page.getByRole("button", {name: `Stop reporting blocked attempts in region ${region}`}).click();
+  await page.getByText("This region does not report blocked attempts").waitFor();
+  assert.ok(!(await daemon.call("GET", `/v1/regions/${region}`)).report_blocked);
   await page.finish();
 });
 

@@ -1,8 +1,9 @@
 // What was tried in vain lately, to a server and from it.
 
-import {get} from "./api.js";
+import {change, get} from "./api.js";
 import {badge, button, fill, h, keepingFocus, moment, table} from "./dom.js";
 import {pathOf} from "./groups.js";
+import {reportFailed, reportSaved} from "./outcome.js";
 import {createRule} from "./rule_form.js";
 import {onEvent, state} from "./state.js";
 import {hasPorts, isIcmp, portsOf, protocolName, sentence, serviceOf} from "./words.js";
@@ -33,8 +34,18 @@ function priorityFor(attempt) {
   return rule ? Math.max(1, rule.priority - 1) : 100;
 }
 
+// Whether a region's blocked attempts are seen at all.
+async function setReports(region, reports) {
+  try {
+    await change("PATCH", `/v1/regions/${encodeURIComponent(region)}`, {report_blocked: reports});
+    reportSaved(`Region ${region} ${reports ? "reports" : "no longer reports"} blocked attempts.`);
+  } catch (problem) {
+    reportFailed(problem.message);
+  }
+}
+
 export function blockedBox(serverNow) {
-  const list = h("div");
+  const list = h("div"), turn = h("div");
   let attempts = null, shown = null, failure = null, timer = null;
 
   function allow(server, attempt, index) {
@@ -50,10 +61,10 @@ export function blockedBox(serverNow) {
     if (!server) return;
     if (failure) return fill(list, h("p", {class: "empty small"}, failure));
     if (!attempts) return fill(list, h("p", {class: "empty small"}, "Loading…"));
-    if (state.regions?.get(server.region)?.report_blocked === false && !attempts.length) {
-      return fill(list, h("p", {class: "empty small"}, "This region does not report blocked attempts: ",
-        h("code", null, `sallyport region set ${server.region} --report-blocked on`)));
-    }
+    const reports = state.regions?.get(server.region)?.report_blocked !== false;
+    fill(turn, button(reports ? "Stop reporting" : "Report them", () => setReports(server.region, !reports),
+      {id: "report-blocked", kind: "quiet", name: `${reports ? "Stop reporting" : "Report"} blocked attempts in region ${server.region}`}));
+    if (!reports && !attempts.length) return fill(list, h("p", {class: "empty small"}, "This region does not report blocked attempts."));
     if (!attempts.length) return fill(list, h("p", {class: "empty small"}, "Nothing was blocked lately."));
     return fill(list, table(`Blocked attempts of ${server.name}`,
       [{title: "Protocol"}, {title: "Port"}, {title: "Remote"}, {title: "Denied by"}, {title: "Times", class: "number"},
@@ -93,7 +104,8 @@ export function blockedBox(serverNow) {
     if (name === "ready" || name === "reset" || (name === "blocked" && (more || servers.includes(serverNow()?.id)))) read();
     return null;
   });
-  const element = h("section", {"aria-labelledby": "blocked-title"}, h("h2", {id: "blocked-title"}, "Blocked attempts"), list);
+  const element = h("section", {"aria-labelledby": "blocked-title"},
+    h("div", {class: "heading"}, h("h2", {id: "blocked-title"}, "Blocked attempts"), turn), list);
   let asked = null; // Of which server, and whether its region reported then.
   return {
     element,
