@@ -228,47 +228,6 @@ def test_it_is_bounded(daemon):
     db.close()
 
 
-# Takes away what the schemas after the second have brought.
-SINCE_THE_SECOND = ("DROP TABLE rule_count; DROP TABLE flow_count; DROP TABLE counting; ALTER TABLE region DROP COLUMN report_blocked;"
-                    "DROP TABLE trial;")
-
-
-def test_a_database_of_the_first_schema(daemon):
-    """It is brought up to date, with an empty history, counts from now on, and works."""
-    api = daemon.client()
-    made(api.put("/v1/regions/A"))
-    group = made(api.post("/v1/security-groups", {"region": "A", "name": "web"})).json
-    region = api.get("/v1/regions/A").json
-    daemon.stop()
-    db = sqlite3.connect(daemon.db.partition(":")[2])
-    db.executescript(SINCE_THE_SECOND + "DROP TABLE change_object; DROP TABLE change; PRAGMA user_version = 1;")
-    db.close()
-    daemon.start()
-    api = daemon.client()
-    assert api.get("/v1/changes").json == {"changes": [], "next": None}
-    now = api.get(f"/v1/security-groups/{group['id']}").json
-    assert {**now, "rules": list(map(recorded, now["rules"]))} == {**group, "rules": list(map(recorded, group["rules"]))}
-    assert api.get("/v1/regions/A").json == {**region, "report_blocked": False}  # An update alone turns nothing on.
-    answer = made(api.patch(f"/v1/security-groups/{group['id']}", {"name": "www"}))
-    assert [change["id"] for change in api.get("/v1/changes").json["changes"]] == [answer.revision]
-
-
-def test_a_database_of_the_second_schema(daemon):
-    """Its history stays."""
-    api = daemon.client()
-    made(api.put("/v1/regions/A"))
-    before = api.get("/v1/changes").json
-    daemon.stop()
-    db = sqlite3.connect(daemon.db.partition(":")[2])
-    db.executescript(SINCE_THE_SECOND + "PRAGMA user_version = 2;")
-    db.close()
-    daemon.start()
-    api = daemon.client()
-    assert api.get("/v1/changes").json == before
-    change = int(made(api.put("/v1/regions/B?confirm_within=60")).headers["Sallyport-Change"])
-    assert api.get(f"/v1/changes/{change}").json["confirmation"]["state"] == "pending"
-
-
 @pytest.mark.parametrize("harm", ["DELETE FROM change WHERE revision = 2", "UPDATE change SET what = CAST(x'ff' AS TEXT) WHERE revision = 2",
                                   "DELETE FROM change WHERE revision = 3"])
 def test_a_damaged_history_is_told(daemon, harm):
