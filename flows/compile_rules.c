@@ -68,7 +68,8 @@ static void rule_flow(struct sp_emit *e, const struct sp_rule_set_facts *set, co
                       const struct place *place, const struct aspect *aspect)
 {
     const struct sp_meaning *m = rule->meaning;
-    struct sp_flow_build *b = sp_emit_begin(e, place->table, SP_RULE_PRIORITY(m->priority, m->action == SP_DENY));
+    int port_bits = aspect->ports ? __builtin_popcount(aspect->ports->mask) : 0;
+    struct sp_flow_build *b = sp_emit_begin(e, place->table, SP_RULE_PRIORITY(m->priority, m->action == SP_DENY, port_bits));
 
     sp_flow_match_exact(b, SP_R_SET, set->number);
     match_protocol(b, m, place, aspect->eth_type);

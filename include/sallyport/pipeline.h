@@ -150,6 +150,12 @@
  * the switch has its flow.  A switch that a version before the tag has programmed has flows in PORT_SET without an owner: such a
  * one is its port's if the port comes from where its flows say, by number, MAC and zone.
  *
+ * How much the datapath looks at.  A switch looks into what has the higher priority first, and what it has looked at for that
+ * becomes a part of the datapath's entry.  A range of ports is cut into masks of many lengths; were they looked at in no order,
+ * or the short ones first, a train of packets would leave an entry's mask for each length.  With the long ones first it leaves
+ * one that has all bits of the port, wherever the rule has a port that stands alone, as nearly every range has at an end; and
+ * packets whose address no rule names are still told apart by no port at all.
+ *
  * Invariants, cited by tests:
  *  P1  Every flow of ours has priority >= 1 and a cookie with SP_COOKIE_OWNER; no other flow is read, changed or deleted.
  *  P2  A packet is output to a server port only from DELIVERED, and to an uplink only from UPLINK_OUTPUT.
@@ -283,8 +289,11 @@ enum sp_forward_priority {
     SP_PF_NEVER = 1000, /* 01-80-c2-00-00-0x, which no bridge forwards (IEEE 802.1D table 7-10). */
 };
 
-/* Priority of a rule's flows: the lowest priority number decides, and of equals the one that denies. */
-#define SP_RULE_PRIORITY(PRIORITY, DENIES) ((uint16_t) (10 + 2 * (1000 - (PRIORITY)) + ((DENIES) ? 1 : 0)))
+/* Priority of a rule's flows: the lowest priority number decides, and of equals the one that denies.  Among those that agree in
+ * both, where it makes no difference to a packet, the one that looks at the most bits of the port ('PORT_BITS', 0 to 16): see the
+ * essay on how much the datapath looks at.  An odd one denies. */
+#define SP_RULE_PRIORITY(PRIORITY, DENIES, PORT_BITS) \
+    ((uint16_t) (10 + 64 * (1000 - (PRIORITY)) + ((DENIES) ? 33 : 0) + 2 * ((PORT_BITS) ? (PORT_BITS) - 1 : 0)))
 #define SP_RULE_PRIORITY_DENIES(PRIORITY) ((PRIORITY) & 1)
 
 /* Cookies: owner in bits 48-63, kind in bits 40-47, number in bits 0-39. */

@@ -174,6 +174,25 @@ static void destinations(void **aux)
     assert_int_equal(finish(&flows), 0);
 }
 
+/* The lowest number before all, then what denies, then the longest mask of ports; below what passes SCTP on. */
+static void rule_priorities(void **aux)
+{
+    unsigned last = 0;
+
+    for (unsigned priority = 1000; priority >= 1; priority--) {
+        for (unsigned denies = 0; denies < 2; denies++) {
+            for (unsigned bits = 0; bits <= 16; bits++) {
+                unsigned now = SP_RULE_PRIORITY(priority, denies, bits);
+
+                assert_true(bits == 1 ? now == last : now > last); /* 1 bit is not told from none. */
+                assert_int_equal(SP_RULE_PRIORITY_DENIES(now), denies);
+                last = now;
+            }
+        }
+    }
+    assert_in_range(last, 1, 64999);
+}
+
 static struct sp_meaning meaning(int protocol, int32_t low, int32_t high)
 {
     return (struct sp_meaning){.direction = SP_INBOUND, .action = SP_ALLOW, .priority = 100, .protocol = (int16_t) protocol,
@@ -365,7 +384,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(static_flows), cmocka_unit_test(uplinks), cmocka_unit_test(ports),
-        cmocka_unit_test(pairs),        cmocka_unit_test(destinations), cmocka_unit_test(rule_sets),
+        cmocka_unit_test(pairs),        cmocka_unit_test(destinations),
+        cmocka_unit_test(rule_priorities), cmocka_unit_test(rule_sets),
         cmocka_unit_test(compiled_again), cmocka_unit_test(version_is_frozen_by_conntrack),
     };
 

@@ -234,7 +234,7 @@ static void
 test_which_are_counted(void **state)
 {
     uint64_t rule = SP_COOKIE(SP_COOKIE_RULE, SLOT), set = SP_COOKIE(SP_COOKIE_SET, SLOT);
-    uint16_t allows = SP_RULE_PRIORITY(100, false), denies = SP_RULE_PRIORITY(100, true);
+    uint16_t allows = SP_RULE_PRIORITY(100, false, 16), denies = SP_RULE_PRIORITY(100, true, 0);
     assert_true(sp_flow_is_counted(rule, SP_T_GATE, 200));
     assert_true(sp_flow_is_counted(rule, SP_T_STAMP, 100));
     assert_false(sp_flow_is_counted(set, SP_T_GATE, 200));
@@ -253,7 +253,7 @@ test_names_stay(void **state)
 {
     struct sp_flow_build b;
     struct sp_flow *flow, *other;
-    sp_flow_build_init(&b, SP_T_RULES_IN, SP_RULE_PRIORITY(100, true), SP_COOKIE(SP_COOKIE_RULE, 3));
+    sp_flow_build_init(&b, SP_T_RULES_IN, 1811, SP_COOKIE(SP_COOKIE_RULE, 3));
     sp_flow_match_exact(&b, SP_F_ETH_TYPE, 0x0800);
     sp_flow_match_uint(&b, SP_F_CT_STATE, SP_CT_TRK, SP_CT_TRK | SP_CT_INV);
     sp_flow_match_uint(&b, SP_F_CT_TP_DST, 0x1f40, 0xffc0);
