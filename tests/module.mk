@@ -121,7 +121,7 @@ check-package: deps-test deb
 
 # There is one thread beside the loop's, the store's writer: unit tests, and a daemon at work, under ThreadSanitizer.  `setarch -R`:
 # gcc 12's does not know where newer kernels put things.
-TSAN = TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 setarch -R $(MAKE) BUILD=$(BUILD)/tsan CFLAGS='-O1 -g' \
+TSAN = TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 setarch -R $(MAKE) BUILD=$(BUILD)/tsan CFLAGS='-O2 -g' \
 	SANITIZE='-fsanitize=thread -U_FORTIFY_SOURCE'
 check-tsan: deps-test
 	$(TSAN) check-unit

@@ -247,7 +247,7 @@ static void track(struct sim *sim, struct sim_packet *p, uint16_t zone, bool com
     struct connection fresh = new_connection(p, zone), *c;
     struct tuple t = p->about ? tuple_of(p->about) : fresh.original;
     uint32_t state = SP_CT_TRK;
-    bool reply;
+    bool reply = false;
 
     clear_tracking(p);
     c = find_connection(sim, zone, &t, &reply);
