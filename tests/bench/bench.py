@@ -31,6 +31,7 @@ PARTS = {
     "serve": serve.serve,
     "path": path.path,
     "masks": path.masks,
+    "flood": path.flood,
 }
 
 

@@ -2,6 +2,7 @@
  *
  *     traffic udp-sink PORT                          counts datagrams until its input ends
  *     traffic udp-source ADDRESS PORT SECONDS        sends datagrams of 18 bytes, 60 on the wire, as fast as it can
+ *     traffic udp-flood ADDRESS SECONDS RATE         sends so many a second, each from and to other ports from 20000 on
  *     traffic tcp-sink PORT                          accepts and closes until its input ends
  *     traffic tcp-source ADDRESS PORT SECONDS N      opens connections and waits for their end, N at a time
  *
@@ -24,6 +25,8 @@
 
 #define BATCH 64
 #define PARALLEL_MAX 256
+#define FLOOD_PORT 20000 /* The first of both ends' ports. */
+#define FLOOD_SOURCES 64
 
 static void die(const char *what)
 {
@@ -131,6 +134,41 @@ static size_t send_datagrams(struct sockaddr_in to, double end_s)
     return n;
 }
 
+static int bind_source(uint16_t port)
+{
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || bind(fd, (struct sockaddr *) &from, sizeof from)) {
+        die("udp");
+    }
+    return fd;
+}
+
+/* In bursts, two hundred a second. */
+static size_t flood(struct sockaddr_in to, double seconds, size_t rate)
+{
+    const struct timespec pause = {.tv_nsec = 5000000};
+    double begin_s = now_s(), spent_s;
+    int fds[FLOOD_SOURCES];
+    size_t n = 0;
+
+    for (size_t i = 0; i < FLOOD_SOURCES; i++) {
+        fds[i] = bind_source((uint16_t) (FLOOD_PORT + i));
+    }
+    while ((spent_s = now_s() - begin_s) < seconds) {
+        for (; n < spent_s * (double) rate; n++) {
+            to.sin_port = htons((uint16_t) (FLOOD_PORT + n / FLOOD_SOURCES % (65536 - FLOOD_PORT)));
+            if (sendto(fds[n % FLOOD_SOURCES], "x", 1, 0, (struct sockaddr *) &to, sizeof to) < 0 && errno != ENOBUFS &&
+                errno != ECONNREFUSED) {
+                die("sendto");
+            }
+        }
+        nanosleep(&pause, NULL);
+    }
+    return n;
+}
+
 /* Begins a connection, which ends with a reset, so that no port stays taken. */
 static int begin_connection(const struct sockaddr_in *to)
 {
@@ -187,8 +225,13 @@ int main(int argc, char **argv)
         n = send_datagrams(address_of(argv[2], argv[3]), begin_s + strtod(argv[4], NULL));
     } else if (!strcmp(verb, "tcp-source") && argc == 6 && strtoul(argv[5], NULL, 10) - 1 < PARALLEL_MAX) {
         n = open_connections(address_of(argv[2], argv[3]), begin_s + strtod(argv[4], NULL), strtoul(argv[5], NULL, 10));
+    } else if (!strcmp(verb, "udp-flood") && argc == 5) {
+        n = flood(address_of(argv[2], "0"), strtod(argv[3], NULL), strtoul(argv[4], NULL, 10));
     } else {
-        fprintf(stderr, "usage: %s udp-sink|tcp-sink PORT, udp-source|tcp-source ADDRESS PORT SECONDS [N]\n", argv[0]);
+        fprintf(stderr,
+                "usage: %s udp-sink|tcp-sink PORT, udp-source|tcp-source ADDRESS PORT SECONDS [N], "
+                "udp-flood ADDRESS SECONDS RATE\n",
+                argv[0]);
         return 2;
     }
     printf("{\"n\": %zu, \"seconds\": %.6f}\n", n, now_s() - begin_s);

@@ -22,7 +22,7 @@ class Rule:
         """As OVN's match for a port group."""
         words = [f"outport == @{group}", {"icmp": "icmp4"}.get(self.protocol, self.protocol)]
         if self.remote:
-            words.append(f"ip4.src == {self.remote}")
+            words.append(f"ip{6 if ':' in self.remote else 4}.src == {self.remote}")
         if self.low is not None:
             words += [f"{self.protocol}.dst >= {self.low}", f"{self.protocol}.dst <= {self.high}"]
         return " && ".join(words)
@@ -31,6 +31,11 @@ class Rule:
 def ranges(n):
     """Rule i: tcp from 10.(i/256).(i%256).0/24, ports 1000 + 7i to that + (i * 13 mod 500)."""
     return [Rule("tcp", (1000 + 7 * i) % 65000, (1000 + 7 * i) % 65000 + i * 13 % 500, f"10.{i // 256}.{i % 256}.0/24") for i in range(n)]
+
+
+def ranges6(n):
+    """The same from 2001:db8:i::/48."""
+    return [dataclasses.replace(rule, remote=f"2001:db8:{i:x}::/48") for i, rule in enumerate(ranges(n))]
 
 
 def classic(_=None):
