@@ -113,9 +113,6 @@ mutant("requests-for-all", "an ARP request whose addresses differ in one bit onl
        near=["system/test_spoof.py"])
 mutant("strangers-among-the-fragments", "fragments that conntrack hands to another port's packets pass as that port's",
        (PORT, "    sp_flow_match_exact(b, SP_F_CT_ZONE, port->zone);\n", ""), near=["formal/test_formal.py"])
-mutant("fragments-of-any-source", "a fragment that conntrack hands to another packet of its zone leaves whoever sent it",
-       (STATIC, "SP_STAGE_FRAGMENT | SP_STAGE_OWN, SP_STAGE_FRAGMENT | SP_STAGE_OWN);", "SP_STAGE_FRAGMENT, SP_STAGE_FRAGMENT);"),
-       near=["system/test_fragment.py"])
 mutant("unknown-unicast-floods", "a frame to an unknown address is copied to server ports",
        (STATIC, "sp_flow_resubmit(b, SP_T_LEARNED);\n        sp_emit_goto(e, SP_T_UPLINK);",
         "sp_flow_resubmit(b, SP_T_LEARNED);\n        sp_emit_goto(e, SP_T_FLOOD);"), near=["system/test_forward.py"])
