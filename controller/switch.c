@@ -235,6 +235,7 @@ sp_switch_enforce(struct sp_switch *sw, int64_t now_ms)
     sw->phase = SP_SWITCH_LEARNING;
     sw->asked = false;
     sw->units_limit = SIZE_MAX;
+    sw->flushes_limit = SP_FLUSHES_MIN;
     sw->installed = sp_flow_table_new();
     sw->dump = sp_flow_table_new();
     sw->owners = sw->owners ? sw->owners : sp_flow_table_new();
@@ -278,6 +279,7 @@ void
 sp_switch_run(struct sp_switch *sw, uint64_t revision, int64_t now_ms)
 {
     sw->revision = revision;
+    sw->now_ms = now_ms;
     if (!sw->link || !sp_link_idle(sw->link)) {
         return;
     }
@@ -336,6 +338,7 @@ retry(struct sp_switch *sw)
 void
 sp_switch_event(struct sp_switch *sw, struct sp_event *event, int64_t now_ms)
 {
+    sw->now_ms = now_ms;
     switch (event->kind) {
     case SP_EVENT_DUMP_FLOW:
         tell_count(sw, event, false);

@@ -38,6 +38,7 @@ sp_switch_begin_batch(struct sp_switch *sw)
         batch->n_zones = batch->whole ? sp_switch_take_zones(sw, batch->zones) : 0;
         if (batch->mods.n || batch->n_zones) {
             sw->phase = SP_SWITCH_APPLYING;
+            sw->batch_begun_ms = sw->now_ms;
             sw->counters->flow_mods_sent += batch->mods.n - batch->n_flushes;
             sw->counters->zones_flushed += batch->n_flushes + batch->n_zones;
             sp_link_apply(sw->link, batch->mods.mods, batch->mods.n, batch->zones, batch->n_zones);
@@ -64,6 +65,7 @@ sp_switch_end_batch(struct sp_switch *sw, const char *why_not)
     sw->phase = SP_SWITCH_IDLE;
     if (!why_not) {
         sw->counters->bundles_applied += batch->mods.n > 0;
+        sp_switch_note_flushes(sw);
         sw->units_limit = sw->units_limit > SIZE_MAX / 2 ? SIZE_MAX : 2 * sw->units_limit;
         if (batch->whole && !batch->n_held) {
             sw->settled = batch->revision > sw->settled ? batch->revision : sw->settled;

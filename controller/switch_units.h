@@ -49,7 +49,8 @@ struct sp_batch_item {
     struct sp_flow_set *target; /* Referenced; NULL: none. */
 };
 
-#define SP_ZONES_MAX 32 /* Flushes of each kind that one batch takes. */
+#define SP_ZONES_MAX 32   /* Zones that one batch flushes behind its flows, ... */
+#define SP_FLUSHES_MIN 32 /* ... and at least before them, if there are so many. */
 struct sp_switch_batch {
     struct sp_batch_item *items;
     size_t n;
@@ -89,6 +90,9 @@ struct sp_switch {
     char stuck_error[300];
     struct sp_switch_batch batch;
     size_t units_limit;            /* Of the next batch. */
+    size_t flushes_limit;          /* Of the next batch, before its flows. */
+    int64_t now_ms;                /* Of the call under way. */
+    int64_t batch_begun_ms;
     uint16_t *zones;               /* To flush behind the next whole batches. */
     size_t n_zones;
     uint64_t revision;             /* Of the model. */
@@ -138,6 +142,8 @@ struct sp_flow *sp_switch_zone_flow(const struct sp_unit *unit, const struct sp_
 bool sp_switch_owns(const struct sp_switch *, const struct sp_flow *flow);
 /* Stores in '*ret' whether 'unit' may become 'target' in this batch, and adds the flush that must come first, if any. */
 int sp_switch_claim_zone(struct sp_switch *, struct sp_unit *unit, const struct sp_flow_set *target, bool *ret) SP_MUST_USE;
+/* A batch is in force. */
+void sp_switch_note_flushes(struct sp_switch *);
 /* Moves up to SP_ZONES_MAX of the zones that are to be flushed to 'zones' and returns their number. */
 size_t sp_switch_take_zones(struct sp_switch *, uint16_t *zones);
 /* The dump tells whose the zones are. */

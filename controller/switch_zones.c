@@ -8,8 +8,12 @@
  *
  * A port whose flow is not there, or is there with another owner, gets its flows only behind a flush, in the same batch: flush,
  * bundle, and whichever is refused, nothing of the port is in force.  Where the switch still has the other owner's flow the
- * port waits for a later batch, as the flush must not come before that flow has gone.  No more than SP_ZONES_MAX are flushed in
- * one batch, so that other changes need not wait until the datapath has walked its connections for all of them. */
+ * port waits for a later batch, as the flush must not come before that flow has gone.  As other changes should not wait until
+ * a datapath has walked its connections for thousands of ports, a batch has no more flushes than SP_FLUSHES_MIN, or twice as many
+ * as the last one if that was quick. */
+
+#define FLUSHES_MAX 4096
+#define QUICK_MS 100
 
 struct sp_flow *
 sp_switch_zone_flow(const struct sp_unit *unit, const struct sp_flow_set *set)
@@ -51,13 +55,23 @@ sp_switch_claim_zone(struct sp_switch *sw, struct sp_unit *unit, const struct sp
     if (!flow || sp_switch_owns(sw, flow)) {
         return 0;
     }
-    *ret = !sp_flow_table_find(sw->installed, flow) && batch->n_flushes < SP_ZONES_MAX;
+    *ret = !sp_flow_table_find(sw->installed, flow) && batch->n_flushes < sw->flushes_limit;
     if (!*ret) {
         return 0;
     }
     take_zone(sw, flow);
     batch->n_flushes++;
     return sp_flow_mods_add(&batch->mods, SP_ZONE_FLUSH, flow, unit);
+}
+
+void
+sp_switch_note_flushes(struct sp_switch *sw)
+{
+    bool quick = sw->now_ms - sw->batch_begun_ms < QUICK_MS;
+    size_t limit = quick ? 2 * sw->flushes_limit : sw->flushes_limit / 2;
+    if (sw->batch.n_flushes) {
+        sw->flushes_limit = limit < SP_FLUSHES_MIN ? SP_FLUSHES_MIN : limit > FLUSHES_MAX ? FLUSHES_MAX : limit;
+    }
 }
 
 size_t

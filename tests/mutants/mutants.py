@@ -258,6 +258,115 @@ mutant("releasing-leaves-the-flows", "deleting a bridge leaves our flows in it",
        ("controller/engine_units.c", "return dp->releasing ? 0 : sp_compile_static(out);", "return sp_compile_static(out);"),
        near=["unit/engine"])
 
+# Whose connections are in a zone.
+
+ZONES = "controller/switch_zones.c"
+mutant("a-new-owner-needs-no-flush", "a zone goes to its next owner with what is in it",
+       (ZONES, "    return sp_flow_mods_add(&batch->mods, SP_ZONE_FLUSH, flow, unit);\n",
+        "    batch->n_flushes--;\n    return sp_flow_table_put(sw->owners, flow);\n"), near=["unit/switch_zones"])
+mutant("flows-before-the-flush", "a zone is flushed behind its next owner's flows",
+       (ZONES, "    take_zone(sw, flow);\n    batch->n_flushes++;\n    return sp_flow_mods_add(&batch->mods, SP_ZONE_FLUSH, flow, unit);\n",
+        "    uint32_t zone = 0;\n    take_zone(sw, flow);\n    if (sp_flow_match_value(flow, SP_F_CT_ZONE, &zone)) {\n"
+        "        sp_switch_flush_zone(sw, (uint16_t) zone);\n    }\n    return sp_flow_table_put(sw->owners, flow);\n"),
+       near=["unit/switch_zones"])
+mutant("a-refused-flush-is-no-matter", "a zone that could not be flushed is opened to its next owner",
+       ("flows/openflow/session_batch.c", "        if (s->state == STATE_COMMIT || !s->batch.control_refused) {\n",
+        "        if (s->batch.mods[index].verb != SP_ZONE_FLUSH && (s->state == STATE_COMMIT || !s->batch.control_refused)) {\n"),
+       near=["unit/session_batch", "unit/switch_zones"])
+mutant("flushed-while-the-last-owner-is-there", "a zone is flushed while the last owner's flow still lets packets into it",
+       (ZONES, "*ret = !sp_flow_table_find(sw->installed, flow) && ", "*ret = "), near=["unit/switch_zones"])
+mutant("owners-are-forgotten-at-a-restart", "every zone is flushed when the controller starts, and live connections with it",
+       (ZONES, "            error = sp_flow_table_put(sw->owners, flow);\n", "            error = sp_flow_table_put(sw->dump, flow);\n"),
+       near=["unit/switch_zones", "property/engine"])
+mutant("whoever-has-the-flow-is-the-owner", "the flow of a zone's last owner is taken for the next one's",
+       (ZONES, "    *ret = false;\n    return 0;\n", "    return sp_flow_table_put(sw->owners, flow);\n"), near=["unit/switch_zones"])
+mutant("the-owner-is-told-by-its-mac", "a server that is made again with the same MAC address is taken for the one that was deleted",
+       (PORT, "SP_OWNER_TAG(port->id.bytes)", "SP_OWNER_TAG(port->mac.bytes)"), near=["unit/switch_zones"])
+mutant("owners-are-forgotten-with-the-connection", "a switch that has lost its flows loses the connections that the kernel kept, too",
+       ("controller/switch.c", "    if (sw->link) {\n        /* What goes on", "    if (sw->owners) {\n        /* What goes on"),
+       near=["unit/switch_zones"])
+
+# What may open and close: flows that are never taken.
+
+mutant("ways-out-look-the-same", "a server that comes back on another port of its bridge is not told from what it was",
+       (STATIC, "        sp_flow_match_exact(b, SP_R_PLACE, i);\n", "        sp_flow_match_exact(b, SP_R_PLACE, 0 * i + SP_PLACES);\n"),
+       near=["truth/test_coming_and_going.py"])
+mutant("never-taken-flow-that-is-taken", "servers whose MAC address has the bit of their place cannot send",
+       (STATIC, "        sp_flow_match_bytes(b, SP_F_ETH_SRC, &known_bit, &known_bit);\n        sp_flow_match_bytes(b, SP_F_ETH_DST, &bit, &bit);\n",
+        "        sp_flow_match_bytes(b, SP_F_ETH_DST, &bit, &bit);\n"), near=["formal/test_formal.py"])
+
+# What is reported.
+
+mutant("reported-without-a-limit", "a flood of denied packets goes to the controller as it comes",
+       (STATIC, "        sp_flow_meter(b, SP_METER_FIRST + i);\n", ""), near=["unit/compile", "system/test_blocked.py"])
+mutant("reported-and-let-through", "a denied packet that is reported is sent on",
+       (STATIC, "        sp_flow_controller(b, SP_REPORT_SIZE, SP_CONTROLLER_ID);\n        sp_emit_end(&e);\n",
+        "        sp_flow_controller(b, SP_REPORT_SIZE, SP_CONTROLLER_ID);\n        sp_emit_goto(&e, SP_T_PASSED);\n"),
+       near=["unit/compile", "system/test_blocked.py"])
+mutant("every-region-is-reported", "denied packets of regions that did not ask for it are reported, too",
+       (RULES, "set->reports ? SP_REGION_REPORTS : 0", "set->number ? SP_REGION_REPORTS : 0"), near=["unit/compile", "system/test_blocked.py"])
+mutant("believed-of-any-port", "what a switch reports is laid to a port that has another zone",
+       ("controller/engine_blocked.c", "binding && binding->port->zone == denied->zone ? binding : NULL", "binding"),
+       near=["unit/engine_blocked"])
+mutant("a-packet-of-a-revoked-connection-is-an-attempt", "packets of connections that are revoked are reported as attempts",
+       (STATIC, "SP_CT_VALID_VALUE | SP_CT_NEW, SP_CT_VALID_MASK | SP_CT_NEW);\n        sp_flow_match_uint(b, SP_R_REGION",
+        "SP_CT_VALID_VALUE, SP_CT_VALID_MASK);\n        sp_flow_match_uint(b, SP_R_REGION"), near=["system/test_blocked.py"])
+
+# How often rules hit.
+
+mutant("a-count-is-inherited", "a rule whose flow takes another one's place goes on from its count",
+       ("controller/switch_batch.c", "return there->cookie != flow->cookie && sp_flow_is_counted(",
+        "return there->cookie == flow->cookie && sp_flow_is_counted("), near=["unit/switch", "api/test_hits.py", "system/test_counters.py"])
+mutant("what-was-deleted-never-counted", "what a flow counted after the last dump and before it was deleted is lost",
+       ("controller/switch.c", "        tell_count(sw, event, true);\n", ""), near=["unit/engine", "system/test_counters.py"])
+mutant("counted-again-after-a-restart", "what flows had counted before a restart is counted once more",
+       ("flows/tally.c", ".name = row->name, .told = row->told, .stored = row->told,", ".name = row->name, .stored = row->told,"),
+       near=["unit/tally", "property/tally"])
+mutant("only-the-first-packet-counts", "packets of admitted connections are not counted",
+       ("flows/tally.c", "    case SP_T_GATE:\n    case SP_T_STAMP:\n", "    case SP_T_STAMP:\n"), near=["unit/tally", "system/test_counters.py"])
+mutant("counts-go-to-the-slots-first-rule", "a slot that is retired is forgotten, and what its flow still tells is lost",
+       ("controller/counts.c", "            error = retire(counts, admission->slot);\n", "            remove_slot(counts, admission->slot);\n"),
+       near=["system/test_counters.py"])
+
+# The history, and what takes back.
+
+mutant("trials-end-at-a-restart", "a change that nobody confirmed stays if the controller was restarted meanwhile",
+       ("controller/store/pages.c", "    if (!r && record->trial) {\n", "    if (!r && record->trial > SP_TRIAL_PENDING) {\n"), near=["api/test_confirm.py"])
+mutant("silence-confirms", "a change whose time is over is confirmed instead of rolled back",
+       ("controller/api/trials.c", "    if (rollback->verdict.trial == SP_TRIAL_STUCK) {\n        return 0;\n    }\n",
+        "    if (rollback->verdict.trial != SP_TRIAL_NONE) {\n        return 0;\n    }\n"), near=["api/test_confirm.py"])
+mutant("undone-but-for-new-rules", "undoing leaves the rules that the change has added",
+       ("controller/api/restore.c", "    return found->before ? add_rule(restoring, rules, found->before) : 0;\n",
+        "    if (!found->before) {\n        rules->list[rules->n++] = sp_rule_ref(rule);\n        return 0;\n    }\n"
+        "    return add_rule(restoring, rules, found->before);\n"), near=["api/test_undo.py"])
+mutant("undone-twice", "a change can be undone again after it has been",
+       ("controller/api/undo.c", "    if (entry->undone_by) {\n", "    if (entry->undone_by && entry->is_settling) {\n"), near=["api/test_undo.py"])
+mutant("a-dry-run-is-made", "?dry_run makes the change",
+       ("controller/engine_writes.c", "        if (pending->error || pending->write.preview) {\n", "        if (pending->error) {\n"),
+       near=["api/test_dry_run.py"])
+
+# Documents.
+
+mutant("prunes-unasked", "applying a document deletes what it does not name",
+       ("controller/api/change_document.c", "prunes = prune && !strcmp(prune, \"true\");", "prunes = !prune || !strcmp(prune, \"true\");"),
+       near=["api/test_document.py"])
+mutant("prunes-the-default-group", "a document that does not name the default group cannot be applied with prune",
+       ("controller/api/change_document.c", "             sp_model_count_servers(document->decode.model, document->call->region));\n",
+        "             !sp_model_count_servers(document->decode.model, document->call->region));\n"), near=["api/test_document.py"])
+mutant("documents-are-applied-but-for-the-mistakes", "what is wrong in a document is left out instead of refusing it",
+       ("controller/api/change_document.c", "    return r ? r : sp_decode_result(&document->decode);\n", "    return r;\n"),
+       near=["api/test_document.py"])
+
+# The seal.
+
+mutant("an-old-database-is-as-good", "a database from before the last answered change is taken for the newest",
+       ("controller/store/sqlite.c", "if (s->is_sealed && s->sealed.revision > ret->revision) {", "if (s->is_sealed && s->sealed.revision > ret->revision + 1) {"),
+       near=["unit/sqlite_damage", "fault/test_damage.py"])
+mutant("an-edited-database-is-as-good", "a database that another hand edited is not noticed",
+       ("controller/store/sqlite.c", "if (s->is_sealed && s->sealed.revision == ret->revision && s->sealed.checksum != s->checksum + sp_checksum_counters(ret)) {",
+        "if (s->is_sealed && s->sealed.revision == ret->revision && s->sealed.checksum == ~s->checksum) {"),
+       near=["unit/sqlite_damage", "fault/test_damage.py"])
+
 # The API.
 
 mutant("if-match-ignored", "a change of a group that has changed since is made",

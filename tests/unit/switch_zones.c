@@ -83,6 +83,20 @@ restart(struct scene *s)
     RIG_UNTIL(s->rig, rig_in_force(s->rig, RIG_DPID));
 }
 
+/* Contract 3.3 and 3.9: who is there already keeps its connections, over a restart too, and when its groups change. */
+static void
+test_restart(void **state)
+{
+    struct scene s = begin(state);
+    struct sp_uuid web = rig_make_group(s.rig, "web", 80, 1);
+    restart(&s);
+    assert_int_equal(rig_counters_of(s.rig).zones_flushed, 0);
+    rig_apply(s.rig, &(struct rig_request) { .operation = rig_set_groups, .server = s.server, .groups = { web }, .n_groups = 1 });
+    expect_active(&s);
+    assert_int_equal(rig_counters_of(s.rig).zones_flushed, 0);
+    assert_int_equal(s.peer->fs.n_flushed, s.n_flushed);
+}
+
 /* The deletion is confirmed, its flush is not, and the controller ends. */
 static void
 test_crash_before_the_flush(void **state)
@@ -281,7 +295,7 @@ test_many(void **state)
     rig_peer_connect(peer);
     RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
     assert_int_equal(peer->fs.n_flushed, 2 * FAKE_PORTS_MAX);
-    assert_int_equal(peer->fs.n_commits, commits + (FAKE_PORTS_MAX + SP_ZONES_MAX - 1) / SP_ZONES_MAX);
+    assert_int_equal(peer->fs.n_commits, commits + (FAKE_PORTS_MAX + SP_FLUSHES_MIN - 1) / SP_FLUSHES_MIN);
     rig_check(rig);
 
     struct sp_uuid web = rig_make_group(rig, "web", 80, 1);
@@ -294,9 +308,15 @@ main(void)
 {
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, rig_setup, rig_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_crash_before_the_flush), TEST(test_unplugged_before_it_is_deleted), TEST(test_drawn_again_while_away),
-        TEST(test_flows_are_lost),         TEST(test_flush_is_refused),               TEST(test_version_without_owners),
-        TEST(test_two_owners),             TEST(test_many),
+        TEST(test_restart),
+        TEST(test_crash_before_the_flush),
+        TEST(test_unplugged_before_it_is_deleted),
+        TEST(test_drawn_again_while_away),
+        TEST(test_flows_are_lost),
+        TEST(test_flush_is_refused),
+        TEST(test_version_without_owners),
+        TEST(test_two_owners),
+        TEST(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
