@@ -1,5 +1,5 @@
-/* What becomes of a packet that a switch reports as denied: it is laid to the port that it names, if that is the switch's own, and
- * to nobody else. */
+/* What becomes of a packet that a switch reports as denied: it is laid to the port that it names, if that is the switch's own,
+ * and to nobody else. */
 
 #include "tests/support/rig.h"
 
