@@ -298,6 +298,7 @@ take_over(struct sp_switch *sw)
         const struct sp_flow_mod *mod = &batch->mods.mods[i];
         if (mod->verb == SP_FLOW_DELETE) {
             sp_flow_table_remove(sw->installed, mod->flow);
+            sp_switch_forget_owner(sw, mod->flow);
         } else if (mod->verb == SP_ZONE_FLUSH) {
             error = error ? error : sp_flow_table_put(sw->owners, mod->flow);
         }

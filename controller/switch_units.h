@@ -142,6 +142,8 @@ struct sp_flow *sp_switch_zone_flow(const struct sp_unit *unit, const struct sp_
 bool sp_switch_owns(const struct sp_switch *, const struct sp_flow *flow);
 /* Stores in '*ret' whether 'unit' may become 'target' in this batch, and adds the flush that must come first, if any. */
 int sp_switch_claim_zone(struct sp_switch *, struct sp_unit *unit, const struct sp_flow_set *target, bool *ret) SP_MUST_USE;
+/* 'flow' has gone, in the batch that is in force now. */
+void sp_switch_forget_owner(struct sp_switch *, const struct sp_flow *flow);
 /* A batch is in force. */
 void sp_switch_note_flushes(struct sp_switch *);
 /* Moves up to SP_ZONES_MAX of the zones that are to be flushed to 'zones' and returns their number. */

@@ -64,6 +64,20 @@ sp_switch_claim_zone(struct sp_switch *sw, struct sp_unit *unit, const struct sp
     return sp_flow_mods_add(&batch->mods, SP_ZONE_FLUSH, flow, unit);
 }
 
+/* If its zone was flushed behind it nothing is left to be remembered, so that the table does not grow with all that ever were. */
+void
+sp_switch_forget_owner(struct sp_switch *sw, const struct sp_flow *flow)
+{
+    uint32_t zone = 0;
+    bool owned = SP_COOKIE_KIND(flow->cookie) == SP_COOKIE_OWNED && sp_flow_match_value(flow, SP_F_CT_ZONE, &zone);
+    for (size_t i = 0; owned && i < sw->batch.n_zones; i++) {
+        if (sw->batch.zones[i] == zone) {
+            sp_flow_table_remove(sw->owners, flow);
+            return;
+        }
+    }
+}
+
 void
 sp_switch_note_flushes(struct sp_switch *sw)
 {

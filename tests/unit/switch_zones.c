@@ -97,6 +97,19 @@ test_restart(void **state)
     assert_int_equal(s.peer->fs.n_flushed, s.n_flushed);
 }
 
+/* What is remembered does not grow with all that ever were. */
+static void
+test_forgotten(void **state)
+{
+    struct scene s = begin(state);
+    const struct sp_switch *sw = sp_engine_datapath(s.rig->engine, RIG_DPID)->sw;
+    assert_int_equal(sp_flow_table_count(sw->owners), 1);
+    delete_owner(&s, 1000);
+    assert_int_equal(sp_flow_table_count(sw->owners), 0);
+    next_owner(&s);
+    expect_active(&s);
+}
+
 /* The deletion is confirmed, its flush is not, and the controller ends. */
 static void
 test_crash_before_the_flush(void **state)
@@ -309,6 +322,7 @@ main(void)
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, rig_setup, rig_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_restart),
+        TEST(test_forgotten),
         TEST(test_crash_before_the_flush),
         TEST(test_unplugged_before_it_is_deleted),
         TEST(test_drawn_again_while_away),
