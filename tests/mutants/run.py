@@ -27,7 +27,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 PYTHON = "/usr/bin/python3"
 PROGRAM_MAX_S, FOLDER_MAX_S, BUILD_MAX_S = 300, 1500, 1200
 C_SUITES = ("unit", "property")
-PYTEST_SUITES = ("api", "formal", "system", "truth")
+PYTEST_SUITES = ("api", "formal", "system", "truth", "fault")
 
 Verdict = namedtuple("Verdict", "killed test")  # 'test': what fails, and how; the tests' path first.
 
@@ -149,8 +149,8 @@ class Scratch:
         if suite in C_SUITES:
             self.make(*(f"build/tests/{suite}/{name}" for name in names))
         else:
-            tools = [f"build/tests/system/{name[:-2]}" for name in os.listdir(os.path.join(self.path, "tests/system"))
-                     if name.endswith(".c")]
+            tools = [f"build/tests/{folder}/{name[:-2]}{suffix}" for folder, suffix in (("system", ""), ("fault", ".so"))
+                     for name in os.listdir(os.path.join(self.path, "tests", folder)) if name.endswith(".c")]
             self.make("all", *tools)
 
     def names(self, suite):
