@@ -74,6 +74,7 @@ for (const [label, options] of [["light", {colorScheme: "light"}], ["dark", {col
     const look = async (name, ready) => {
       await ready.waitFor();
       assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name} is too wide`);
+      assert.ok(await page.evaluate(() => [...document.querySelectorAll("dialog")].every((one) => one.scrollWidth <= one.clientWidth)), `${name}: its dialog is too wide`);
       assert.deepEqual(await hindrances(page), [], name);
       await screenshot(page, `${label}-${name}`);
     };
@@ -105,6 +106,7 @@ for (const [label, options] of [["light", {colorScheme: "light"}], ["dark", {col
     await page.goto(`${daemon.url}/#/r/${region}/history`);
     await page.getByText("What differs").first().click();
     await look("history", page.getByRole("timer"));
+    assert.ok(await page.locator("#side-history").evaluate((link) => link.getBoundingClientRect().right <= innerWidth), "the page's link is in sight");
     await page.getByRole("button", {name: /^Roll back change/}).click();
     await look("undo", page.dialog.getByText("Concerns no server").or(page.dialog.getByText("No server")).first());
     await page.keyboard.press("Escape");
@@ -565,7 +567,7 @@ test("a change on trial is confirmed, rolled back, or goes by itself", async (t)
   const add = async (port) => {
     await page.getByRole("button", {name: "Add a rule"}).click();
     await page.getByLabel("Min Port").fill(String(port));
-    await page.getByLabel("Keep it").selectOption({label: "for 5 minutes, unless confirmed"});
+    await page.getByLabel("Keep this change").selectOption({label: "for 5 minutes, unless confirmed"});
     await page.save();
     await banner.getByText("rule added to group web").waitFor();
   };

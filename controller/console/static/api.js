@@ -18,6 +18,10 @@ export class Problem extends Error {
   }
 }
 
+// What time it is for the controller, whose clock counts where something has an end.
+let ahead = 0;
+export const controllerNow = () => Date.now() + ahead;
+
 async function send(method, path, {body, headers, signal} = {}) {
   const given = token();
   const init = {method, signal, cache: "no-store", credentials: "omit", redirect: "error", headers: {...headers}};
@@ -33,6 +37,8 @@ async function send(method, path, {body, headers, signal} = {}) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0, {detail: "The controller cannot be reached."});
   }
+  const date = Date.parse(response.headers.get("Date") ?? "");
+  if (date) ahead = Math.abs(date - Date.now()) < 2000 ? 0 : date - Date.now(); // It is told in whole seconds.
   if (response.status !== 401) return response;
   // Several calls may learn of it at the same time; one of them asks.
   if (token() === given) {

@@ -100,11 +100,12 @@ function showSide() {
                troubled ? badge(String(troubled), "wait") : h("span", {class: "muted"}, String(state.bridges?.size ?? ""))),
       sideLink("All changes", "#/history", !route.region && route.section === "history", "side-all-history")));
   side.scrollLeft = left;
-  // Where the regions stand in one row, the present one is to be seen.
-  const current = side.querySelector("[aria-current]");
-  if (current && here.shown !== location.hash) {
+  // Where all of it stands in one row, the present region is to be seen, and the whole of the present page in any case.
+  const current = side.querySelectorAll("[aria-current]");
+  if (current.length && here.shown !== location.hash) {
     here.shown = location.hash;
-    side.scrollLeft = current.offsetLeft - side.offsetLeft - 16;
+    const page = current[current.length - 1], end = page.offsetLeft - side.offsetLeft + page.offsetWidth + 16;
+    side.scrollLeft = Math.max(current[0].offsetLeft - side.offsetLeft - 16, end - side.clientWidth);
   }
 }
 

@@ -87,7 +87,7 @@ export function openDialog({title, content, save, label = "Save", danger, close 
     h("h2", {id: titleId, tabindex: "-1"}, title),
     h("div", {class: "fields"}, content),
     h("div", {class: "problem", role: "alert", tabindex: "-1"}),
-    keep && h("div", {class: "keep"}, h("label", {for: keep.id}, "Keep it"), keep),
+    keep && h("div", {class: "keep"}, h("label", {for: keep.id}, "Keep this change"), keep),
     h("div", {class: "buttons"}, submit, button(close, () => dialog.close())));
   const dialog = h("dialog", {"aria-labelledby": titleId, class: wide ? "wide" : null}, form);
   let result = null;

@@ -111,8 +111,18 @@ export function historyPage(region) {
     return null;
   }
 
-  // The newest ones anew, as many pages as were read.
+  // The newest ones anew, as many pages as were read.  Many changes at once are read together.
+  let reading = false, again = false;
   async function read() {
+    again = reading;
+    if (reading) return;
+    reading = true;
+    await readNewest();
+    reading = false;
+    if (again && element.isConnected) read();
+  }
+
+  async function readNewest() {
     const mine = ++number;
     try {
       let answer = await get(query(""));
@@ -121,7 +131,10 @@ export function historyPage(region) {
         answer = await get(query(`&before=${answer.next}`));
         found.push(...answer.changes);
       }
-      if (mine !== number) return;
+      if (mine !== number) {
+        again = true; // Older ones came in between.
+        return;
+      }
       [changes, next, failure] = [found, answer.next, null];
     } catch (error) {
       failure = error.message;

@@ -1,6 +1,6 @@
 // Changes that are taken back by themselves unless somebody confirms them: a banner, on whatever page one is.
 
-import {change} from "./api.js";
+import {change, controllerNow} from "./api.js";
 import {button, fill, h, keepingFocus} from "./dom.js";
 import {undoChange} from "./history.js";
 import {reportFailed, reportSaved} from "./outcome.js";
@@ -12,7 +12,7 @@ const place = document.getElementById("trials");
 let shown = null;
 
 // "4:59", "0:00" when it is over.
-function left({confirmation}, now = Date.now()) {
+function left({confirmation}, now = controllerNow()) {
   const seconds = Math.max(0, Math.ceil((Date.parse(confirmation.confirm_by) - now) / 1000));
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
