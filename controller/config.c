@@ -343,7 +343,7 @@ static int
 check_switch_controls(const struct given *controls, char *why, size_t why_size)
 {
     if (controls->n > SP_UNIXCTL_SOCKETS_MAX) {
-        snprintf(why, why_size, "--switch-control: is given more than %u times", SP_UNIXCTL_SOCKETS_MAX);
+        snprintf(why, why_size, "--switch-control: is given more than %d times", SP_UNIXCTL_SOCKETS_MAX);
         return SP_E_INVALID;
     }
     return 0;

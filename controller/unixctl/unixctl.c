@@ -63,7 +63,7 @@ sp_unixctl_check(const char *method, char *why, size_t why_size)
         return SP_E_SYNTAX;
     }
     if (strlen(path) >= SP_UNIXCTL_PATH_SIZE) {
-        snprintf(why, why_size, "the path of a unix socket has at most %u bytes", SP_UNIXCTL_PATH_SIZE - 1);
+        snprintf(why, why_size, "the path of a unix socket has at most %d bytes", SP_UNIXCTL_PATH_SIZE - 1);
         return SP_E_SYNTAX;
     }
     return 0;

@@ -220,7 +220,7 @@ test_version_without_owners(void **state)
 {
     struct scene s = begin(state);
     char flow[200];
-    snprintf(flow, sizeof flow, "table=%u,priority=100,cookie=0x%llx,ct_zone=%u,reg6=%u,actions=resubmit(,%u)", SP_T_PORT_SET,
+    snprintf(flow, sizeof flow, "table=%d,priority=100,cookie=0x%llx,ct_zone=%u,reg6=%u,actions=resubmit(,%d)", SP_T_PORT_SET,
              (unsigned long long) SP_COOKIE(SP_COOKIE_PORT, s.zone), s.zone, s.zone, SP_T_SET_FACTS);
     disconnect(&s);
     assert_int_equal(fake_switch_forget(&s.peer->fs, SP_COOKIE(SP_COOKIE_OWNED, 0), UINT64_MAX << 40), 1);
