@@ -204,6 +204,9 @@ deliver(struct sp_link *link)
             (void) unsent; /* It ends all the same. */
             sp_link_close(link, event.text);
         } else {
+            if (event.kind == SP_EVENT_READY) {
+                sp_stream_prefer(link->stream);
+            }
             link->events->event(link->aux, link, &event);
         }
     }

@@ -19,7 +19,8 @@
 #include "controller/io/tls.h"
 
 #define LOW_MARK (64u << 10)
-#define TURN_NS 1000000u /* What streams may spend in a turn of the loop, reading, and again writing. */
+#define TURN_NS 1000000u /* What known streams may spend in a turn of the loop, reading, and again writing. */
+#define STRANGERS_TURN_NS 2000000u /* Likewise all others: little each, and those that wait cost the loop more than their turn. */
 #define QUEUE_MAX (SP_STREAM_CHUNK + LOW_MARK)
 #define TLS_SEND_MAX (QUEUE_MAX + LOW_MARK / 2) /* What encryption adds. */
 #define TLS_QUEUE_MAX (QUEUE_MAX + LOW_MARK)    /* What the channel itself has to say. */
@@ -43,7 +44,8 @@ struct sp_stream {
     uint64_t taken;     /* Of them, those that the peer's system had confirmed when it was last asked. */
     bool was_waiting;   /* Then there were more. */
     struct sp_stream_share *share;
-    uint64_t cohort;    /* Of share's cohorts the one with which it waits to read; 0: it does not wait. */
+    struct sp_stream_lane *lane; /* Of 'share'. */
+    uint64_t cohort;    /* Of the lane's cohorts the one with which it waits to read; 0: it does not wait. */
     const struct sp_stream_events *events; /* NULL: not started. */
     void *events_aux;
     const struct sp_stream_maker *maker; /* NULL: nobody hears of it any more. */
@@ -80,6 +82,7 @@ sp_stream_open(uv_loop_t *loop, int fd, bool local, struct sp_tls_channel *tls, 
         return -ENOMEM;
     }
     s->share = share;
+    s->lane = &share->strangers;
     s->maker = maker;
     s->maker_aux = aux;
     snprintf(s->peer, sizeof s->peer, "%s", peer);
@@ -239,6 +242,16 @@ sp_stream_pause(struct sp_stream *s, bool paused)
     sp_stream_wake(s); /* The channel may have more than the network. */
 }
 
+/* The cohort in which it waited, if it did, goes on without it. */
+void
+sp_stream_prefer(struct sp_stream *s)
+{
+    if (s->lane != &s->share->known) {
+        s->lane = &s->share->known;
+        s->cohort = 0;
+    }
+}
+
 void
 sp_stream_close(struct sp_stream *s, const char *why)
 {
@@ -264,7 +277,7 @@ has_time(struct sp_stream *s, struct sp_stream_turn *turn, bool *ret_new)
     if (*ret_new) {
         *turn = (struct sp_stream_turn) { .now_ms = now_ms, .begun_ns = uv_hrtime() };
     }
-    return *ret_new || uv_hrtime() - turn->begun_ns < TURN_NS;
+    return *ret_new || uv_hrtime() - turn->begun_ns < (s->lane == &s->share->known ? TURN_NS : STRANGERS_TURN_NS);
 }
 
 /* Whether 's' may read in this turn.  libuv offers one stream up to 32 reads, and streams always in the same order; so those that
@@ -272,27 +285,27 @@ has_time(struct sp_stream *s, struct sp_stream_turn *turn, bool *ret_new)
 static bool
 may_read(struct sp_stream *s)
 {
-    struct sp_stream_share *share = s->share;
-    bool is_new, has = has_time(s, &share->reading, &is_new);
+    struct sp_stream_lane *lane = s->lane;
+    bool is_new, has = has_time(s, &lane->reading, &is_new);
     if (is_new) {
         /* One that no longer asks, for whatever reason, holds up nobody. */
-        if (!share->n_cohort || !share->served) {
-            share->cohort++;
-            share->n_cohort = share->n_next;
-            share->n_next = 0;
+        if (!lane->n_cohort || !lane->served) {
+            lane->cohort++;
+            lane->n_cohort = lane->n_next;
+            lane->n_next = 0;
         }
-        share->served = false;
+        lane->served = false;
     }
-    bool is_due = s->cohort == share->cohort;
-    if (!has || (share->n_cohort && !is_due)) {
-        if (s->cohort < share->cohort) {
-            s->cohort = share->cohort + 1;
-            share->n_next++;
+    bool is_due = s->cohort == lane->cohort;
+    if (!has || (lane->n_cohort && !is_due)) {
+        if (s->cohort < lane->cohort) {
+            s->cohort = lane->cohort + 1;
+            lane->n_next++;
         }
         return false;
     }
-    share->n_cohort -= is_due && share->n_cohort;
-    share->served = share->served || is_due;
+    lane->n_cohort -= is_due && lane->n_cohort;
+    lane->served = lane->served || is_due;
     s->cohort = 0;
     return true;
 }
@@ -418,7 +431,7 @@ on_wake(uv_timer_t *timer)
 {
     struct sp_stream *s = timer->data;
     bool is_new;
-    if (!has_time(s, &s->share->writing, &is_new)) {
+    if (!has_time(s, &s->lane->writing, &is_new)) {
         uv_timer_start(&s->wake, on_wake, 1, 0); /* With 0 it would come back in this same turn. */
         return;
     }

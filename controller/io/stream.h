@@ -16,14 +16,20 @@ struct sp_stream_turn {
     uint64_t begun_ns;
 };
 
-/* What streams of one loop share; all zero to begin with. */
-struct sp_stream_share {
+/* Streams that take turns with each other. */
+struct sp_stream_lane {
     struct sp_stream_turn reading;
     struct sp_stream_turn writing;
     uint64_t cohort;   /* Streams that had to wait are served in cohorts: before this one is done, nobody else. */
     size_t n_cohort;   /* Streams of it that still wait. */
     size_t n_next;     /* Streams that wait for the next one. */
     bool served;       /* In this turn, one of the cohort. */
+};
+
+/* What streams of one loop share; all zero to begin with. */
+struct sp_stream_share {
+    struct sp_stream_lane strangers; /* Whoever connects, and as many as like. */
+    struct sp_stream_lane known;     /* See sp_stream_prefer(). */
     uint8_t buffer[SP_STREAM_READ_SIZE]; /* Lent to each read in turn. */
 };
 

@@ -76,6 +76,8 @@ bool sp_stream_waits(const struct sp_stream *); /* Some output waits, or did at 
 int sp_stream_send(struct sp_stream *, const void *data, size_t size) SP_MUST_USE;
 void sp_stream_wake(struct sp_stream *); /* There is something to send: 'writable' will be called. */
 void sp_stream_pause(struct sp_stream *, bool paused); /* Stops and resumes reading. */
+/* The peer has shown what it is: it no longer takes turns with all who connect, only with others of its kind. */
+void sp_stream_prefer(struct sp_stream *);
 void sp_stream_close(struct sp_stream *, const char *why); /* 'closed' follows, from the loop. */
 
 #endif

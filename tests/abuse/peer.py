@@ -51,6 +51,11 @@ def port_status(number, name, reason=0):
     return message(PORT_STATUS, struct.pack("!B7x", reason) + port(number, name))
 
 
+def no_such_multipart(taken):
+    """A switch has no meters, say."""
+    return message(ERROR, struct.pack("!HH", 1, 2) + taken, xid_of(taken))
+
+
 class Wire:
     """A connection to the daemon; `address` is the path of a unix socket."""
 
@@ -170,7 +175,7 @@ class Peer:
             self._send(multipart(FLOWS, b"", xid) if not self.table else self._flows(xid))
             self.is_dumped.set()
         else:
-            self._send(message(ERROR, struct.pack("!HH", 1, 2) + taken, xid))  # The monitor: not here.
+            self._send(no_such_multipart(taken))  # The monitor: not here.
 
     def _flows(self, xid):
         parts, body = [], b""

@@ -203,8 +203,8 @@ def stops_reading(target):
     wire.handshake(BAD)
     server = client.post("/v1/servers?wait=0", {"region": "B", "name": "bad", "security_groups": [group], "ports": [
         {"mac": "02:00:00:00:0b:ad", "ips": ["10.0.0.66"], "bridge": f"{BAD:016x}", "port": "p1"}]}).json["id"]
-    while (taken := wire.take_kind(of.MULTIPART_REQUEST)) and taken[9] != of.FLOWS:
-        pass
+    while (taken := wire.take_kind(of.MULTIPART_REQUEST))[9] != of.FLOWS:
+        wire.send(of.no_such_multipart(taken))
     wire.send(of.multipart(of.FLOWS, b"", of.xid_of(taken)))
     n_desired = 0
     while target.goes_on():

@@ -210,6 +210,26 @@ static void one_goes(void **aux)
     close_scene(scene);
 }
 
+/* One that is known reads in every turn, however many strangers have something to say. */
+static void known_and_strangers(void **aux)
+{
+    struct scene *scene = open_scene(&reading);
+    struct client *known = &scene->clients[N - 1];
+    static const uint8_t data[100];
+
+    sp_stream_prefer(known->stream);
+    for (size_t i = 0; i < N; i++) {
+        sp_stream_begin(scene->clients[i].stream);
+        assert_int_equal(write(scene->clients[i].fd, data, sizeof data), sizeof data);
+    }
+    while (!have_all(scene, sizeof data, 1)) {
+        run_turn(scene);
+        assert_int_equal(write(known->fd, data, sizeof data), sizeof data);
+    }
+    assert_true(known->n_calls >= N - 2);
+    close_scene(scene);
+}
+
 static void writers(void **aux)
 {
     struct scene *scene = open_scene(&writing);
@@ -227,7 +247,8 @@ static void writers(void **aux)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(readers), cmocka_unit_test(one_goes), cmocka_unit_test(writers)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(readers), cmocka_unit_test(one_goes),
+                                       cmocka_unit_test(known_and_strangers), cmocka_unit_test(writers)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
