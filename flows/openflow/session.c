@@ -28,7 +28,7 @@ struct sp_session *sp_session_new(int64_t now_ms)
     /* libopenvswitch's remarks on malformed messages would go to stderr and syslog; ours reach the owner as events. */
     vlog_set_levels(NULL, VLF_ANY_DESTINATION, VLL_OFF);
     sp_frame_init(&s->frame);
-    s->now_ms = s->started_ms = s->received_ms = now_ms;
+    s->now_ms = s->started_ms = s->received_ms = s->answered_ms = now_ms;
     s->next_xid = 1;
     sp_session_send(s, ofputil_encode_hello(1u << SP_OF14 | 1u << SP_OF15), sp_session_take_xids(s, 1));
     return s;
@@ -233,6 +233,12 @@ static const char *waiting_for(const struct sp_session *s)
     return texts[s->state];
 }
 
+static void handle_echo_reply(struct sp_session *s, const struct ofp_header *oh)
+{
+    s->answered_ms = s->now_ms;
+    s->echo_sent = false;
+}
+
 static void handle_echo_request(struct sp_session *s, const struct ofp_header *oh)
 {
     sp_session_send(s, ofputil_encode_echo_reply(oh), ntohl(oh->xid));
@@ -272,7 +278,7 @@ static const struct {
     void (*handle)(struct sp_session *, const struct ofp_header *);
 } messages[] = {
     {OFPTYPE_ECHO_REQUEST, STATE_FEATURES, STATE_FLUSH, false, handle_echo_request},
-    {OFPTYPE_ECHO_REPLY, STATE_FEATURES, STATE_FLUSH, false, ignore},
+    {OFPTYPE_ECHO_REPLY, STATE_FEATURES, STATE_FLUSH, false, handle_echo_reply},
     {OFPTYPE_ERROR, STATE_FEATURES, STATE_FLUSH, false, handle_error},
     {OFPTYPE_METER_CONFIG_STATS_REPLY, STATE_METERS, STATE_METERS, true, sp_meters_part},
     {OFPTYPE_BARRIER_REPLY, STATE_MEND, STATE_MEND, false, sp_meters_mended},
@@ -302,7 +308,6 @@ static void handle_message(struct sp_session *s)
     enum ofperr error;
 
     s->received_ms = s->now_ms;
-    s->echo_sent = false;
     if (s->state == STATE_HELLO) {
         sp_handshake_hello(s, oh);
         return;
@@ -360,6 +365,22 @@ void sp_session_taken(struct sp_session *s, int64_t at_ms)
     }
 }
 
+/* When the next echo request goes out, or the last one has been without an answer for too long: the switch may have much to say
+ * and hear nothing of us.  One that was sent while a dump or batch was under way may have to wait for the end of that. */
+static int64_t echo_deadline(const struct sp_session *s)
+{
+    int64_t since = s->echo_sent ? s->echo_ms : s->answered_ms;
+
+    if (s->echo_sent && s->echo_alone) {
+        return since + SP_SESSION_REPLY_MS;
+    }
+    if (s->echo_sent && is_working(s)) {
+        return INT64_MAX;
+    }
+    since = s->progress_ms > since ? s->progress_ms : since;
+    return since + (s->echo_sent ? SP_SESSION_REPLY_MS : SP_SESSION_IDLE_MS);
+}
+
 int64_t sp_session_deadline(const struct sp_session *s)
 {
     int64_t deadline;
@@ -370,11 +391,11 @@ int64_t sp_session_deadline(const struct sp_session *s)
     if (s->state < STATE_IDLE) {
         return s->started_ms + SP_SESSION_HANDSHAKE_MS;
     }
-    deadline = s->received_ms + (s->echo_sent ? SP_SESSION_DEAD_MS : SP_SESSION_IDLE_MS);
+    deadline = s->received_ms + SP_SESSION_DEAD_MS;
     if (is_working(s) && s->progress_ms + SP_SESSION_REPLY_MS < deadline) {
         deadline = s->progress_ms + SP_SESSION_REPLY_MS;
     }
-    return deadline;
+    return echo_deadline(s) < deadline ? echo_deadline(s) : deadline;
 }
 
 void sp_session_tick(struct sp_session *s, int64_t now_ms)
@@ -393,8 +414,12 @@ void sp_session_tick(struct sp_session *s, int64_t now_ms)
         sp_session_fail(s, "the switch has been silent for %d s", SP_SESSION_DEAD_MS / 1000);
     } else if (is_working(s) && now_ms >= s->progress_ms + SP_SESSION_REPLY_MS) {
         sp_session_fail(s, "no answer within %d s: waited for %s", SP_SESSION_REPLY_MS / 1000, waiting_for(s));
-    } else if (!s->echo_sent && now_ms >= s->received_ms + SP_SESSION_IDLE_MS) {
+    } else if (s->echo_sent && now_ms >= echo_deadline(s)) {
+        sp_session_fail(s, "no answer within %d s: waited for the answer to an echo request", SP_SESSION_REPLY_MS / 1000);
+    } else if (now_ms >= echo_deadline(s)) {
         s->echo_sent = true;
+        s->echo_alone = !is_working(s);
+        s->echo_ms = now_ms;
         sp_session_send(s, ofputil_encode_echo_request(s->version), sp_session_take_xids(s, 1));
     }
 }

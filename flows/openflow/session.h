@@ -30,9 +30,9 @@
 #define SP_SESSION_PORT_NAME_SIZE 17 /* OpenFlow's 16 bytes and a NUL. */
 
 #define SP_SESSION_HANDSHAKE_MS 10000 /* From the first byte of the connection to SP_EVENT_READY. */
-#define SP_SESSION_IDLE_MS 5000       /* Silence after which an echo request goes out, ... */
-#define SP_SESSION_DEAD_MS 12000      /* ... and after which the peer counts as dead. */
-#define SP_SESSION_REPLY_MS 10000     /* For each step of a batch and between parts of a dump, counted from the last progress. */
+#define SP_SESSION_IDLE_MS 4000       /* From the last answer to an echo request. */
+#define SP_SESSION_DEAD_MS 12000      /* Silence after which the peer counts as dead. */
+#define SP_SESSION_REPLY_MS 10000     /* For an echo and for each step of a dump or batch, from the last progress on. */
 
 struct sp_session;
 

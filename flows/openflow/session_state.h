@@ -91,7 +91,10 @@ struct sp_session {
     int64_t started_ms;
     int64_t received_ms; /* When the peer last sent something, or took more of a long output: a sign of life. */
     int64_t progress_ms; /* When the dump or batch last went on. */
-    bool echo_sent;      /* Since 'received_ms'. */
+    int64_t answered_ms; /* When the last echo request was answered, ... */
+    int64_t echo_ms;     /* ... and, with 'echo_sent', when the one that is not yet was sent. */
+    bool echo_sent;
+    bool echo_alone;     /* It was sent while no dump or batch was under way. */
 
     struct sp_frame frame;
     uint8_t *out; /* Pending output: 'out_size' bytes from 'out_head'. */

@@ -319,6 +319,35 @@ static void handshake_in_time(void **aux)
     session_pair_clear(&p);
 }
 
+/* A switch that talks and talks, but hears nothing, is noticed within 15 s, also if something is asked of it meanwhile. */
+static void check_deaf(int64_t dump_after_ms)
+{
+    struct session_pair *p = session_pair_ready();
+    int64_t start = p->now;
+
+    p->fs.mute_type = OFPTYPE_ECHO_REQUEST;
+    while (p->now < start + SP_SESSION_IDLE_MS + SP_SESSION_REPLY_MS) {
+        assert_int_equal(p->n, 0);
+        p->now += 1000;
+        if (p->now == start + dump_after_ms) {
+            p->fs.mute_type = OFPTYPE_FLOW_STATS_REQUEST;
+            sp_session_dump(p->s, NULL, p->now);
+        }
+        fake_switch_send(&p->fs, ofputil_encode_echo_request(6));
+        session_pair_exchange(p);
+        sp_session_tick(p->s, p->now);
+        session_pair_take_events(p);
+    }
+    session_pair_assert_closed(p, "no answer within 10 s: waited for the answer to an echo request");
+    session_pair_clear(p);
+}
+
+static void deaf_switch(void **aux)
+{
+    check_deaf(0);
+    check_deaf(SP_SESSION_IDLE_MS + 2000);
+}
+
 /* A batch that is long on its way is waited for as long as it goes on; who is asked nothing is not alive for taking bytes. */
 static void slow_link(void **aux)
 {
@@ -416,6 +445,7 @@ int main(void)
         cmocka_unit_test(versions_in_common),
         cmocka_unit_test(every_split),
         cmocka_unit_test(half_a_handshake_is_none),
+        cmocka_unit_test(deaf_switch),
         cmocka_unit_test(port_changes),
         cmocka_unit_test(too_many_ports),
         cmocka_unit_test(dump),
