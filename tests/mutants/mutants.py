@@ -110,7 +110,7 @@ mutant("announcements-hidden", "an ARP announcement is heard by its own port alo
        near=["system/test_spoof.py"])
 mutant("requests-for-all", "an ARP request whose addresses differ in one bit only is flooded",
        (STATIC, "for (unsigned i = 0; i < 64; i++) {\n        uint32_t bit", "for (unsigned i = 0; i < 62; i++) {\n        uint32_t bit"),
-       near=["system/test_spoof.py"])
+       near=["system/test_forward.py"])
 mutant("strangers-among-the-fragments", "fragments that conntrack hands to another port's packets pass as that port's",
        (PORT, "    sp_flow_match_exact(b, SP_F_CT_ZONE, port->zone);\n", ""), near=["formal/test_formal.py"])
 mutant("unknown-unicast-floods", "a frame to an unknown address is copied to server ports",
