@@ -124,7 +124,7 @@ class Peer:
         self.unexpected = []   # What no switch could make sense of.
         self.echo_s = []       # How long each echo of ours has taken.
         self.is_dumped = threading.Event()
-        self._sent = {}
+        self._sent, self._n_echoes = {}, 0
         self._bundle = None
         self._lock = threading.Lock()
         self.is_ended = threading.Event()
@@ -210,7 +210,8 @@ class Peer:
 
     def echo(self):
         """Asks for an echo, whose time will be in `echo_s`."""
-        xid = 0x70000000 + len(self._sent) + len(self.echo_s)
+        xid = 0x70000000 + self._n_echoes
+        self._n_echoes += 1
         self._sent[xid] = time.monotonic()
         self._send(message(ECHO_REQUEST, b"", xid))
 
