@@ -9,9 +9,12 @@ import struct
 import time
 from collections import defaultdict, deque
 
+from probe import ProbeError
+
 IN_FLIGHT, PER_SENTINEL, PER_TURN = 64, 8, 1
 PACE_S = 0.004
 RESEND_S = 0.5
+PATIENCE_S = 120  # With one round.
 SOL_PACKET, PACKET_STATISTICS = 263, 6
 
 
@@ -69,7 +72,10 @@ class Stream:
     def round(self):
         """Each task's turn once."""
         until = {end: self._next[end] + len(tasks) for end, tasks in self.tasks.items()}
+        deadline = time.monotonic() + PATIENCE_S
         while any(self._next[end] < until[end] for end in until):
+            if time.monotonic() > deadline:
+                raise ProbeError(f"no sentinel came through from {[end for end in until if self._next[end] < until[end]]}")
             self.turn()
 
     def take(self):

@@ -2,7 +2,6 @@
 
 import signal
 import threading
-import time
 
 import ovs
 import policy
@@ -10,22 +9,29 @@ import pytest
 import rounds
 import run
 import verdict
-
-PACE_S = 0.001  # Slow enough for any queue to keep up.
+from stream import Stream
 
 
 class Canary:
-    """Traffic in both directions of open connections, and openings of refused ones, while something else goes on."""
+    """Traffic in both directions of open connections, and openings of refused ones, while something else goes on.  No more is under way
+    than the sockets hold (stream.py): what is lost is lost by a decision, however slow the machine is."""
 
     def __init__(self, judge, passing, refused):
         self.judge, self.prober = judge, judge.prober
-        self.passing, self.refused, self.sent = passing, refused, {}
+        self.stream = Stream(judge.lab, judge.prober)
+        self._drops = self.stream.dropped()
+        for probe in passing:
+            for is_answer in (False, True):
+                self._add(probe, "data", is_answer, True)
+        for probe in refused:
+            self._add(probe, "open", False, False)
 
-    def _send(self, probe, stage, is_answer, expected):
-        number = self.prober.number()
-        frame = rounds.packets.frame(probe, stage, is_answer, number)
-        self.sent[number] = (probe, stage, is_answer, expected, frame)
-        self.prober.send(probe.target if is_answer else probe.source, frame)
+    def _add(self, probe, stage, is_answer, expected):
+        def make():
+            number = self.prober.number()
+            return (probe, stage, is_answer, expected), number, rounds.packets.frame(probe, stage, is_answer, number)
+
+        self.stream.tasks.setdefault(probe.target if is_answer else probe.source, []).append(make)
 
     def run(self, action):
         """Runs `action` in a thread; returns (probe, ...) of what was lost or passed wrongly."""
@@ -39,25 +45,15 @@ class Canary:
 
         thread = threading.Thread(target=guarded, daemon=True)
         thread.start()
-        turn = 0
-        while thread.is_alive() or turn < 200:
-            self._send(self.passing[turn % len(self.passing)], "data", turn // len(self.passing) % 2 == 1, True)
-            if self.refused and turn % 4 == 0:
-                self._send(self.refused[turn // 4 % len(self.refused)], "open", False, False)
-            self.prober.collect()
-            turn += 1
-            time.sleep(PACE_S)
+        while thread.is_alive():
+            self.stream.turn()
+        self.stream.round()  # Each at least once, and behind the last change.
         thread.join()
         if failed:
             raise failed[0]
-        self.prober.settle(self.judge.world.ends)
-        wrong, self.wrong_numbers = [], []
-        for number, (probe, stage, is_answer, expected, frame) in self.sent.items():
-            came = [(end, got == frame) for end, got in self.prober.arrivals.pop(number, [])]
-            if not self.judge._is_right(probe, is_answer, expected, came):
-                wrong.append((probe, stage, is_answer, expected, came))
-                self.wrong_numbers.append(number)
-        print(f"{len(self.sent)} canary packets, {len(wrong)} wrong")
+        taken = self.stream.take()
+        wrong = [(*key, came) for key, came in taken if not self.judge._is_right(key[0], key[2], key[3], came)]
+        print(f"{len(taken)} canary packets, {len(wrong)} wrong; dropped by the machine before and now: {self._drops}, {self.stream.dropped()}")
         return wrong
 
 
