@@ -55,7 +55,7 @@ def run(*command, env=None, stdin=None, check=True, timeout=COMMAND_TIMEOUT_S):
     return done.stdout
 
 
-def wait_until(condition, what, timeout=10.0, every=0.02):
+def wait_until(condition, what, timeout=30.0, every=0.02):
     """Polls `condition` until it is true and returns what it returned; raises OvsError after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:

@@ -158,7 +158,7 @@ def test_stop_with_requests_under_way(daemon):
     threads = [threading.Thread(target=work, args=(number,)) for number in range(20)]
     for thread in threads:
         thread.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while 201 not in statuses and time.monotonic() < deadline:
         time.sleep(0.01)
     assert daemon.stop() == 0
@@ -191,9 +191,10 @@ def test_watchdog(make_daemon, directory):
         one.environment = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "200000"}
         one.start()
         assert [manager.recv(100) for _ in range(4)] == [b"READY=1"] + 3 * [b"WATCHDOG=1"]
-        assert one.stop() == 0
-        while manager.recv(100) != b"STOPPING=1":
+        one.process.send_signal(signal.SIGTERM)
+        while manager.recv(100) != b"STOPPING=1":  # Read meanwhile: a datagram that finds no room is lost.
             pass
+        assert one.process.wait(20) == 0
         other = make_daemon()
         other.environment = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}
         other.start()

@@ -67,12 +67,12 @@ class Drive:
         for line in self.child.stdout:
             (self.flaws if line.startswith("flaw ") else self.lines).put(line.strip())
 
-    def next(self, timeout=15):
+    def next(self, timeout=60):
         return self.lines.get(timeout=timeout)
 
     def stop(self):
         self.child.terminate()
-        return self.child.wait(10)
+        return self.child.wait(30)
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_bridges_that_are_not_set_up_right(database, drive):
     follower = drive(f"unix:{database.path('db.sock')}")
 
     def told(*words):
-        line = follower.flaws.get(timeout=15)
+        line = follower.flaws.get(timeout=60)
         assert line.startswith("flaw 0000000000000001 ") and all(word in line for word in words), line
         return line
 
@@ -243,4 +243,4 @@ def test_echo_is_answered(database, drive):
                    check=False)  # It appears after some seconds.
         return int(text.strip().strip('"') or 0) >= 4
 
-    wait_until(connected_for, "a connection of 4 s with a probe each second", timeout=15)
+    wait_until(connected_for, "a connection of 4 s with a probe each second", timeout=60)
