@@ -12,7 +12,7 @@ import signal
 import pytest
 from faults import ALWAYS, FAIL, KILL, KILL_HALF, SHORT
 from lab import ApiError, dpid_text
-from scene import DPID, Scene, Switch, objects, settle, shape
+from scene import DPID, Scene, objects, settle, shape
 
 import ovs
 
@@ -97,11 +97,10 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world():
-    with Switch() as live, Switch() as twin:
-        made = World(live, twin)
-        with made.scene:
-            yield made
+def world(switches):
+    made = World(*switches)
+    with made.scene:
+        yield made
 
 
 CHANGES = ["rule", "rules", "group", "server", "no server", "default", "uplinks"]

@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 from lab import ApiError, Daemon
-from scene import Scene, Switch, objects, settle
+from scene import Scene, objects, settle
 
 N_DATABASES = 1000 if os.environ.get("SALLYPORT_LONG") else 60
 PAGE = 4096
@@ -104,8 +104,8 @@ class Databases:
 
 
 @pytest.fixture(scope="module")
-def databases():
-    with Switch() as live, Switch() as twin, Scene(live, twin) as scene:
+def databases(switches):
+    with Scene(*switches) as scene:
         yield Databases(scene)
 
 

@@ -11,16 +11,10 @@ import time
 
 import pytest
 from lab import Daemon, ovs
-from scene import Scene, Switch, objects, settle
+from scene import Scene, objects, settle
 
 CPU_MAX = 0.3  # Of a processor: a loop that waits for nothing takes all of one.
 WATCH_S = 2
-
-
-@pytest.fixture(scope="module")
-def switches():
-    with Switch() as live, Switch() as twin:
-        yield live, twin
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import threading
 import time
 
 from lab import ApiError, Daemon
-from scene import Scene, Switch, settle
+from scene import Scene, settle
 
 N_KILLS = int(os.environ.get("SALLYPORT_KILLS", 1000 if os.environ.get("SALLYPORT_LONG") else 10))
 N_CLIENTS = 6
@@ -65,12 +65,12 @@ class Client(threading.Thread):
             assert found == answer.get("rules"), f"client {self.number}: {path} was answered with {answer}, there is {found}"
 
 
-def test_killed_at_random():
+def test_killed_at_random(switches):
     seed = int(os.environ.get("SALLYPORT_SEED") or random.SystemRandom().randrange(1 << 32))
     print("seed", seed)
     rng = random.Random(seed)
     n_answers = 0
-    with Switch() as live, Switch() as twin, Scene(live, twin) as scene:
+    with Scene(*switches) as scene:
         scene.fill()
         scene.daemon.start()
         clients = [Client(scene, number, random.Random(rng.random())) for number in range(N_CLIENTS)]
@@ -88,7 +88,7 @@ def test_killed_at_random():
             settle(scene.daemon)
             for client in clients:
                 client.judge(scene.daemon)
-            assert live.flows() == scene.fresh_flows(scene.daemon.database), f"after {n_answers} answers"
+            assert scene.live.flows() == scene.fresh_flows(scene.daemon.database), f"after {n_answers} answers"
         n_answers = sum(client.n_answers for client in clients)
     print(f"{N_KILLS} kills, {n_answers} answers")
     assert n_answers

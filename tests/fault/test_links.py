@@ -17,7 +17,7 @@ import threading
 
 import flow_dump
 import pytest
-from lab import Daemon, ovs
+from lab import Daemon, Place, ovs
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "abuse"))
 
@@ -31,23 +31,10 @@ NOWHERE = "02:00:00:00:00:ff"
 CT_TP_DST = re.compile(b"\x00\x01\xfa\x02(..)", re.DOTALL)  # NXM_NX_CT_TP_DST, without a mask.
 
 
-class Link:
+class Link(Place):
     """`to-c` in the switch's namespace, `to-s` in the daemon's."""
 
-    def __init__(self):
-        self.directory = tempfile.mkdtemp(prefix="sallyport-link-")
-        self.switch, self.daemon = ovs.Ovs(), Daemon(self.directory)
-        self.n_refused = 0
-
-    def __enter__(self):
-        try:
-            self._start()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def _start(self):
+    def start(self):
         self.switch.start()
         self.host = self.switch.add_host("controller")
         self.ends = {"to-c": (self.switch.netns, SWITCH, CONTROLLER), "to-s": (self.host.netns, CONTROLLER, SWITCH)}
@@ -70,12 +57,6 @@ class Link:
             {"bridge": DPID, "port": "p1", "mac": "02:00:00:00:00:01", "ips": ["10.9.0.1"]}]})
         self.allowed = {1000}
         self.await_ports({1000})
-
-    def __exit__(self, *_):
-        if self.daemon.is_running():
-            self.daemon.end()
-        self.switch.stop()
-        shutil.rmtree(self.directory, ignore_errors=True)
 
     # The link.
 

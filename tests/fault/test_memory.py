@@ -13,7 +13,7 @@ import signal
 import pytest
 from faults import FAIL, MemoryDaemon
 from lab import ApiError, dpid_text
-from scene import DPID, Scene, Switch, is_settled, objects, settle, shape
+from scene import DPID, Scene, is_settled, objects, settle, shape
 
 LONG = bool(os.environ.get("SALLYPORT_LONG"))
 CALLS_MAX = 100000
@@ -56,12 +56,11 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world():
-    with Switch() as live, Switch() as twin:
-        made = World(live, twin)
-        with made.scene:
-            yield made
-            print(f"{made.n_failed} allocations failed")
+def world(switches):
+    made = World(*switches)
+    with made.scene:
+        yield made
+        print(f"{made.n_failed} allocations failed")
 
 
 def test_start(world):

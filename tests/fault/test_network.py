@@ -9,15 +9,13 @@ that never was.  SALLYPORT_LONG=1: 2,000 scenarios, else 20; SALLYPORT_SCENARIOS
 import os
 import random
 import re
-import shutil
 import struct
-import tempfile
 import threading
 import time
 
 import flow_dump
 import openflow_proxy as of
-from lab import Daemon, ovs
+from lab import Daemon, Place, ovs
 from openflow_proxy import DOWN, UP, Fault, Proxy
 
 N_BRIDGES = int(os.environ.get("SALLYPORT_BRIDGES", 20))
@@ -170,23 +168,13 @@ class Bridge:
             self.late.append(f"{self.times[-1]:.1f} s: {what}")
 
 
-class Site:
+class Site(Place):
     def __init__(self, seed):
-        self.directory = tempfile.mkdtemp(prefix="sallyport-fault-")
-        self.switch, self.daemon = ovs.Ovs(), Daemon(self.directory)
+        super().__init__()
         self.seed, self.bridges = seed, []
 
-    def __enter__(self):
-        try:
-            self._start()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def _start(self):
-        self.switch.start()
-        self.daemon.start()
+    def start(self):
+        super().start()
         self.daemon.change("PUT", "/v1/regions/SV2")
         self.bridges = [Bridge(self, number, self.seed) for number in range(1, N_BRIDGES + 1)]
         for bridge in self.bridges:
@@ -200,13 +188,9 @@ class Site:
                       "connection_mode=out-of-band", "max_backoff=1000", "inactivity_probe=60000"]  # The daemon's patience is to end first.
         self.switch.vsctl(*words[1:])
 
-    def __exit__(self, *_):
-        if self.daemon.is_running():
-            self.daemon.end()
+    def close(self):
         for bridge in self.bridges:
             bridge.proxy.close()
-        self.switch.stop()
-        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def test_bad_network():

@@ -157,9 +157,12 @@ def dpid_text(dpid):
     return f"{dpid:016x}"
 
 
-class Lab:
-    def __init__(self, world, datapath_type="netdev"):
-        self.world = world
+class Place:
+    """A directory with a switch and a daemon of its own, both gone with the `with` block, also when the way in fails half way.
+
+    start() brings up what is there; who inherits makes it more than nothing.  close() ends what the heir has opened besides."""
+
+    def __init__(self, datapath_type="netdev"):
         self.directory = tempfile.mkdtemp(prefix="sallyport-truth-")
         self.switch = ovs.Ovs(datapath_type)
         self.daemon = Daemon(self.directory)
@@ -167,7 +170,7 @@ class Lab:
 
     def __enter__(self):
         try:
-            self._start()
+            self.start()
         except BaseException:
             self.stop()
             raise
@@ -176,7 +179,28 @@ class Lab:
     def __exit__(self, *_):
         self.stop()
 
-    def _start(self):
+    def start(self):
+        self.switch.start()
+        self.daemon.start()
+
+    def close(self):
+        pass
+
+    def stop(self):
+        atexit.unregister(self.stop)
+        if self.daemon.is_running():
+            self.daemon.end()
+        self.close()
+        self.switch.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Lab(Place):
+    def __init__(self, world, datapath_type="netdev"):
+        super().__init__(datapath_type)
+        self.world = world
+
+    def start(self):
         self.switch.start()
         for name, dpid in self.world.bridges.items():
             self.switch.add_bridge(name, dpid)
@@ -195,13 +219,6 @@ class Lab:
     def connect(self, daemon):
         for name in self.world.bridges:
             self.switch.set_controllers(name, "unix:" + daemon.openflow)
-
-    def stop(self):
-        atexit.unregister(self.stop)
-        if self.daemon.is_running():
-            self.daemon.end()
-        self.switch.stop()
-        shutil.rmtree(self.directory, ignore_errors=True)
 
     def await_applied(self, daemon=None, timeout=30):
         """Until all bridges are connected and nothing is pending."""

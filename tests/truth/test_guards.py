@@ -36,7 +36,7 @@ class GuardWorld:
 
 
 class GuardLab(Lab):
-    def _start(self):
+    def start(self):
         self.switch.start()
         self.switch.add_bridge("br1", self.world.bridges["br1"])
         for end in self.world.ends:

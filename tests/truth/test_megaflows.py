@@ -59,7 +59,7 @@ class World:
 
 
 class SmallLab(Lab):
-    def _start(self):
+    def start(self):
         self.switch.start()
         # await_datapath() is quicker so; and no megaflow goes because nothing has come for some seconds.
         self.switch.vsctl("set", "Open_vSwitch", ".", "other_config:max-revalidator=200", "other_config:min-revalidate-pps=1",

@@ -13,14 +13,12 @@ SALLYPORT_PATIENT=1 lets them heal by the daemon's own next try, which comes wit
 
 import os
 import re
-import shutil
-import tempfile
 import threading
 import time
 
 import openflow_proxy as of
 import pytest
-from lab import Daemon, ovs
+from lab import Daemon, Place, ovs
 from openflow_proxy import COMMIT_REPLY, COMMIT_REQUEST, DISCARD_REPLY, DISCARD_REQUEST, DOWN, OPEN_REPLY, OPEN_REQUEST, UP, Fault, Proxy
 
 PATIENT = bool(os.environ.get("SALLYPORT_PATIENT"))
@@ -293,10 +291,9 @@ class Bridge:
             self.problems.append(f"{len(mixed)} states that are neither old nor new, such as {sorted(mixed[0] ^ old)[:4]}")
 
 
-class Site:
+class Site(Place):
     def __init__(self):
-        self.directory = tempfile.mkdtemp(prefix="sallyport-truth-")
-        self.switch, self.daemon = ovs.Ovs(), Daemon(self.directory)
+        super().__init__()
         self._lock = threading.Lock()
         self.bridges = []
 
@@ -305,8 +302,7 @@ class Site:
             self.switch.vsctl(*arguments)
 
     def start(self):
-        self.switch.start()
-        self.daemon.start()
+        super().start()
         self.daemon.change("PUT", "/v1/regions/SV2")
         self.bridges = [Bridge(self, number, scenario) for number, scenario in enumerate(SCENARIOS, 1)]
         words = []
@@ -328,25 +324,17 @@ class Site:
         for thread in threads:
             thread.join()
 
-    def stop(self):
-        if self.daemon.is_running():
-            self.daemon.end()
+    def close(self):
         for bridge in self.bridges:
             bridge.proxy.close()
-        self.switch.stop()
-        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
 def results():
-    site = Site()
-    try:
-        site.start()
+    with Site() as site:
         site.run()
         assert site.daemon.is_running(), site.daemon.log()[-3000:]
         yield {bridge.scenario.name: bridge for bridge in site.bridges}
-    finally:
-        site.stop()
 
 
 @pytest.mark.parametrize("name", [scenario.name for scenario in SCENARIOS])
