@@ -1,5 +1,6 @@
 """Fixtures of the system tests: a real Open vSwitch, isolated, and the paths of the build."""
 
+import contextlib
 import os
 import sys
 
@@ -26,6 +27,16 @@ def ovs():
         except Exception:
             print(switch.log()[-4000:])
             raise
+
+
+@contextlib.contextmanager
+def telling(site):
+    """`site`, which is closed in the end; what its daemon said last is shown with a test that fails."""
+    try:
+        yield site
+    finally:
+        print(site.daemon.text()[-6000:])
+        site.close()
 
 
 @pytest.fixture

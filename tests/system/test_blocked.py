@@ -14,7 +14,7 @@ import pytest
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests", "api"))
 
-from conftest import BUILD  # noqa: E402
+from conftest import BUILD, telling  # noqa: E402
 from daemon import Daemon  # noqa: E402
 from test_events import Stream  # noqa: E402
 from ovs import Ovs, inside, run, wait_until  # noqa: E402
@@ -144,12 +144,8 @@ class Lab:
 
 @pytest.fixture(scope="module")
 def lab(ovs, tmp_path_factory):
-    lab = Lab(ovs, tmp_path_factory.mktemp("blocked"))
-    try:
+    with telling(Lab(ovs, tmp_path_factory.mktemp("blocked"))) as lab:
         yield lab
-    finally:
-        print(lab.daemon.text()[-6000:])
-        lab.close()
 
 
 ALLOW_SSH = {"direction": "inbound", "protocol": "tcp", "port_min": 22}

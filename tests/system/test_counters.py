@@ -6,6 +6,7 @@ import re
 import sys
 
 import pytest
+from conftest import telling
 from packets import TCP, UDP, End, Tcp, fragments, ping, sctp, udp, unreachable
 from wire import SENTINEL_FLOW, Wire
 
@@ -141,14 +142,8 @@ class Site:
 
 @pytest.fixture
 def site(ovs, tmp_path):
-    site = Site(ovs, tmp_path)
-    try:
+    with telling(Site(ovs, tmp_path)) as site:
         yield site
-    except BaseException:
-        print(site.daemon.text()[-6000:])
-        raise
-    finally:
-        site.close()
 
 
 def total(frames):

@@ -11,6 +11,7 @@ import pytest
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests", "api"))
 
+from conftest import telling  # noqa: E402
 from daemon import Daemon  # noqa: E402
 from ovs import wait_until  # noqa: E402
 
@@ -96,25 +97,16 @@ class Site:
 
 @pytest.fixture
 def site(ovs, tmp_path):
-    site = Site(ovs, tmp_path)
-    try:
+    with telling(Site(ovs, tmp_path)) as site:
         assert site.api.put("/v1/regions/SV2").status == 201
         yield site
-    except BaseException:
-        print(site.daemon.text()[-6000:])
-        raise
-    finally:
-        site.close()
 
 
 @pytest.fixture
 def site_with_database(ovs, tmp_path):
-    site = Site(ovs, tmp_path, "--ovsdb", f"unix:{ovs.path('db.sock')}")
-    try:
+    with telling(Site(ovs, tmp_path, "--ovsdb", f"unix:{ovs.path('db.sock')}")) as site:
         assert site.api.put("/v1/regions/SV2").status == 201
         yield site
-    finally:
-        site.close()
 
 
 @pytest.fixture
