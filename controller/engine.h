@@ -169,6 +169,10 @@ typedef int sp_visit_home(void *aux, const struct sp_port_home *);
 /* The bridges that are connected and have 'port', until 'visit' returns nonzero; returns that. */
 int sp_engine_each_port_home(const struct sp_engine *, const struct sp_port *port, sp_visit_home *, void *aux);
 
+/* Whether 'port' is surely plugged in nowhere: the bridge that it names is connected and has no such port.  Else, if it has no
+ * home, it may be on a bridge that is away. */
+bool sp_engine_port_is_unplugged(const struct sp_engine *, const struct sp_port *port);
+
 /* Who admitted a connection of a server that carries a mark, as the rules are now. */
 enum sp_admitter {
     SP_ADMITTED_BY_RULE,

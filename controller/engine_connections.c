@@ -32,6 +32,14 @@ sp_engine_each_port_home(const struct sp_engine *engine, const struct sp_port *p
     return sp_engine_each_home(engine, port, visit_home, &homes);
 }
 
+bool
+sp_engine_port_is_unplugged(const struct sp_engine *engine, const struct sp_port *port)
+{
+    const struct sp_datapath *dp = port->has_bridge ? sp_engine_datapath(engine, port->dpid) : NULL;
+    const struct sp_binding *binding = dp && dp->ports_known ? sp_datapath_binding(dp, &port->id) : NULL;
+    return dp && dp->ports_known && (!binding || !binding->ofport);
+}
+
 enum sp_admitter
 sp_engine_find_admitter(const struct sp_engine *engine, const struct sp_server *server, uint32_t mark,
                         const struct sp_rule **ret_rule, const struct sp_group **ret_group)

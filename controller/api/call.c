@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/api/cuts.h"
 #include "controller/api/route.h"
 #include "controller/obs/log.h"
 
@@ -56,6 +57,7 @@ free_call(struct sp_call *call)
 {
     sp_history_entry_free(call->record);
     sp_json_write_free(call->preview);
+    sp_cuts_free(call->cuts);
     sp_json_free(call->body);
     sp_json_write_free(call->report);
     sp_problems_clear(&call->problems);

@@ -101,6 +101,7 @@ struct sp_call {
     unsigned confirm_within_s;       /* 0: it stays. */
     bool dry_run;                    /* It is only looked at. */
     struct sp_json_write *preview;   /* The answer then, until it is given. */
+    struct sp_cuts *cuts;            /* What it would cut. */
     bool created;
     struct sp_history_entry *record; /* Of the change, until it is in the history. */
     uint64_t made;                   /* Its id; 0: nothing has changed. */

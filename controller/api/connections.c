@@ -114,52 +114,6 @@ add_port(struct listing *listing, const struct sp_port *port)
     }
 }
 
-/* Whether 'ip' is one of the addresses that 'port' may have. */
-static bool
-is_own(const struct sp_port *port, const struct sp_cidr *ip)
-{
-    struct sp_cidr link_local = sp_cidr_link_local(&port->mac);
-    if (sp_cidr_equal(&link_local, ip)) {
-        return true;
-    }
-    for (size_t i = 0; i < port->n_ips; i++) {
-        if (sp_cidr_equal(&port->ips[i], ip)) {
-            return true;
-        }
-    }
-    for (size_t i = 0; i < port->n_pairs; i++) {
-        if (sp_cidr_contains(&port->pairs[i].ip, ip)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool
-is_for_many(const struct sp_cidr *ip)
-{
-    static const struct sp_cidr broadcast = {.family = 4, .prefix = 32, .bytes = {255, 255, 255, 255}};
-    return ip->family == 4 ? ip->bytes[0] >> 4 == 0xe || sp_cidr_equal(ip, &broadcast) : ip->bytes[0] == 0xff;
-}
-
-/* Who opened it.  Returns false for what is no connection of the port's addresses: somebody else's, in a zone that others use as
- * well, or of a frame for the port's MAC with another's address. */
-static bool
-find_way(const struct sp_port *port, const struct sp_conntrack *it, struct sp_live *live)
-{
-    if (is_own(port, &it->src)) {
-        live->way = SP_WAY_OUTBOUND;
-    } else if (is_own(port, &it->dst) || is_for_many(&it->dst)) {
-        live->way = SP_WAY_INBOUND;
-    } else if (port->port_security) {
-        return false;
-    }
-    if (live->admitter == SP_ADMITTED_BY_RULE) {
-        live->way = live->rule->meaning.direction == SP_INBOUND ? SP_WAY_INBOUND : SP_WAY_OUTBOUND;
-    }
-    return true;
-}
-
 /* The port of 'place' as it is now; NULL: it is not what was asked for any more. */
 static const struct sp_port *
 find_port(const struct sp_server *server, const struct place *place)
@@ -180,12 +134,21 @@ put_connections(const struct listing *listing, const struct sp_server *server, c
     sp_json_array_open(render->out);
     for (size_t i = 0; i < listing->n_heard; i++) {
         const struct heard *heard = &listing->heard[i];
+        const struct sp_conntrack *it = &heard->connection;
         const struct sp_port *port = find_port(server, &listing->places[heard->place]);
-        struct sp_live live = {.port = &listing->places[heard->place].port, .tracked = &heard->connection};
-        live.admitter = sp_engine_find_admitter(render->engine, server, heard->connection.mark, &live.rule, &live.group);
-        if (port && find_way(port, &heard->connection, &live)) {
-            sp_render_live(render, &live);
+        const struct sp_rule *rule;
+        const struct sp_group *group;
+        struct sp_live live = {.port = &listing->places[heard->place].port, .tracked = it};
+        live.admitter = sp_engine_find_admitter(render->engine, server, it->mark, &rule, &group);
+        if (!port || !sp_tracked_find_way(port, &it->src, &it->dst, &live.way)) {
+            continue;
         }
+        if (live.admitter == SP_ADMITTED_BY_RULE) {
+            live.rule = rule->id;
+            live.group = group->id;
+            live.way = rule->meaning.direction == SP_INBOUND ? SP_WAY_INBOUND : SP_WAY_OUTBOUND;
+        }
+        sp_render_live(render, &live);
     }
     sp_json_array_close(render->out);
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "controller/api/cuts.h"
+
 /* Ids, of which each counts once. */
 struct ids {
     struct sp_uuid *list;
@@ -184,9 +186,10 @@ put_bridges(struct sp_json_write *out, const struct sp_effect *effect)
 }
 
 static void
-put_effect(struct sp_json_write *out, const struct preview *preview, const struct sp_effect *effect,
-           const struct sp_history_record *record)
+put_effect(const struct sp_render *render, const struct preview *preview, const struct sp_effect *effect,
+           const struct sp_history_record *record, const struct sp_cuts *cuts)
 {
+    struct sp_json_write *out = render->out;
     sp_json_key(out, "effect");
     sp_json_object_open(out);
     sp_json_key(out, "objects");
@@ -200,18 +203,18 @@ put_effect(struct sp_json_write *out, const struct preview *preview, const struc
     put_bridges(out, effect);
     put_ids(out, "connections_judged_again", &preview->rules);
     put_number(out, "n_connections_judged_again", preview->rules.n);
+    sp_cuts_put(cuts, render);
     sp_json_object_close(out);
 }
 
 /* The object as it would be, or null. */
 static void
-put_result(struct sp_call *call, struct sp_json_write *out)
+put_result(struct sp_call *call, const struct sp_render *render)
 {
     const struct sp_operation *operation = call->route->operation;
-    const struct sp_render render = {.out = out, .engine = call->api->engine, .protocols = call->api->protocols};
-    sp_json_key(out, "result");
-    if (!operation->render || !operation->render(call, &render)) {
-        sp_json_null(out);
+    sp_json_key(render->out, "result");
+    if (!operation->render || !operation->render(call, render)) {
+        sp_json_null(render->out);
     }
 }
 
@@ -221,6 +224,7 @@ sp_preview_write(struct sp_call *call, const struct sp_history_record *record, c
 {
     struct preview preview = {.model = sp_call_model(call), .changes = changes, .n = n};
     struct sp_effect effect = {.bridges = NULL};
+    const struct sp_render render = {.out = out, .engine = call->api->engine, .protocols = call->api->protocols};
     int r = collect(&preview);
     r = r ? r : sp_engine_preview(call->api->engine, changes, n, &effect);
     if (!r) {
@@ -229,8 +233,8 @@ sp_preview_write(struct sp_call *call, const struct sp_history_record *record, c
         sp_json_bool(out, true);
         sp_json_key(out, "what");
         sp_json_string(out, record ? record->what : NULL);
-        put_result(call, out);
-        put_effect(out, &preview, &effect, record);
+        put_result(call, &render);
+        put_effect(&render, &preview, &effect, record, call->cuts);
         sp_json_object_close(out);
     }
     free(effect.bridges);

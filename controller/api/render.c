@@ -355,6 +355,9 @@ sp_render_live(const struct sp_render *render, const struct sp_live *live)
     const struct sp_uuid none = {{0}};
     char remote[SP_CIDR_TEXT_SIZE], local[SP_CIDR_TEXT_SIZE];
     sp_json_object_open(render->out);
+    if (live->server) {
+        put_uuid(render, "server", live->server);
+    }
     put_uuid(render, "port", live->port);
     sp_json_text(render->out, "direction", ways[live->way]);
     put_protocol(render, it->protocol);
@@ -368,8 +371,8 @@ sp_render_live(const struct sp_render *render, const struct sp_live *live)
     sp_json_text(render->out, "state", text_or_null(it->state));
     put_number(render, "timeout", it->has_timeout, it->timeout_s);
     sp_json_text(render->out, "admitted_by", admitters[live->admitter]);
-    put_uuid(render, "rule", by_rule ? &live->rule->id : &none);
-    put_uuid(render, "group", by_rule ? &live->group->id : &none);
+    put_uuid(render, "rule", by_rule ? &live->rule : &none);
+    put_uuid(render, "group", by_rule ? &live->group : &none);
     sp_json_text(render->out, "reason", reasons[live->admitter]);
     sp_json_object_close(render->out);
 }

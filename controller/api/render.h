@@ -10,6 +10,7 @@
 #include "controller/engine.h"
 #include "controller/json/json.h"
 #include "controller/unixctl/conntrack.h"
+#include "flows/tracked.h"
 
 struct sp_render {
     struct sp_json_write *out;
@@ -27,14 +28,14 @@ void sp_render_bridge(const struct sp_render *, const struct sp_bridge_status *)
 void sp_render_blocked(const struct sp_render *, const struct sp_server *server, const struct sp_blocked_entry *);
 
 /* A connection of 'port' that is tracked now. */
-enum sp_way { SP_WAY_UNKNOWN, SP_WAY_INBOUND, SP_WAY_OUTBOUND };
 struct sp_live {
+    const struct sp_uuid *server; /* NULL: it is not told. */
     const struct sp_uuid *port;
     const struct sp_conntrack *tracked;
     enum sp_way way;              /* Who opened it: the remote end, or the server. */
     enum sp_admitter admitter;
-    const struct sp_rule *rule;   /* With SP_ADMITTED_BY_RULE. */
-    const struct sp_group *group;
+    struct sp_uuid rule;          /* With SP_ADMITTED_BY_RULE. */
+    struct sp_uuid group;
 };
 void sp_render_live(const struct sp_render *, const struct sp_live *);
 

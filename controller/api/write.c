@@ -1,8 +1,10 @@
-#include <stdio.h>
+#include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "controller/api/call.h"
+#include "controller/api/cuts.h"
 #include "controller/api/preview.h"
 #include "controller/api/record.h"
 #include "controller/api/trials.h"
@@ -52,7 +54,8 @@ stage(void *aux, struct sp_batch *batch)
 {
     struct sp_call *call = aux;
     const struct sp_operation *operation = call->route->operation;
-    int r = operation->merges ? operation->decode(call) : 0;
+    int r = call->cuts ? sp_cuts_judge_present(call->cuts) : 0;
+    r = r || !operation->merges ? r : operation->decode(call);
     if (r) {
         return r;
     }
@@ -98,12 +101,21 @@ record(void *aux, uint64_t revision, int64_t now_us, const struct sp_change *cha
     return r;
 }
 
+/* The first time only finds out whose connections it may cut, unless there are none to be asked for. */
 static int
 preview(void *aux, const struct sp_change *changes, size_t n)
 {
     struct sp_call *call = aux;
     int r = n ? make_record(call, 0, 0, changes, n) : 0;
+    if (!r && !call->cuts) {
+        call->cuts = sp_cuts_new(call);
+        r = call->cuts ? sp_cuts_find(call->cuts, changes, n) : -ENOMEM;
+    }
+    if (r || sp_cuts_is_waiting(call->cuts)) {
+        return r;
+    }
     call->preview = sp_json_write_new(false);
+    r = sp_cuts_judge(call->cuts, changes, n);
     return r ? r : sp_preview_write(call, call->record ? &call->record->record : NULL, changes, n, call->preview);
 }
 
@@ -160,6 +172,25 @@ answer(struct sp_call *call, const struct sp_outcome *outcome)
     sp_call_json(call, !outcome->applied ? 202 : call->created ? 201 : 200, render.out, fields, n);
 }
 
+static void run(struct sp_call *);
+
+/* The connections have been heard, or whatever could be of them. */
+static void
+look_again(struct sp_call *call, int error)
+{
+    sp_history_entry_free(call->record);
+    sp_json_write_free(call->report);
+    call->record = NULL;
+    call->report = NULL;
+    call->created = false;
+    call->verdict = (struct sp_trial_end){0};
+    if (error) {
+        sp_call_fail(call, error, NULL);
+    } else {
+        run(call);
+    }
+}
+
 static void
 done(void *aux, const struct sp_outcome *outcome)
 {
@@ -171,6 +202,10 @@ done(void *aux, const struct sp_outcome *outcome)
             snprintf(detail, sizeof detail, "The change could not be stored: %s", outcome->why);
         }
         sp_call_fail(call, outcome->error, outcome->why ? detail : NULL);
+        return;
+    }
+    if (call->dry_run && sp_cuts_is_waiting(call->cuts)) {
+        sp_cuts_ask(call->cuts, look_again);
         return;
     }
     if (call->dry_run) {
@@ -187,21 +222,27 @@ done(void *aux, const struct sp_outcome *outcome)
     answer(call, outcome);
 }
 
-void
-sp_write_run(struct sp_call *call)
+/* Queues the change. */
+static void
+run(struct sp_call *call)
 {
-    const struct sp_operation *operation = call->route->operation;
-    int r = operation->decode(call);
-    if (r) {
-        sp_call_fail(call, r, NULL);
-        return;
-    }
     struct sp_write write = {.stage = stage, .record = record, .judge = judge, .recorded = recorded, .done = done, .aux = call,
                              .wait_ms = call->wait_ms, .preview = call->dry_run ? preview : NULL};
-    r = sp_engine_write(call->api->engine, &write);
+    int r = sp_engine_write(call->api->engine, &write);
     if (r == SP_E_FULL) {
         sp_call_refuse(call, 429, "Too many changes are waiting; try again in a second.");
     } else if (r) {
         sp_call_fail(call, r, NULL);
+    }
+}
+
+void
+sp_write_run(struct sp_call *call)
+{
+    int r = call->route->operation->decode(call);
+    if (r) {
+        sp_call_fail(call, r, NULL);
+    } else {
+        run(call);
     }
 }

@@ -32,6 +32,7 @@ struct question {
     uv_timer_t timer;
     unsigned n_busy;    /* Handles and searches that are not through yet. */
     bool has_ended;
+    uint64_t patient_until_ms; /* It waits for the end of a rest at most until then, by the loop's clock. */
     struct attempt *winner; /* Whose switch has shown that it is the port's; NULL: none yet. */
     sp_unixctl_done *done;
     void *aux;
@@ -329,15 +330,18 @@ on_late(uv_timer_t *timer)
     conclude(timer->data, true);
 }
 
+static bool
+rests(const struct sp_unixctl *unixctl)
+{
+    return uv_now(unixctl->loop) < unixctl->rest_until_ms;
+}
+
 /* Lets all sockets be looked for. */
 static void
 begin(struct question *question)
 {
     struct sp_unixctl *unixctl = question->unixctl;
     uint64_t timeout_ms = unixctl->timeout_ms;
-    uv_timer_init(unixctl->loop, &question->timer);
-    question->timer.data = question;
-    question->n_busy = 1;
     for (size_t i = 0; i < question->n_attempts; i++) {
         struct attempt *attempt = &question->attempts[i];
         attempt->search.data = attempt;
@@ -355,10 +359,28 @@ begin(struct question *question)
     uv_timer_start(&question->timer, on_late, timeout_ms, 0);
 }
 
-int
-sp_unixctl_ask(struct sp_unixctl *unixctl, const struct sp_inquiry_port *port, size_t max, sp_unixctl_done *done, void *aux)
+/* Begins when the switches rest no more: somebody else may have made them work meanwhile. */
+static void
+begin_rested(uv_timer_t *timer)
 {
-    if (unixctl->n_open == SP_UNIXCTL_QUESTIONS_MAX || unixctl->is_closed || uv_now(unixctl->loop) < unixctl->rest_until_ms) {
+    struct question *question = timer->data;
+    const struct sp_unixctl *unixctl = question->unixctl;
+    uint64_t now = uv_now(unixctl->loop), until = unixctl->rest_until_ms;
+    if (!rests(unixctl)) {
+        begin(question);
+    } else if (now >= question->patient_until_ms) {
+        conclude(question, true);
+    } else {
+        until = until < question->patient_until_ms ? until : question->patient_until_ms;
+        uv_timer_start(timer, begin_rested, until - now, 0);
+    }
+}
+
+int
+sp_unixctl_ask_patiently(struct sp_unixctl *unixctl, const struct sp_inquiry_port *port, size_t max, sp_unixctl_done *done,
+                         void *aux)
+{
+    if (unixctl->n_open == SP_UNIXCTL_QUESTIONS_MAX || unixctl->is_closed) {
         return SP_E_FULL;
     }
     struct question *question = calloc(1, sizeof *question + unixctl->n * sizeof question->attempts[0]);
@@ -383,8 +405,18 @@ sp_unixctl_ask(struct sp_unixctl *unixctl, const struct sp_inquiry_port *port, s
     question->next = unixctl->questions;
     unixctl->questions = question;
     unixctl->n_open++;
-    begin(question);
+    question->patient_until_ms = uv_now(unixctl->loop) + unixctl->timeout_ms;
+    uv_timer_init(unixctl->loop, &question->timer);
+    question->timer.data = question;
+    question->n_busy = 1;
+    begin_rested(&question->timer);
     return 0;
+}
+
+int
+sp_unixctl_ask(struct sp_unixctl *unixctl, const struct sp_inquiry_port *port, size_t max, sp_unixctl_done *done, void *aux)
+{
+    return rests(unixctl) ? SP_E_FULL : sp_unixctl_ask_patiently(unixctl, port, max, done, aux);
 }
 
 void

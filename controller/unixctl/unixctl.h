@@ -62,5 +62,8 @@ typedef void sp_unixctl_done(void *aux, const struct sp_unixctl_answer *);
  * run then. */
 int sp_unixctl_ask(struct sp_unixctl *, const struct sp_inquiry_port *port, size_t max, sp_unixctl_done *done,
                    void *aux) SP_MUST_USE;
+/* As sp_unixctl_ask(), but waits for the end of a rest, as long as an answer may take: then it ends with SP_UNIXCTL_SILENT. */
+int sp_unixctl_ask_patiently(struct sp_unixctl *, const struct sp_inquiry_port *port, size_t max, sp_unixctl_done *done,
+                             void *aux) SP_MUST_USE;
 
 #endif

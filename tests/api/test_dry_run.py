@@ -86,6 +86,42 @@ def test_connections(api, region, group, rules, new_server):
     assert judged("DELETE", f"/v1/servers/{server['id']}") == sorted([wide, other])
 
 
+def test_connections_that_nobody_tells(daemon, switch):  # noqa: F811
+    """Without a control socket no connection is known, which is no 0; what cuts nothing is 0 all the same."""
+    api = daemon.client()
+    for name in ("U", "V"):
+        made(api.put(f"/v1/regions/{name}"))
+    wait_until(lambda: api.get(f"/v1/bridges/{DPID}").status == 200, "the bridge is connected")
+    adopted = "a bridge is adopted: what passes through it until then is not tracked"
+    place = {"bridge": DPID, "port": "p1", "mac": "02:00:00:00:00:01", "ips": ["10.0.0.1"]}
+    body = {"region": "U", "name": "vm", "ports": [place]}
+
+    def cut(method, path, body=None):
+        effect = dry(api, method, path, body).json["effect"]
+        assert effect["connections_cut"] == []
+        return effect["n_connections_cut"], [(one["reason"], one["servers"], one["n_servers"]) for one in effect["connections_unknown"]]
+
+    assert cut("POST", "/v1/servers", body) == (None, [(adopted, [], 0)])
+    assert cut("PUT", f"/v1/bridges/{DPID}", {"uplinks": ["p5"]}) == (None, [(adopted, [], 0)])
+    server = made(api.post("/v1/servers?wait=30", body)).json
+    path, rules = f"/v1/servers/{server['id']}", f"/v1/security-groups/{server['security_groups'][0]}/rules"
+    first = api.get(rules).json["rules"][0]["id"]
+    unknown = None, [("no control socket of a switch is known: start sallyportd with --switch-control", [server["id"]], 1)]
+    for change in (("DELETE", path), ("DELETE", f"{rules}/{first}"), ("PATCH", f"{rules}/{first}", {"remote_ip": "192.0.2.1"}),
+                   ("POST", rules, {**RULE, "action": "deny", "protocol": "any", "port_min": -1, "port_max": -1, "priority": 1}),
+                   ("PUT", path + "/security-groups", {"security_groups": []}), ("PATCH", path, {"ports": []}),
+                   ("PATCH", path, {"ports": [{**place, "ips": ["10.0.0.2"]}]}), ("PATCH", path, {"ports": [{**place, "vlan": 7}]}),
+                   ("PATCH", path, {"ports": [{**place, "mac": "02:00:00:00:00:09"}]}),
+                   ("POST", "/v1/security-groups", {"region": "U", "name": "new", "default": True})):
+        assert cut(*change) == unknown, change
+    for change in (("POST", rules, RULE), ("PATCH", path, {"name": "other"}), ("PATCH", f"{rules}/{first}", {"description": "x"}),
+                   ("POST", "/v1/security-groups", {"region": "U", "name": "new"}), ("PATCH", "/v1/regions/U", {"report_blocked": False}),
+                   ("PATCH", path, {"ports": [{**place, "ips": ["10.0.0.1", "10.0.0.2"], "port_security": False}]}), ("DELETE", "/v1/regions/V"),
+                   ("PATCH", path, {"ports": [place, {**place, "port": "p2", "mac": "02:00:00:00:00:02"}]})):
+        assert cut(*change) == (0, []), change
+    made(api.delete(path))
+
+
 class DryFirst:
     """A client that looks before each leap, and sees whether it comes as foretold."""
 
