@@ -185,6 +185,57 @@ sp_show_effect(struct sp_cli *cli, const struct sp_json *answer)
     return status == SP_EXIT_DONE ? sp_show_concerned(effect) : status;
 }
 
+/* What is not known, and how many would be cut at least. */
+static void
+print_numbers(const struct sp_json *effect)
+{
+    const struct sp_json *number = sp_json_get(effect, "n_connections_cut");
+    bool is_known = number && number->type == SP_JSON_INTEGER;
+    size_t n_unknown = sp_answer_count(effect, "connections_unknown");
+    if (is_known) {
+        printf("Live connections that would be cut: %s%lld\n", n_unknown ? "at least " : "", (long long) number->integer);
+    } else {
+        printf("Live connections that would be cut: not known\n");
+    }
+    for (size_t i = 0; i < n_unknown; i++) {
+        const struct sp_json *unknown = sp_answer_item(effect, "connections_unknown", i);
+        long long n = (long long) sp_answer_number(unknown, "n_servers");
+        printf("  not known");
+        if (n) {
+            printf(" of %lld server%s", n, n == 1 ? "" : "s");
+        }
+        printf(": ");
+        sp_text_print(stdout, sp_answer_text(unknown, "reason"));
+        putchar('\n');
+    }
+}
+
+static int
+print_cut(const struct sp_json *effect)
+{
+    static const char *const titles[] = {"DIRECTION", "PROTOCOL", "REMOTE", "LOCAL", "STATE", "RULE", "SERVER"};
+    size_t n = sp_answer_count(effect, "connections_cut");
+    print_numbers(effect);
+    if (!n) {
+        return SP_EXIT_DONE;
+    }
+    struct sp_columns *columns = sp_columns_new(titles, sizeof titles / sizeof titles[0]);
+    for (size_t i = 0; i < n; i++) {
+        const struct sp_json *connection = sp_answer_item(effect, "connections_cut", i);
+        const char *rule = sp_answer_text(connection, "rule");
+        sp_show_add_connection(columns, connection);
+        sp_columns_add(columns, "%s", *rule ? rule : "-");
+        sp_columns_add(columns, "%s", sp_answer_text(connection, "server"));
+    }
+    int status = sp_columns_print(columns, 2, stdout) ? sp_call_no_memory() : SP_EXIT_DONE;
+    sp_columns_free(columns);
+    long long more = (long long) sp_answer_number(effect, "n_connections_cut") - (long long) n;
+    if (status == SP_EXIT_DONE && more > 0) {
+        printf("  and %lld more\n", more);
+    }
+    return status;
+}
+
 int
 sp_show_concerned(const struct sp_json *effect)
 {
@@ -212,7 +263,7 @@ sp_show_concerned(const struct sp_json *effect)
         printf("Bridges that were not looked at: %lld\n", (long long) sp_answer_number(effect, "bridges_left_out"));
     }
     sp_columns_free(columns);
-    return status;
+    return status == SP_EXIT_DONE ? print_cut(effect) : status;
 }
 
 int

@@ -43,7 +43,7 @@ const struct sp_option_info sp_options[SP_N_OPTIONS] = {
     [SP_OPTION_LOCAL_PORT] = {"local-port", "PORT", false, "port of the server, where it matters"},
     [SP_OPTION_OBJECT] = {"object", "ID", false, "changes of this object: an id, a region's name or a datapath id"},
     [SP_OPTION_LIMIT] = {"limit", "N", false, "so many at most, 1 to 1000 (default 100)"},
-    [SP_OPTION_DRY_RUN] = {"dry-run", NULL, false, "change nothing; show what would change"},
+    [SP_OPTION_DRY_RUN] = {"dry-run", NULL, false, "change nothing; show what would change, and which connections would be cut"},
     [SP_OPTION_CONFIRM_WITHIN] = {"confirm-within", "SECONDS", false,
                                   "take it back after so long (1 to 3600) unless it is confirmed: change confirm"},
     [SP_OPTION_REPORT_BLOCKED] = {"report-blocked", "on|off", false, "whether blocked attempts are seen and listed"},

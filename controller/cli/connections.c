@@ -54,6 +54,18 @@ add_state(struct sp_columns *columns, const struct sp_json *connection)
     }
 }
 
+void
+sp_show_add_connection(struct sp_columns *columns, const struct sp_json *connection)
+{
+    const char *direction = sp_answer_text(connection, "direction");
+    char protocol[SP_SHOW_SIZE];
+    sp_columns_add(columns, "%s", *direction ? direction : "-");
+    sp_columns_add(columns, "%s", sp_show_protocol(connection, protocol));
+    add_end(columns, connection, "remote_ip", "remote_port");
+    add_end(columns, connection, "local_ip", "local_port");
+    add_state(columns, connection);
+}
+
 static const struct sp_json *
 find(const struct sp_json *object, const char *list, const char *id)
 {
@@ -93,13 +105,7 @@ print_table(const struct sp_json *answer, const struct sp_json *groups)
     for (size_t i = 0; i < sp_answer_count(answer, "connections"); i++) {
         const struct sp_json *connection = sp_answer_item(answer, "connections", i);
         const struct sp_json *timeout = sp_json_get(connection, "timeout");
-        const char *direction = sp_answer_text(connection, "direction");
-        char protocol[SP_SHOW_SIZE];
-        sp_columns_add(columns, "%s", *direction ? direction : "-");
-        sp_columns_add(columns, "%s", sp_show_protocol(connection, protocol));
-        add_end(columns, connection, "remote_ip", "remote_port");
-        add_end(columns, connection, "local_ip", "local_port");
-        add_state(columns, connection);
+        sp_show_add_connection(columns, connection);
         if (timeout && timeout->type == SP_JSON_INTEGER) {
             sp_columns_add(columns, "%lld s", (long long) timeout->integer);
         } else {

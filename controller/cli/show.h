@@ -5,6 +5,7 @@
 
 #include "controller/cli/cli.h"
 
+struct sp_columns;
 struct sp_json;
 struct sp_json_write;
 
@@ -20,8 +21,11 @@ int sp_show_objects(struct sp_cli *, const struct sp_json *change) SP_MUST_USE;
 
 /* Prints what a change would do, as the answer to --dry-run says. */
 int sp_show_effect(struct sp_cli *, const struct sp_json *answer) SP_MUST_USE;
-/* Of that, prints whom it concerns: servers, live connections, bridges. */
+/* Of that, prints whom it concerns: servers, bridges, and the live connections that it cuts. */
 int sp_show_concerned(const struct sp_json *effect) SP_MUST_USE;
+
+/* Adds of a live connection: direction, protocol, both ends, state; five cells. */
+void sp_show_add_connection(struct sp_columns *, const struct sp_json *connection);
 
 /* The ports of 'rule', or its ICMP type and code, "80-443" or "all"; and its protocol, which may be a number. */
 #define SP_SHOW_SIZE 48

@@ -513,6 +513,7 @@ def test_changes(sv2):
     told = sv2("rule", "add", "web", "inbound", "udp", "53", "--dry-run")
     assert told.startswith("Nothing is changed.  It would be: rule added to group web\n") and "Servers concerned: 0\n" in told
     assert "udp" in told and len(sv2.group("web")["rules"]) == 1 and "No connected bridge is concerned.\n" in told
+    assert told.endswith("Live connections that would be cut: 0\n")
     assert sv2.json("group", "create", "--region", "SV2", "--name", "new", "--dry-run")["result"]["name"] == "new"
     assert sv2("region", "create", "X1", "--dry-run").startswith("Nothing is changed.  It would be: region X1 created\n")
     assert "X1" not in sv2("region", "list")

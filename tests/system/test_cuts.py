@@ -11,8 +11,9 @@ import pytest
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests", "api"))
 
+from conftest import BUILD  # noqa: E402
 from daemon import Daemon  # noqa: E402
-from ovs import wait_until  # noqa: E402
+from ovs import run, wait_until  # noqa: E402
 from packets import End, Tcp, gre, ping, sctp, udp  # noqa: E402
 from wire import SENTINEL_FLOW, Wire  # noqa: E402
 
@@ -289,6 +290,25 @@ def test_many(lab):
     lab.send("up", *(udp(OUTSIDE, A, 53, sport=30000 + i) for i in range(150)))
     effect = lab.dry("DELETE", fill(lab, rule("dns")))
     assert effect["n_connections_cut"] == 151 and len(effect["connections_cut"]) == 100 and effect["connections_unknown"] == []
+
+
+def test_command_line(lab):
+    def told(*words):
+        return run(os.path.join(BUILD, "bin/sallyport"), "--url", f"http://{lab.daemon.address}", *words, "--dry-run").splitlines()
+
+    lines = told("rule", "delete", "web", lab.rules["ssh"])
+    at = lines.index("Live connections that would be cut: 2")
+    assert lines[at + 1].split() == ["DIRECTION", "PROTOCOL", "REMOTE", "LOCAL", "STATE", "RULE", "SERVER"]
+    ends = {4: (f"{OUTSIDE.ip}:40001", f"{A.ip}:22"), 6: (f"[{OUTSIDE.ip6}]:40002", f"[{A.ip6}]:22")}
+    assert sorted(line.split() for line in lines[at + 2:]) == sorted(
+        ["inbound", "tcp", *ends[family], "ESTABLISHED", lab.rules["ssh"], lab.servers["a"]] for family in (4, 6))
+    lab.send("up", *(udp(OUTSIDE, A, 53, sport=30000 + i) for i in range(120)))
+    lines = told("rule", "delete", "web", lab.rules["dns"])
+    assert "Live connections that would be cut: 121" in lines and lines[-1] == "  and 21 more"
+    assert told("server", "set", "a", "--name", "x")[-1] == "Live connections that would be cut: 0"
+    lines = told("bridge", "set", f"{0xE2:016x}", "--uplink", "up")
+    assert lines[-2:] == ["Live connections that would be cut: not known",
+                          "  not known: a bridge is adopted: what passes through it until then is not tracked"]
 
 
 def test_protocols_without_ports(lab):

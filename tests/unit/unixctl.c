@@ -265,6 +265,40 @@ test_rest(void **state)
     assert_int_equal(scene->last.end, SP_UNIXCTL_DONE);
 }
 
+/* Whoever is patient waits for the end of the rest, unless that is longer than an answer may take. */
+static void
+test_patience(void **state)
+{
+    static const char *const texts[] = {HERE, DATAPATH, RESULT(3, "Connections Stats:\\n    Total: 2500\\n"), DUMP, NULL};
+    struct scene *scene = *state;
+    serve(scene, "a", texts, false);
+    know(scene, PATIENT_MS);
+    ask(scene, 1);
+    uint64_t done_ms = uv_now(&scene->loop);
+    for (unsigned i = 0; i < SP_UNIXCTL_QUESTIONS_MAX; i++) {
+        assert_int_equal(sp_unixctl_ask_patiently(scene->unixctl, &port, 10, on_done, scene), 0);
+    }
+    assert_int_equal(sp_unixctl_ask_patiently(scene->unixctl, &port, 10, on_done, scene), SP_E_FULL);
+    scene->n_done = 0;
+    scene->n_wanted = 1;
+    uv_run(&scene->loop, UV_RUN_DEFAULT);
+    assert_int_equal(scene->last.end, SP_UNIXCTL_DONE);
+    assert_true(uv_now(&scene->loop) >= done_ms + 2500 * SP_UNIXCTL_REST_US / 1000);
+    sp_unixctl_close(scene->unixctl); /* Those that still wait are told. */
+    assert_int_equal(scene->n_done, SP_UNIXCTL_QUESTIONS_MAX);
+    know(scene, IMPATIENT_MS / 2);
+    ask(scene, 1);
+    if (scene->last.end != SP_UNIXCTL_DONE) {
+        return; /* So slow a machine has had no answer in time. */
+    }
+    scene->n_done = 0;
+    assert_int_equal(sp_unixctl_ask_patiently(scene->unixctl, &port, 10, on_done, scene), 0);
+    unsigned heard = scene->servers[0].n_heard;
+    uv_run(&scene->loop, UV_RUN_DEFAULT);
+    assert_int_equal(scene->last.end, SP_UNIXCTL_SILENT);
+    assert_int_equal(scene->servers[0].n_heard, heard);
+}
+
 /* Closing before an answer, and after each of the others. */
 static void
 test_a_switch_that_ends(void **state)
@@ -440,7 +474,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         SCENE_TEST(test_answer),       SCENE_TEST(test_whose_switch),       SCENE_TEST(test_no_switch_of_it),
-        SCENE_TEST(test_too_many),     SCENE_TEST(test_rest),               SCENE_TEST(test_a_switch_that_ends),
+        SCENE_TEST(test_too_many),     SCENE_TEST(test_rest),               SCENE_TEST(test_patience),
+        SCENE_TEST(test_a_switch_that_ends),
         SCENE_TEST(test_nobody_there), SCENE_TEST(test_nobody_listens),     SCENE_TEST(test_silence),
         SCENE_TEST(test_stopping),     SCENE_TEST(test_no_sockets),         SCENE_TEST(test_finding),
         cmocka_unit_test(test_methods),
