@@ -72,11 +72,40 @@ test("each with the rule that admitted it, and without it once that has gone", a
   }
 });
 
+test("a change says beforehand which of them it cuts", async (t) => {
+  const {group, vm1} = await begin(t, ["--switch-control", `unix:${process.env.SWITCH_DIRECTORY}`]);
+  const [{id: rule}] = group.rules;
+  await until(async () => { // The switch may still be learning of the servers.
+    knock();
+    return (await daemon.call("GET", `/v1/servers/${vm1.id}/connections`)).connections.length;
+  }, "there is a connection");
+  const page = await openPage(browser, daemon, {path: `/#/r/${region}/groups/${group.id}`});
+  t.after(() => page.context().close());
+  await page.getByRole("button", {name: /^Delete rule/}).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText("Cuts 1 live connection").waitFor();
+  await dialog.getByText("Inbound UDP 8888 from 10.0.0.2:40000 to vm1", {exact: true}).waitFor();
+  assert.deepEqual(await hindrances(page), []);
+  await screenshot(page, "light-cuts");
+  await page.keyboard.press("Escape");
+  await daemon.call("PATCH", `/v1/security-groups/${group.id}/rules/${rule}`, {port_min: 8000});
+  await page.getByRole("button", {name: /^Delete rule/}).click();
+  await dialog.getByText("Cuts 1 live connection").waitFor(); // A wider rule cuts none.
+  await page.finish();
+});
+
 test("without a control socket the list says how to have one", async (t) => {
   const {vm1} = await begin(t, []);
   const page = await open(t, vm1);
   await page.box.getByText("They cannot be listed: no control socket of a switch is known").waitFor();
   await page.box.getByText("sallyportd --switch-control unix:/run/openvswitch").waitFor();
+  await page.getByRole("button", {name: "Change the security groups"}).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByText("Nothing changes.").waitFor();
+  await dialog.getByRole("checkbox", {name: /^web/}).uncheck();
+  await dialog.getByText("Which connections of 1 server are cut is not known: no control socket of a switch is known").waitFor();
+  assert.ok(!await dialog.getByText("No connection is cut").isVisible());
+  await page.keyboard.press("Escape");
   assert.deepEqual(await hindrances(page), []);
   await screenshot(page, "light-connections-none");
   await page.finish();
