@@ -224,6 +224,7 @@ static const char *waiting_for(const struct sp_session *s)
         [STATE_MEND] = "the confirmation of meters",
         [STATE_DUMP] = "the list of flows",
         [STATE_ADD] = "the confirmation of a bundle's messages",
+        [STATE_HELD] = "nothing",
         [STATE_COMMIT] = "the confirmation of a commit",
         [STATE_DISCARD] = "the confirmation of a discard",
         [STATE_FLUSH] = "the confirmation of a flush",
@@ -392,6 +393,9 @@ int64_t sp_session_deadline(const struct sp_session *s)
         return s->started_ms + SP_SESSION_HANDSHAKE_MS;
     }
     deadline = s->received_ms + SP_SESSION_DEAD_MS;
+    if (s->state == STATE_HELD && s->batch.held_ms + SP_SESSION_HOLD_MS < deadline) {
+        deadline = s->batch.held_ms + SP_SESSION_HOLD_MS;
+    }
     if (is_working(s) && s->progress_ms + SP_SESSION_REPLY_MS < deadline) {
         deadline = s->progress_ms + SP_SESSION_REPLY_MS;
     }
@@ -409,6 +413,9 @@ void sp_session_tick(struct sp_session *s, int64_t now_ms)
             sp_session_fail(s, "no handshake within %d s: waited for %s", SP_SESSION_HANDSHAKE_MS / 1000, waiting_for(s));
         }
         return;
+    }
+    if (s->state == STATE_HELD && now_ms >= s->batch.held_ms + SP_SESSION_HOLD_MS) {
+        sp_batch_let_go(s);
     }
     if (now_ms >= s->received_ms + SP_SESSION_DEAD_MS) {
         sp_session_fail(s, "the switch has been silent for %d s", SP_SESSION_DEAD_MS / 1000);

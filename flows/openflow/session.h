@@ -9,6 +9,7 @@
  *
  * Checked bundles.  A bundle with a bad message commits the rest, so a batch goes: OPEN, the ADDs, BARRIER, wait, errors
  * matched by xid; none -> COMMIT, any -> DISCARD; BARRIER.  The result is an event that names each refused modification.
+ * The first half can be had ahead of the second: sp_session_prepare() holds the bundle before its COMMIT for a while.
  * Guarantees: S1 nothing is sent before its predecessor step was confirmed; S2 a batch is reported applied only after the
  * commit reply and its barrier; S3 a peer that sends anything malformed, out of order or without bound is closed with a
  * reason, never an abort; S4 memory is bounded: SP_SESSION_OUTPUT_MAX bytes of output are pending at most beyond one
@@ -32,6 +33,7 @@
 #define SP_SESSION_HANDSHAKE_MS 10000 /* From the first byte of the connection to SP_EVENT_READY. */
 #define SP_SESSION_IDLE_MS 4000       /* From the last answer to an echo request. */
 #define SP_SESSION_DEAD_MS 12000      /* Silence after which the peer counts as dead. */
+#define SP_SESSION_HOLD_MS 2000       /* For the word on a bundle that is prepared; Open vSwitch gives one up after 10 s. */
 #define SP_SESSION_REPLY_MS 10000     /* For an echo and for each step of a dump or batch, from the last progress on. */
 
 struct sp_session;
@@ -140,5 +142,14 @@ void sp_session_dump(struct sp_session *, struct sp_known *known, int64_t now_ms
  * 0 if 'n_zones' is not. */
 void sp_session_apply(struct sp_session *, const struct sp_flow_mod *mods, size_t n, const uint16_t *flush_zones, size_t n_zones,
                       int64_t now_ms);
+
+/* Has the switch look at 'mods' as sp_session_apply() does, with 'n' not 0 and no SP_ZONE_FLUSH among them, but commits nothing:
+ * the bundle is held until sp_session_commit() or sp_session_withdraw().  A word that does not come within SP_SESSION_HOLD_MS is
+ * the latter, and a refusal needs none; SP_EVENT_DISCARDED tells of both. */
+void sp_session_prepare(struct sp_session *, const struct sp_flow_mod *mods, size_t n, int64_t now_ms);
+/* The bundle that is prepared shall be in force: from now on it is one of sp_session_apply(); or it shall not, and
+ * SP_EVENT_DISCARDED follows.  Neither does anything to one that has been discarded, or has been given the other word. */
+void sp_session_commit(struct sp_session *, int64_t now_ms);
+void sp_session_withdraw(struct sp_session *, int64_t now_ms);
 
 #endif

@@ -36,6 +36,20 @@ static void enter(struct sp_session *s, enum session_state state)
     s->batch.barrier_xid = 0;
 }
 
+static void begin_commit(struct sp_session *s)
+{
+    enter(s, STATE_COMMIT);
+    send_control(s, OFPBCT_COMMIT_REQUEST);
+    send_barrier(s);
+}
+
+static void begin_discard(struct sp_session *s)
+{
+    enter(s, STATE_DISCARD);
+    send_control(s, OFPBCT_DISCARD_REQUEST);
+    send_barrier(s);
+}
+
 void sp_session_apply(struct sp_session *s, const struct sp_flow_mod *mods, size_t n, const uint16_t *flush_zones, size_t n_zones,
                       int64_t now_ms)
 {
@@ -55,6 +69,40 @@ void sp_session_apply(struct sp_session *s, const struct sp_flow_mod *mods, size
     }
     enter(s, STATE_ADD);
     send_control(s, OFPBCT_OPEN_REQUEST);
+}
+
+void sp_session_prepare(struct sp_session *s, const struct sp_flow_mod *mods, size_t n, int64_t now_ms)
+{
+    sp_session_apply(s, mods, n, NULL, 0, now_ms);
+    s->batch.is_prepared = true;
+}
+
+void sp_session_commit(struct sp_session *s, int64_t now_ms)
+{
+    s->now_ms = now_ms;
+    s->batch.is_prepared = false;
+    if (s->state == STATE_HELD && s->batch.error[0]) {
+        begin_discard(s);
+    } else if (s->state == STATE_HELD) {
+        begin_commit(s);
+    }
+}
+
+void sp_session_withdraw(struct sp_session *s, int64_t now_ms)
+{
+    s->now_ms = now_ms;
+    if (s->batch.is_prepared) {
+        s->batch.is_prepared = false;
+        s->batch.is_withdrawn = true;
+    }
+    if (s->state == STATE_HELD) {
+        begin_discard(s);
+    }
+}
+
+void sp_batch_let_go(struct sp_session *s)
+{
+    sp_session_withdraw(s, s->now_ms);
 }
 
 static void note_error(struct sp_session *s, const char *name)
@@ -190,8 +238,10 @@ static void finish(struct sp_session *s, enum sp_event_kind kind)
     if (kind == SP_EVENT_DISCARDED && s->batch.n_refused) {
         snprintf(event.text, sizeof event.text, "%zu of %zu modifications refused: %s", s->batch.n_refused, s->batch.n,
                  s->batch.error);
-    } else if (kind == SP_EVENT_DISCARDED) {
+    } else if (kind == SP_EVENT_DISCARDED && s->batch.error[0]) {
         snprintf(event.text, sizeof event.text, "the switch refused the bundle: %s", s->batch.error);
+    } else if (kind == SP_EVENT_DISCARDED) {
+        snprintf(event.text, sizeof event.text, "the bundle was withdrawn");
     }
     sp_session_push(s, &event);
     sp_session_enter(s, STATE_IDLE);
@@ -202,14 +252,13 @@ static void added(struct sp_session *s)
 {
     if (!s->batch.answered && !s->batch.control_refused) {
         sp_session_fail(s, "a bundle's opening was not answered");
-    } else if (s->batch.error[0]) {
-        enter(s, STATE_DISCARD);
-        send_control(s, OFPBCT_DISCARD_REQUEST);
-        send_barrier(s);
+    } else if (s->batch.error[0] || s->batch.is_withdrawn) {
+        begin_discard(s);
+    } else if (s->batch.is_prepared) {
+        enter(s, STATE_HELD);
+        s->batch.held_ms = s->now_ms;
     } else {
-        enter(s, STATE_COMMIT);
-        send_control(s, OFPBCT_COMMIT_REQUEST);
-        send_barrier(s);
+        begin_commit(s);
     }
 }
 

@@ -15,14 +15,16 @@
  *   DESCRIPTION description reply                     -> PORTS
  *   PORTS     last part of the port descriptions      -> IDLE
  *   IDLE      sp_session_dump()                       -> METERS
- *             sp_session_apply()                      -> ADD
+ *             sp_session_apply(), sp_session_prepare() -> ADD
  *   METERS    last part of the meters, all are there  -> DUMP
  *             some are to be made or mended           -> MEND
  *             error                                   -> DUMP
  *   MEND      barrier reply                           -> DUMP
  *   DUMP      last part of the flow statistics        -> IDLE
- *   ADD       barrier reply, nothing refused          -> COMMIT
- *             barrier reply, something refused        -> DISCARD
+ *   ADD       barrier reply, nothing refused          -> COMMIT, or HELD if it is only prepared yet
+ *             barrier reply, refused or withdrawn     -> DISCARD
+ *   HELD      sp_session_commit()                     -> COMMIT, or DISCARD if the switch has given it up
+ *             sp_session_withdraw(), held too long    -> DISCARD
  *   COMMIT    barrier reply, committed                -> FLUSH, or IDLE if there is nothing to flush
  *             barrier reply, commit refused           -> IDLE
  *   DISCARD   barrier reply                           -> IDLE
@@ -49,6 +51,7 @@ enum session_state {
     STATE_MEND,
     STATE_DUMP,
     STATE_ADD,
+    STATE_HELD,
     STATE_COMMIT,
     STATE_DISCARD,
     STATE_FLUSH,
@@ -69,6 +72,9 @@ struct session_batch {
     size_t n_refused;
     bool answered;         /* The control message: by its reply, ... */
     bool control_refused;  /* ... or by an error. */
+    bool is_prepared;      /* Nobody has said yet whether it shall be committed, ... */
+    bool is_withdrawn;     /* ... or somebody that it shall not. */
+    int64_t held_ms;       /* In STATE_HELD: since when. */
     char error[64];        /* Why the batch cannot be in force: the first error of any part of it. */
 };
 
@@ -161,6 +167,7 @@ void sp_dump_removed(struct sp_session *, const struct ofp_header *);
 void sp_monitor_updates(struct sp_session *, const struct ofp_header *);
 void sp_batch_control(struct sp_session *, const struct ofp_header *);
 void sp_batch_barrier(struct sp_session *, const struct ofp_header *);
+void sp_batch_let_go(struct sp_session *); /* It has been held for too long. */
 /* An error message with 'xid' during a batch.  Returns false if it belongs to no part of it. */
 bool sp_batch_error(struct sp_session *, uint32_t xid, const char *name);
 /* Looks after the meters; the dump follows. */

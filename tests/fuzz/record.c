@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "tests/fuzz/fuzz.h"
+#include "flows/openflow/session_state.h"
 #include "tests/support/session_pair.h"
 
 #define MODS 4
@@ -70,7 +71,8 @@ static void write_parts(const char *folder, const struct session_pair *p)
 }
 
 /* The owner of session.c. */
-static void own(struct session_pair *p, struct sp_known *known, const struct sp_flow_mod *mods, unsigned *step, bool change_first)
+static void own(struct session_pair *p, struct sp_known *known, const struct sp_flow_mod *mods, unsigned *step, bool change_first,
+                bool is_ahead)
 {
     static const uint16_t zones[] = {1, 65535};
 
@@ -78,13 +80,19 @@ static void own(struct session_pair *p, struct sp_known *known, const struct sp_
     if (sp_session_idle(p->s) && *step < STEPS) {
         if (((*step)++ + !change_first) % 2) {
             sp_session_dump(p->s, known, p->now);
+        } else if (is_ahead) {
+            sp_session_prepare(p->s, mods, MODS, p->now);
         } else {
             sp_session_apply(p->s, mods, MODS, zones, *step % 3 ? 2 : 0, p->now);
         }
+    } else if (p->s->state == STATE_HELD && *step % 4 < 2) {
+        sp_session_commit(p->s, p->now);
+    } else if (p->s->state == STATE_HELD) {
+        sp_session_withdraw(p->s, p->now);
     }
 }
 
-static void record(const char *folder, unsigned number, bool is_15, bool is_refused, bool change_first)
+static void record(const char *folder, unsigned number, bool is_15, bool is_refused, bool change_first, bool is_ahead)
 {
     static struct session_pair p;
     struct sp_known *known = sp_known_new(7);
@@ -104,14 +112,15 @@ static void record(const char *folder, unsigned number, bool is_15, bool is_refu
         fake_switch_add_flow(&p.fs, flows[i]);
     }
     do {
-        own(&p, known, mods, &step, change_first);
+        own(&p, known, mods, &step, change_first, is_ahead);
         if (step == 3) {
             fake_switch_add_flow(&p.fs, "table=22,priority=9,cookie=0x5350050000000008,tcp,tp_dst=6/0xfffe,reg2=1,actions=drop");
             fake_switch_port_status(&p.fs, 9, "tap9", false);
         }
     } while (session_pair_exchange_once(&p));
     FUZZ_CHECK(step == STEPS && !session_pair_count(&p, SP_EVENT_CLOSED));
-    write_seed(folder, "session", number, (is_refused ? 0x20 : 0) | (change_first ? 0x10 : 0), p.record, p.record_size);
+    write_seed(folder, "session", number, (is_ahead ? 0x40 : 0) | (is_refused ? 0x20 : 0) | (change_first ? 0x10 : 0),
+               p.record, p.record_size);
     write_parts(folder, &p);
     session_pair_free_mods(mods, MODS);
     sp_known_free(known);
@@ -121,8 +130,8 @@ static void record(const char *folder, unsigned number, bool is_15, bool is_refu
 int main(int argc, char *argv[])
 {
     FUZZ_CHECK(argc == 2);
-    for (unsigned i = 0; i < 8; i++) {
-        record(argv[1], i, i & 1, i & 2, i & 4);
+    for (unsigned i = 0; i < 16; i++) {
+        record(argv[1], i, i & 1, i & 2, i & 4, i & 8);
     }
     return 0;
 }

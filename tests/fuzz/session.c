@@ -13,6 +13,7 @@
 #define OPTION_DEAF 0x04    /* The switch reads nothing. */
 #define OPTION_UNKNOWN 0x08 /* Dumps go without the flows that are known. */
 #define OPTION_CHANGE_FIRST 0x10
+#define OPTION_AHEAD 0x40   /* Changes are prepared, and a word on them follows two messages later. */
 #define OPTION_REFUSED 0x20 /* One of the modifications is such that a real switch refuses it. */
 
 #define MODS 4
@@ -24,6 +25,8 @@ struct run {
     struct sp_flow_mod *mods;
     uint8_t options;
     unsigned step;
+    unsigned turn;
+    unsigned word_at; /* Turn in which what is prepared is committed or withdrawn; 0: nothing is. */
     int64_t now;
     bool closed;
     bool applying;
@@ -119,9 +122,22 @@ static void own(struct run *run)
             sp_session_dump(run->s, run->options & OPTION_UNKNOWN ? NULL : run->known, run->now);
         } else {
             run->applying = true;
-            sp_session_apply(run->s, run->mods, MODS, zones, run->step % 3 ? 2 : 0, run->now);
+            if (run->options & OPTION_AHEAD) {
+                run->word_at = run->turn + 2;
+                sp_session_prepare(run->s, run->mods, MODS, run->now);
+            } else {
+                sp_session_apply(run->s, run->mods, MODS, zones, run->step % 3 ? 2 : 0, run->now);
+            }
+        }
+    } else if (run->word_at && run->turn >= run->word_at) {
+        run->word_at = 0;
+        if (run->step % 4 < 2) {
+            sp_session_commit(run->s, run->now);
+        } else {
+            sp_session_withdraw(run->s, run->now);
         }
     }
+    run->turn++;
     drain(run);
     run->now += run->options & OPTION_SLOWER ? 3000 : run->options & OPTION_SLOW ? 400 : 1;
     if (run->now >= sp_session_deadline(run->s)) {

@@ -197,9 +197,12 @@ mutant("any-barrier-will-do", "a barrier reply to another request counts",
        ("flows/openflow/session_batch.c", "if (!s->batch.barrier_xid || ntohl(oh->xid) != s->batch.barrier_xid) {",
         "if (!s->batch.barrier_xid) {"), near=["unit/session_batch"])
 mutant("committed-with-errors", "a bundle is committed although the switch refused a part of it",
-       ("flows/openflow/session_batch.c", "    } else if (s->batch.error[0]) {\n        enter(s, STATE_DISCARD);",
-        "    } else if (s->batch.control_refused) {\n        enter(s, STATE_DISCARD);"),
+       ("flows/openflow/session_batch.c", "    } else if (s->batch.error[0] || s->batch.is_withdrawn) {\n",
+        "    } else if (s->batch.control_refused || s->batch.is_withdrawn) {\n"),
        near=["unit/session_batch", "unit/session"])
+mutant("held-for-ever", "a bundle that nobody says a word about is held",
+       ("flows/openflow/session.c", "        sp_batch_let_go(s);\n", "        s->batch.held_ms = now_ms;\n"),
+       near=["unit/session_batch"])
 mutant("a-refusal-answered-as-applied", "what the switch refused is answered as applied",
        ("controller/switch.c",
         "return refused ? SP_NOT_CONFIRMED : SP_CONFIRMED;", "return refused ? SP_CONFIRMED : SP_CONFIRMED;"),

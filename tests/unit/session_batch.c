@@ -11,6 +11,7 @@
 
 #include <openvswitch/ofp-msgs.h>
 
+#include "flows/openflow/session_state.h"
 #include "tests/support/session_pair.h"
 
 static void applied(void **aux)
@@ -260,6 +261,152 @@ static void long_batch(void **aux)
     session_pair_clear(p);
 }
 
+/* A bundle that is held: the switch has looked at it and has nothing of it in force. */
+static void prepare(struct session_pair *p, const struct sp_flow_mod *mods, size_t n)
+{
+    session_pair_forget(p);
+    sp_session_prepare(p->s, mods, n, p->now);
+    session_pair_exchange(p);
+    assert_int_equal(session_pair_count(p, SP_EVENT_APPLIED), 0);
+    assert_int_equal(p->fs.n_entries, 0);
+    assert_int_equal(p->fs.n_commits, 0);
+    assert_false(sp_session_idle(p->s));
+}
+
+static void prepared(void **aux)
+{
+    struct session_pair *p = session_pair_ready();
+    struct sp_flow_mod *mods = session_pair_mods(3);
+
+    prepare(p, mods, 3);
+    assert_int_equal(p->fs.n_bundle, 3);
+    assert_int_equal(p->n, 0);
+    sp_session_commit(p->s, p->now);
+    sp_session_withdraw(p->s, p->now); /* Too late. */
+    session_pair_exchange(p);
+    assert_int_equal(p->n, 1);
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_APPLIED);
+    assert_int_equal(p->fs.n_entries, 3);
+    assert_int_equal(p->fs.n_commits, 1);
+    assert_true(sp_session_idle(p->s));
+    session_pair_free_mods(mods, 3);
+    session_pair_clear(p);
+}
+
+static void withdrawn(void **aux)
+{
+    struct session_pair *p = session_pair_ready();
+    struct sp_flow_mod *mods = session_pair_mods(3);
+
+    prepare(p, mods, 3);
+    sp_session_withdraw(p->s, p->now);
+    sp_session_commit(p->s, p->now); /* Likewise. */
+    session_pair_exchange(p);
+    assert_int_equal(p->n, 1);
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_DISCARDED);
+    assert_string_equal(session_pair_last(p)->text, "the bundle was withdrawn");
+    assert_int_equal(p->fs.n_discards, 1);
+    assert_int_equal(p->fs.n_entries, 0);
+    session_pair_apply(p, mods, 3);
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_APPLIED);
+    session_pair_free_mods(mods, 3);
+    session_pair_clear(p);
+}
+
+/* The word comes before the switch has answered. */
+static void early_word(void **aux)
+{
+    for (int commits = 0; commits < 2; commits++) {
+        struct session_pair *p = session_pair_ready();
+        struct sp_flow_mod *mods = session_pair_mods(3);
+
+        sp_session_prepare(p->s, mods, 3, p->now);
+        if (commits) {
+            sp_session_commit(p->s, p->now);
+        } else {
+            sp_session_withdraw(p->s, p->now);
+        }
+        sp_session_commit(p->s, p->now);
+        session_pair_exchange(p);
+        assert_int_equal(p->n, 1);
+        assert_int_equal(session_pair_last(p)->kind, commits ? SP_EVENT_APPLIED : SP_EVENT_DISCARDED);
+        assert_int_equal(p->fs.n_commits, commits);
+        assert_int_equal(p->fs.n_discards, !commits);
+        assert_int_equal(p->fs.n_entries, commits ? 3 : 0);
+        session_pair_free_mods(mods, 3);
+        session_pair_clear(p);
+    }
+}
+
+static void prepared_and_refused(void **aux)
+{
+    struct session_pair *p = session_pair_ready();
+    struct sp_flow_mod *mods = session_pair_mods(3);
+
+    sp_flow_unref(mods[1].flow);
+    mods[1].flow = session_pair_flow(1, 0xff40);
+    sp_session_prepare(p->s, mods, 3, p->now);
+    session_pair_exchange(p);
+    assert_int_equal(p->n, 2);
+    assert_int_equal(p->log[0].kind, SP_EVENT_REFUSED);
+    assert_int_equal(p->log[0].refused.index, 1);
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_DISCARDED);
+    assert_true(sp_session_idle(p->s));
+    sp_session_commit(p->s, p->now);
+    session_pair_exchange(p);
+    assert_int_equal(p->n, 2);
+    assert_int_equal(p->fs.n_entries, 0);
+    session_pair_free_mods(mods, 3);
+    session_pair_clear(p);
+}
+
+/* Whoever says nothing for too long has withdrawn; until then the clock runs for nobody else. */
+static void held_too_long(void **aux)
+{
+    struct session_pair *p = session_pair_ready();
+    struct sp_flow_mod *mods = session_pair_mods(3);
+
+    prepare(p, mods, 3);
+    assert_int_equal(sp_session_deadline(p->s), p->now + SP_SESSION_HOLD_MS);
+    p->now += SP_SESSION_HOLD_MS - 1;
+    sp_session_tick(p->s, p->now);
+    session_pair_exchange(p);
+    assert_int_equal(p->n, 0);
+    p->now++;
+    sp_session_tick(p->s, p->now);
+    session_pair_exchange(p);
+    assert_int_equal(p->n, 1);
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_DISCARDED);
+    assert_int_equal(p->fs.n_discards, 1);
+    assert_true(sp_session_idle(p->s));
+    session_pair_free_mods(mods, 3);
+    session_pair_clear(p);
+}
+
+/* A switch that gives the bundle up by itself says so of the message that opened it. */
+static void given_up_by_the_switch(void **aux)
+{
+    static uint8_t error[] = {5, 1, 0, 20, 0, 0, 0, 0, 0, 17, 0, 14, 5, 33, 0, 16, 0, 0, 0, 0}; /* OFPBFC_TIMEOUT */
+    struct session_pair *p = session_pair_ready();
+    struct sp_flow_mod *mods = session_pair_mods(3);
+
+    prepare(p, mods, 3);
+    error[0] = p->fs.version;
+    for (size_t i = 0; i < 4; i++) {
+        error[4 + i] = error[16 + i] = (uint8_t) (p->s->batch.control_xid >> (24 - 8 * i));
+    }
+    session_pair_feed(p, error, sizeof error);
+    assert_int_equal(p->n, 0);
+    sp_session_commit(p->s, p->now);
+    session_pair_exchange(p);
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_DISCARDED);
+    assert_non_null(strstr(session_pair_last(p)->text, "OFPBFC_TIMEOUT"));
+    assert_int_equal(p->fs.n_commits, 0);
+    assert_int_equal(p->fs.n_entries, 0);
+    session_pair_free_mods(mods, 3);
+    session_pair_clear(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +421,12 @@ int main(void)
         cmocka_unit_test(flush_before_flows),
         cmocka_unit_test(flush_alone),
         cmocka_unit_test(long_batch),
+        cmocka_unit_test(prepared),
+        cmocka_unit_test(withdrawn),
+        cmocka_unit_test(early_word),
+        cmocka_unit_test(prepared_and_refused),
+        cmocka_unit_test(held_too_long),
+        cmocka_unit_test(given_up_by_the_switch),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
