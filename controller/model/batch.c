@@ -28,6 +28,20 @@ static void play(struct sp_model *model, struct sp_entry *from, struct sp_entry 
     }
 }
 
+static void play_forth(struct sp_batch *batch)
+{
+    for (size_t i = 0; i < batch->records.n; i++) {
+        play(batch->model, record_at(batch, i)->before, record_at(batch, i)->after);
+    }
+}
+
+static void play_back(struct sp_batch *batch)
+{
+    for (size_t i = batch->records.n; i-- > 0;) {
+        play(batch->model, record_at(batch, i)->after, record_at(batch, i)->before);
+    }
+}
+
 static void forget_drawn_zones(struct sp_batch *batch)
 {
     if (batch->has_drawn_zones) {
@@ -275,10 +289,16 @@ void sp_batch_seal(struct sp_batch *batch)
         size_t n = fill_nets(batch, 0, batch->nets.items);
         batch->changes.n = fill_changes(batch->nets.items, n, batch->changes.items);
     }
-    for (size_t i = batch->records.n; i-- > 0;) {
-        play(batch->model, record_at(batch, i)->after, record_at(batch, i)->before);
-    }
+    play_back(batch);
     batch->state = SP_BATCH_SEALED;
+}
+
+void sp_batch_look(struct sp_batch *batch, void (*look)(void *aux), void *aux)
+{
+    assert(batch->state == SP_BATCH_SEALED);
+    play_forth(batch);
+    look(aux);
+    play_back(batch);
 }
 
 const struct sp_change *sp_batch_changes(const struct sp_batch *batch, size_t *ret_n)
@@ -309,9 +329,7 @@ const struct sp_change *sp_batch_changes_of(const struct sp_batch *batch, uint64
 void sp_batch_publish(struct sp_batch *batch)
 {
     assert(batch->state == SP_BATCH_SEALED);
-    for (size_t i = 0; i < batch->records.n; i++) {
-        play(batch->model, record_at(batch, i)->before, record_at(batch, i)->after);
-    }
+    play_forth(batch);
     batch->model->counters = batch->counters;
     batch->model->in_batch = false;
     batch->state = SP_BATCH_PUBLISHED;

@@ -6,7 +6,7 @@
  *
  * While a batch is open the model shows its staged state, so that later requests of the batch are validated against
  * the earlier ones; sp_batch_seal takes all of it back, so that readers between seal and publish see durable state
- * only.  Everything up to seal happens within one turn of the loop; one batch exists at a time.
+ * only, but for sp_batch_look().  Everything up to seal happens within one turn of the loop; one batch exists at a time.
  *
  * Guarantees: B1 a refused request changes nothing; B2 a dropped batch changes nothing, its numbers included; B3 publishing
  * cannot fail; B4 a request's effects are whole in one revision (every request of a batch has its own revision).
@@ -64,6 +64,8 @@ int sp_batch_staged(struct sp_batch *, size_t mark, const struct sp_change **ret
 
 /* Ends staging: the model shows published state again.  What the store needs is in sp_batch_changes() and sp_batch_counters(). */
 void sp_batch_seal(struct sp_batch *);
+/* Has 'look' see the model once more as the sealed batch will make it.  'look' must not change anything of the model. */
+void sp_batch_look(struct sp_batch *, void (*look)(void *aux), void *aux);
 /* One per object, in the order of writing: what is referred to is created first and deleted last.  Three references may point
  * forwards in it and hold only at its end: a region's default group, a rule's remote group, an admission's rule that goes. */
 const struct sp_change *sp_batch_changes(const struct sp_batch *, size_t *ret_n);

@@ -83,6 +83,52 @@ static void test_staged_state_shows_until_the_seal(void **state)
     assert_int_equal(sp_model_counters(w.model)->revision, 2);
 }
 
+struct looking {
+    struct sp_uuid added, renamed, deleted;
+    unsigned n;
+};
+
+static void look(void *aux)
+{
+    struct looking *looking = aux;
+    looking->n++;
+    assert_non_null(sp_model_group(w.model, &looking->added));
+    assert_string_equal(sp_model_group(w.model, &looking->renamed)->name, "b");
+    assert_null(sp_model_group(w.model, &looking->deleted));
+    assert_int_equal(sp_model_count_groups(w.model, "SV2"), 2);
+}
+
+/* A sealed batch shows once more what it will make of the model, as often as one likes, and then nothing again. */
+static void test_a_look_at_what_is_sealed(void **state)
+{
+    struct looking looking = { .n = 0 };
+    world_begin(&w);
+    looking.renamed = stage_group("a");
+    looking.deleted = stage_group("old");
+    accept(0);
+    sp_batch_seal(w.batch);
+    finish(true);
+    for (int publish = 0; publish < 2; publish++) {
+        world_begin(&w);
+        looking.added = stage_group("new");
+        rename_group(&looking.renamed, "x");
+        rename_group(&looking.renamed, "b");
+        assert_int_equal(sp_batch_delete_group(w.batch, &looking.deleted, &w.problems), 0);
+        accept(0);
+        sp_batch_seal(w.batch);
+        for (int i = 0; i < 2; i++) {
+            sp_batch_look(w.batch, look, &looking);
+            assert_null(sp_model_group(w.model, &looking.added));
+            assert_string_equal(sp_model_group(w.model, &looking.renamed)->name, "a");
+            assert_non_null(sp_model_group(w.model, &looking.deleted));
+            world_check(w.model);
+        }
+        finish(publish);
+    }
+    assert_int_equal(looking.n, 4);
+    assert_string_equal(sp_model_group(w.model, &looking.renamed)->name, "b");
+}
+
 static void test_a_dropped_batch_leaves_no_trace(void **state) /* B2 */
 {
     for (int sealed = 0; sealed < 2; sealed++) {
@@ -299,7 +345,8 @@ static void test_numbers_run_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_staged_state_shows_until_the_seal), TEST(test_a_dropped_batch_leaves_no_trace),
+        TEST(test_staged_state_shows_until_the_seal), TEST(test_a_look_at_what_is_sealed),
+        TEST(test_a_dropped_batch_leaves_no_trace),
         TEST(test_a_refused_request_leaves_no_trace), TEST(test_what_is_not_accepted_is_not_sealed),
         TEST(test_one_change_per_object_and_each_request_its_own), TEST(test_what_comes_and_goes_is_no_change),
         TEST(test_changes_come_in_the_order_of_writing), TEST(test_many_requests_in_one_batch), TEST(test_numbers_run_out),
