@@ -202,6 +202,8 @@ sp_engine_counters(const struct sp_engine *engine, struct sp_engine_counters *re
         .flow_mods_sent = engine->switches.flow_mods_sent,
         .bundles_applied = engine->switches.bundles_applied,
         .bundles_discarded = engine->switches.bundles_discarded,
+        .bundles_ahead = engine->switches.bundles_ahead,
+        .bundles_withdrawn = engine->switches.bundles_withdrawn,
         .flow_mods_refused = engine->switches.flow_mods_refused,
         .drift_repaired = engine->switches.drift_repaired,
         .zones_flushed = engine->switches.zones_flushed,
@@ -271,6 +273,7 @@ on_turn(uv_timer_t *timer)
     release_clean(engine);
     sp_engine_check_waiting(engine);
     sp_engine_tell_noticed(engine);
+    sp_engine_send_ahead(engine);
     sp_engine_commit(engine);
 }
 

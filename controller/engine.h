@@ -3,11 +3,14 @@
  *   sp_engine_write -> [batch: stage each, seal] -> store commit -> publish -> dirty units per bridge -> checked bundles
  *   -> confirmations -> 'done' with the revision and whether it is applied
  *
+ * While the store is at it, bridges are told what will follow from a change of rules, so that they have looked at it when it
+ * is durable (engine_ahead.c); what they are told is in force only once a bundle is committed.
+ *
  * Writes that arrive while a commit is under way wait in a bounded queue and share the next commit.  Reads go straight to
  * sp_engine_model().  A bridge that is slow, dead or lying holds up nobody but those who wait for it, and they for their
  * own 'wait_ms' at most.
  *
- * Guarantees: E1 nothing is sent to a switch before it is durable; E2 'applied' is true only after every bridge that was
+ * Guarantees: E1 nothing is in force in a switch before it is durable; E2 'applied' is true only after every bridge that was
  * connected and touched when the change was published has confirmed it by a barrier; E3 a store failure changes nothing and
  * is reported; E4 flows of bridges that are not adopted are left alone. */
 
@@ -196,6 +199,8 @@ struct sp_engine_counters {
     uint64_t flow_mods_sent;     /* Additions and deletions sent in bundles. */
     uint64_t bundles_applied;
     uint64_t bundles_discarded;
+    uint64_t bundles_ahead;     /* Those that bridges had been told of before the change was durable, ... */
+    uint64_t bundles_withdrawn; /* ... and those that were not put in force then. */
     uint64_t flow_mods_refused;
     uint64_t drift_repaired;     /* Flows that another hand had changed, deleted or added under our cookie. */
     uint64_t zones_flushed;      /* Flushes of a port's conntrack zone sent. */

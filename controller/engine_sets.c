@@ -102,15 +102,26 @@ sp_datapath_leave_set(struct sp_presence *presence)
     }
 }
 
+struct sp_shared_set *
+sp_engine_shared_set(const struct sp_engine *engine, uint32_t number)
+{
+    struct sp_index_node *node = sp_index_find(&engine->sets, hash_number(engine, number), &number);
+    return node ? node->owner : NULL;
+}
+
+struct sp_index_node *
+sp_engine_presences(const struct sp_engine *engine, uint32_t number)
+{
+    return sp_index_find(&engine->presences, hash_number(engine, number), &number);
+}
+
 void
 sp_engine_stale_set(struct sp_engine *engine, uint32_t number)
 {
-    uint32_t hash = hash_number(engine, number);
-    struct sp_index_node *node = sp_index_find(&engine->sets, hash, &number);
-    if (!node) {
+    struct sp_shared_set *set = sp_engine_shared_set(engine, number);
+    if (!set) {
         return;
     }
-    struct sp_shared_set *set = node->owner;
     if (!set->stale) {
         set->stale = true;
         set->next_stale = engine->stale_sets;
@@ -119,8 +130,8 @@ sp_engine_stale_set(struct sp_engine *engine, uint32_t number)
     /* Now, so that the write that is being followed waits for these datapaths. */
     struct sp_unit_name name;
     sp_unit_name_set(&name, number);
-    struct sp_index_node *head = sp_index_find(&engine->presences, hash, &number);
-    for (node = head; node; node = sp_index_next(head, node)) {
+    struct sp_index_node *head = sp_engine_presences(engine, number);
+    for (struct sp_index_node *node = head; node; node = sp_index_next(head, node)) {
         sp_datapath_mark(((struct sp_presence *) node->owner)->datapath, &name);
     }
 }
@@ -133,7 +144,7 @@ sp_engine_refresh_sets(struct sp_engine *engine)
         engine->stale_sets = set->next_stale;
         set->stale = false;
         struct sp_compilation now;
-        set->error = sp_engine_compile_set(engine, set->number, &set->now, &now);
+        set->error = sp_engine_take_ahead(engine, set, &now) ? 0 : sp_engine_compile_set(engine, set->number, &set->now, &now);
         if (set->error) {
             continue;
         }
@@ -292,6 +303,7 @@ free_set(struct sp_engine *engine, struct sp_shared_set *set)
         }
     }
     sp_index_remove(&engine->sets, &set->node, hash_number(engine, set->number), &set->number);
+    sp_engine_drop_ahead(engine, set);
     sp_compilation_clear(&set->now);
     free(set);
 }

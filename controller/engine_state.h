@@ -64,6 +64,9 @@ struct sp_shared_set {
     bool stale;                     /* To be compiled anew; in engine->stale_sets. */
     int error;                      /* Of the last compilation. */
     struct sp_compilation now;
+    struct sp_shared_set *next_ahead;
+    bool is_ahead;                  /* In engine->ahead_sets: 'ahead' is what it will be once the commit is published. */
+    struct sp_compilation ahead;
 };
 
 /* A rule set on one datapath. */
@@ -223,6 +226,9 @@ struct sp_engine {
     struct sp_index datapaths;
     struct sp_index sets;
     struct sp_shared_set *stale_sets;
+    struct sp_shared_set *ahead_sets;
+    uint64_t ahead_number;     /* Of the commit of which they are. */
+    bool ahead_published;      /* It has been published. */
     struct sp_index presences; /* By set number. */
     struct sp_index references;/* By group. */
     struct sp_index ifaces;    /* By id; and by place. */
@@ -314,6 +320,9 @@ void sp_engine_init_sets(struct sp_engine *);
 /* A binding of 'datapath' has rule set 'number', or no longer.  NULL: no memory. */
 struct sp_presence *sp_datapath_join_set(struct sp_datapath *, uint32_t number);
 void sp_datapath_leave_set(struct sp_presence *);
+struct sp_shared_set *sp_engine_shared_set(const struct sp_engine *, uint32_t number); /* NULL: no datapath has it. */
+/* Of rule set 'number', all that follow by sp_index_next(); NULL: none. */
+struct sp_index_node *sp_engine_presences(const struct sp_engine *, uint32_t number);
 void sp_engine_stale_set(struct sp_engine *, uint32_t number);  /* Its rules, marks or classes changed: compile it anew. */
 void sp_engine_refresh_sets(struct sp_engine *);                /* Compiles what is stale. */
 void sp_engine_stale_group(struct sp_engine *, const struct sp_uuid *group); /* Every set of which it is a part. */
@@ -323,6 +332,13 @@ struct sp_reference *sp_datapath_reference(const struct sp_datapath *, const str
 int sp_engine_compile_set(struct sp_engine *, uint32_t number, const struct sp_compilation *before,
                           struct sp_compilation *ret) SP_MUST_USE;
 void sp_compilation_clear(struct sp_compilation *);
+
+/* engine_ahead.c */
+void sp_engine_look_ahead(struct sp_engine *); /* A commit has begun: what its changes lead to is compiled, and sent ahead. */
+void sp_engine_send_ahead(struct sp_engine *); /* To bridges that had no room for it until now. */
+bool sp_engine_take_ahead(struct sp_engine *, struct sp_shared_set *, struct sp_compilation *ret); /* Once it is published. */
+void sp_engine_end_ahead(struct sp_engine *);  /* What is not wanted by now is withdrawn. */
+void sp_engine_drop_ahead(struct sp_engine *, struct sp_shared_set *);
 
 /* engine_units.c */
 void sp_unit_name_init(struct sp_unit_name *, enum sp_unit_kind);

@@ -73,6 +73,7 @@ sp_engine_commit(struct sp_engine *engine)
         engine->commit_begin_us = sp_histogram_clock_us();
         const struct sp_journal journal = { engine->records, engine->n_records, engine->verdicts, engine->n_verdicts };
         engine->store->ops->commit(engine->store, changes, n, sp_batch_counters(engine->batch), &journal, on_committed, engine);
+        sp_engine_look_ahead(engine);
         return;
     }
     end_batch(engine);
@@ -241,6 +242,7 @@ on_committed(void *aux, int error, const char *why)
     struct sp_batch *batch = engine->batch;
     if (error) {
         engine->commits_failed++;
+        sp_engine_end_ahead(engine);
         sp_log(SP_LOG_ERROR, "engine", "the store did not take a change: %s", why ? why : strerror(-error));
         end_batch(engine);
         struct sp_pending *pending;
@@ -254,10 +256,12 @@ on_committed(void *aux, int error, const char *why)
         sp_histogram_add_since(&engine->commit_time, engine->commit_begin_us);
         uint64_t before = sp_model_counters(engine->model)->revision;
         sp_batch_publish(batch);
+        engine->ahead_published = true;
         tell_recorded(engine);
         if (!engine->stopping) {
             follow_writes(engine, before);
         }
+        sp_engine_end_ahead(engine);
         end_batch(engine);
         await(engine);
     }

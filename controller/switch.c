@@ -280,6 +280,10 @@ sp_switch_run(struct sp_switch *sw, uint64_t revision, int64_t now_ms)
 {
     sw->revision = revision;
     sw->now_ms = now_ms;
+    if (sw->link && sw->phase == SP_SWITCH_AHEAD) {
+        sp_switch_run_ahead(sw);
+        return;
+    }
     if (!sw->link || !sp_link_idle(sw->link)) {
         return;
     }
@@ -360,7 +364,9 @@ sp_switch_event(struct sp_switch *sw, struct sp_event *event, int64_t now_ms)
         break;
     case SP_EVENT_APPLIED:
     case SP_EVENT_DISCARDED:
-        if (sw->phase == SP_SWITCH_APPLYING) {
+        if (sw->batch.is_ahead && event->kind == SP_EVENT_DISCARDED) {
+            sp_switch_end_ahead(sw, event->text);
+        } else if (sw->phase == SP_SWITCH_APPLYING) {
             sp_switch_end_batch(sw, event->kind == SP_EVENT_APPLIED ? NULL : event->text);
         }
         break;

@@ -17,8 +17,9 @@
  * than a small part of the work.
  *
  * Place in the arrow: the engine decides which units change (from the model); this module compiles nothing and knows no
- * model.  Files: switch.c, switch_batch.c (units to modifications), switch_dump.c and switch_left.c (the dump against
- * what is wanted), switch_zones.c (whose connections are in a zone), switch_link.c (the connection).
+ * model.  Files: switch.c, switch_batch.c (units to modifications), switch_ahead.c (likewise, before they are wanted),
+ * switch_dump.c and switch_left.c (the dump against what is wanted), switch_zones.c (whose connections are in a zone),
+ * switch_link.c (the connection).
  *
  * Counted flows (flows/tally.h) live and die with their cookie: another one's flow in the place of theirs is preceded, in the
  * same bundle, by their deletion, so that the switch tells what they counted and counts the new one from 0.
@@ -26,7 +27,8 @@
  * Guarantees: W1 'installed' is what the switch has confirmed, flow by flow, but for what another hand changed since the
  * last dump; W2 a flow is deleted only if it is the unit's own that is replaced, or one under our cookie that no unit wants;
  * W3 while a batch or a dump is under way nothing else is sent;
- * W4 the flows of a port are sent only behind a confirmed flush of its zone, or where its connections alone are in it (P4). */
+ * W4 the flows of a port are sent only behind a confirmed flush of its zone, or where its connections alone are in it (P4);
+ * W5 what is sent ahead is committed only if it is all that the units want then, and just that. */
 
 #ifndef SALLYPORT_CONTROLLER_SWITCH_H
 #define SALLYPORT_CONTROLLER_SWITCH_H 1
@@ -89,6 +91,8 @@ struct sp_switch_counters {
     uint64_t flow_mods_refused;
     uint64_t drift_repaired;
     uint64_t zones_flushed;
+    uint64_t bundles_ahead;     /* Sent before they were wanted, and then wanted, ... */
+    uint64_t bundles_withdrawn; /* ... or not. */
 };
 
 /* 'events', 'aux' and 'counters' must live as long.  'seed' is a number that no switch knows.  NULL: no memory. */
@@ -136,6 +140,14 @@ bool sp_switch_is_clean(const struct sp_switch *);
 
 /* The model is at 'revision' and all units say so.  Sends what there is to send if nothing is under way. */
 void sp_switch_run(struct sp_switch *, uint64_t revision, int64_t now_ms);
+/* Has the switch look at what is not wanted yet, so that it may be committed as soon as it is: the flows 'flows' that unit 'name'
+ * is to have once commit 'number' (never 0) is through.  The units of one commit are added one by one, and then sent together;
+ * nothing happens unless all is in step there, or if something of this commit has been sent before.  Once
+ * the units say so and sp_switch_run() is called it is put in force; if by then they say something else, or nothing by
+ * sp_switch_withdraw(), it is not. */
+void sp_switch_add_ahead(struct sp_switch *, const struct sp_unit_name *name, struct sp_flow_set *flows, uint64_t number);
+void sp_switch_send_ahead(struct sp_switch *, uint64_t number);
+void sp_switch_withdraw(struct sp_switch *);
 /* Takes an event of the link: dump, batch, error. */
 void sp_switch_event(struct sp_switch *, struct sp_event *, int64_t now_ms);
 /* To be called about once a second: looks after drift and refused units. */

@@ -18,7 +18,6 @@ static void poison_alone(struct sp_switch *, struct sp_unit *, const char *why);
 static void keep_stuck(struct sp_switch *, const struct sp_flow *, const char *why);
 static int gather(struct sp_switch *);
 static void poison_held(struct sp_switch *);
-static int make_mods(struct sp_switch *);
 static int add_changes(struct sp_switch *, const struct sp_batch_item *, struct sp_flow_table *claimed);
 static int add_removals(struct sp_switch *, const struct sp_batch_item *, const struct sp_flow_table *claimed);
 static bool is_current(const struct sp_switch_batch *, const struct sp_unit *);
@@ -29,7 +28,7 @@ bool
 sp_switch_begin_batch(struct sp_switch *sw)
 {
     for (;;) {
-        if (gather(sw) || make_mods(sw)) {
+        if (gather(sw) || sp_switch_make_mods(sw)) {
             sp_switch_clear_batch(sw);
             sp_switch_give_up(sw);
             return true;
@@ -92,6 +91,30 @@ sp_switch_end_batch(struct sp_switch *sw, const char *why_not)
     sw->events->settled(sw->aux, sw);
 }
 
+/* Additions of all units, then deletions.  A flow may pass from one unit to another (a port number, say): what one claims
+ * the other does not delete. */
+int
+sp_switch_make_mods(struct sp_switch *sw)
+{
+    struct sp_switch_batch *batch = &sw->batch;
+    struct sp_flow_table *claimed = sp_flow_table_new();
+    int error = claimed ? 0 : -ENOMEM;
+    for (size_t i = 0; !error && i < batch->n; i++) {
+        error = add_changes(sw, &batch->items[i], claimed);
+    }
+    for (size_t i = 0; !error && i < batch->n; i++) {
+        error = add_removals(sw, &batch->items[i], claimed);
+    }
+    for (size_t i = 0; !error && batch->whole && i < sw->orphans.n; i++) {
+        struct sp_flow *flow = sw->orphans.flows[i];
+        if (sp_flow_table_find(sw->installed, flow) == flow && !sp_flow_table_find(claimed, flow)) {
+            error = sp_flow_mods_add(&batch->mods, SP_FLOW_DELETE, flow, NULL);
+        }
+    }
+    sp_flow_table_free(claimed);
+    return error;
+}
+
 /* 'unit' was alone in a bundle that was refused for no message of it. */
 static void
 poison_alone(struct sp_switch *sw, struct sp_unit *unit, const char *why)
@@ -108,7 +131,11 @@ void
 sp_switch_refuse(struct sp_switch *sw, const struct sp_session_refused *refused)
 {
     struct sp_switch_batch *batch = &sw->batch;
-    if (sw->phase != SP_SWITCH_APPLYING || refused->index >= batch->mods.n) {
+    if ((sw->phase != SP_SWITCH_APPLYING && sw->phase != SP_SWITCH_AHEAD) || refused->index >= batch->mods.n) {
+        return;
+    }
+    if (batch->is_ahead) {
+        batch->n_refused++;
         return;
     }
     sw->counters->flow_mods_refused++;
@@ -222,30 +249,6 @@ poison_held(struct sp_switch *sw)
     while (list->next != list) {
         poison_alone(sw, sp_unit_of_ring(list->next), "its conntrack zone is still another port's on this bridge");
     }
-}
-
-/* Additions of all units, then deletions.  A flow may pass from one unit to another (a port number, say): what one claims
- * the other does not delete. */
-static int
-make_mods(struct sp_switch *sw)
-{
-    struct sp_switch_batch *batch = &sw->batch;
-    struct sp_flow_table *claimed = sp_flow_table_new();
-    int error = claimed ? 0 : -ENOMEM;
-    for (size_t i = 0; !error && i < batch->n; i++) {
-        error = add_changes(sw, &batch->items[i], claimed);
-    }
-    for (size_t i = 0; !error && i < batch->n; i++) {
-        error = add_removals(sw, &batch->items[i], claimed);
-    }
-    for (size_t i = 0; !error && batch->whole && i < sw->orphans.n; i++) {
-        struct sp_flow *flow = sw->orphans.flows[i];
-        if (sp_flow_table_find(sw->installed, flow) == flow && !sp_flow_table_find(claimed, flow)) {
-            error = sp_flow_mods_add(&batch->mods, SP_FLOW_DELETE, flow, NULL);
-        }
-    }
-    sp_flow_table_free(claimed);
-    return error;
 }
 
 /* Whether what 'there' has counted must not become what 'flow' has, which takes its place. */

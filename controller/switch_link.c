@@ -121,6 +121,30 @@ sp_link_apply(struct sp_link *link, const struct sp_flow_mod *mods, size_t n, co
     sp_stream_wake(link->stream);
 }
 
+void
+sp_link_prepare(struct sp_link *link, const struct sp_flow_mod *mods, size_t n)
+{
+    sp_session_prepare(link->session, mods, n, now_ms(link));
+    arm(link);
+    sp_stream_wake(link->stream);
+}
+
+void
+sp_link_commit(struct sp_link *link)
+{
+    sp_session_commit(link->session, now_ms(link));
+    arm(link);
+    sp_stream_wake(link->stream);
+}
+
+void
+sp_link_withdraw(struct sp_link *link)
+{
+    sp_session_withdraw(link->session, now_ms(link));
+    arm(link);
+    sp_stream_wake(link->stream);
+}
+
 static void
 on_receive(void *aux, const void *data, size_t size)
 {

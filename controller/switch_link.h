@@ -37,5 +37,8 @@ bool sp_link_may_be(const struct sp_link *, uint64_t dpid);     /* As sp_stream_
 bool sp_link_idle(const struct sp_link *);
 void sp_link_dump(struct sp_link *, struct sp_known *);
 void sp_link_apply(struct sp_link *, const struct sp_flow_mod *mods, size_t n, const uint16_t *flush_zones, size_t n_zones);
+void sp_link_prepare(struct sp_link *, const struct sp_flow_mod *mods, size_t n);
+void sp_link_commit(struct sp_link *);
+void sp_link_withdraw(struct sp_link *);
 
 #endif

@@ -40,6 +40,7 @@ enum sp_switch_phase {
     SP_SWITCH_PASSIVE,  /* Not connected or not adopted: nothing is sent. */
     SP_SWITCH_LEARNING, /* The first dump is wanted or under way. */
     SP_SWITCH_IDLE,
+    SP_SWITCH_AHEAD,    /* The switch looks at a batch of what is not wanted yet; see switch_ahead.c. */
     SP_SWITCH_APPLYING,
     SP_SWITCH_CHECKING, /* A later dump is under way. */
 };
@@ -62,6 +63,8 @@ struct sp_switch_batch {
     size_t n_held;   /* Dirty units that cannot be in it: see switch_zones.c. */
     bool whole;      /* All others that were dirty, and the orphans. */
     size_t n_refused;
+    bool is_ahead;   /* It was sent, or is to be, before it was wanted: a refusal says nothing about its units. */
+    bool is_withdrawn;
 };
 
 struct sp_switch {
@@ -96,6 +99,7 @@ struct sp_switch {
     uint16_t *zones;               /* To flush behind the next whole batches. */
     size_t n_zones;
     uint64_t revision;             /* Of the model. */
+    uint64_t ahead;                /* The last commit of which something was sent ahead. */
     uint64_t settled;              /* Up to this one everything is confirmed or refused. */
     int64_t check_at_ms;           /* When the table is dumped again. */
     int64_t check_again_ms;        /* Not before this, whatever the switch tells. */
@@ -130,6 +134,12 @@ bool sp_switch_begin_batch(struct sp_switch *);
 void sp_switch_end_batch(struct sp_switch *, const char *why_not); /* NULL: it is applied. */
 void sp_switch_refuse(struct sp_switch *, const struct sp_session_refused *);
 void sp_switch_clear_batch(struct sp_switch *);
+/* Adds to the batch what makes its items of what is installed.  Returns 0 or -ENOMEM. */
+int sp_switch_make_mods(struct sp_switch *) SP_MUST_USE;
+
+/* switch_ahead.c: in SP_SWITCH_AHEAD: whether the batch is what is wanted now, or something else is. */
+void sp_switch_run_ahead(struct sp_switch *);
+void sp_switch_end_ahead(struct sp_switch *, const char *why); /* It was discarded. */
 
 /* switch_dump.c: what the dump means for a switch that knows nothing yet, and for one that does; and whether a change that the
  * switch tells of is a reason for one. */

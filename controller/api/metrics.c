@@ -119,6 +119,10 @@ put_engine(FILE *out, struct sp_engine *engine, uint64_t n_connected)
         counters.flow_mods_refused);
     put(out, "sallyport_bundles_applied_total", "counter", "Bundles that bridges confirmed.", counters.bundles_applied);
     put(out, "sallyport_bundles_discarded_total", "counter", "Bundles that were given up.", counters.bundles_discarded);
+    put(out, "sallyport_bundles_ahead_total", "counter",
+        "Bundles that bridges had looked at, or were about to, when their change was durable.", counters.bundles_ahead);
+    put(out, "sallyport_bundles_withdrawn_total", "counter", "Bundles sent before their change was durable, and given up.",
+        counters.bundles_withdrawn);
     put(out, "sallyport_drift_repaired_total", "counter", "Flows that another hand had changed and that were put right.",
         counters.drift_repaired);
     put(out, "sallyport_zones_flushed_total", "counter",

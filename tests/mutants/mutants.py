@@ -200,6 +200,20 @@ mutant("committed-with-errors", "a bundle is committed although the switch refus
        ("flows/openflow/session_batch.c", "    } else if (s->batch.error[0] || s->batch.is_withdrawn) {\n",
         "    } else if (s->batch.control_refused || s->batch.is_withdrawn) {\n"),
        near=["unit/session_batch", "unit/session"])
+mutant("in-force-before-it-is-durable", "what is sent ahead is committed at once",
+       ("controller/switch_ahead.c", "    sp_link_prepare(sw->link, batch->mods.mods, batch->mods.n);\n",
+        "    sp_link_apply(sw->link, batch->mods.mods, batch->mods.n, NULL, 0);\n"), near=["unit/switch_ahead"])
+mutant("ahead-of-a-failed-commit", "what was sent ahead stays with the switch when the store has failed",
+       ("controller/engine_writes.c", "        engine->commits_failed++;\n        sp_engine_end_ahead(engine);\n",
+        "        engine->commits_failed++;\n"), near=["unit/switch_ahead"])
+mutant("ahead-of-something-else", "what was sent ahead is committed although something else is wanted",
+       ("controller/switch_ahead.c", "    if (!is_wanted(sw)) {\n", "    if (!is_wanted(sw) && batch->n > 1) {\n"),
+       near=["unit/switch_ahead"])
+mutant("refused-ahead-for-good", "what a switch refused ahead is committed, or told of, when it is wanted",
+       ("controller/switch_ahead.c", "sw->n_zones || batch->n_refused) {", "sw->n_zones) {"),
+       ("controller/switch.c", "if (sw->batch.is_ahead && event->kind == SP_EVENT_DISCARDED) {",
+        "if (sw->batch.is_ahead && sw->phase != SP_SWITCH_APPLYING && event->kind == SP_EVENT_DISCARDED) {"),
+       near=["unit/switch_ahead"])
 mutant("held-for-ever", "a bundle that nobody says a word about is held",
        ("flows/openflow/session.c", "        sp_batch_let_go(s);\n", "        s->batch.held_ms = now_ms;\n"),
        near=["unit/session_batch"])
