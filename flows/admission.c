@@ -30,6 +30,8 @@ struct change {
     size_t n_after;
     const struct sp_group_delta *deltas;
     size_t n_deltas;
+    size_t first_deny; /* In 'after': the denying rules are from here on, ... */
+    size_t end_deny;   /* ... and none from here on. */
 };
 
 /* The rule of the old list with the id of 'rule', or NULL.  '*hint' is where it is likely to be: lists keep their order. */
@@ -91,7 +93,7 @@ static bool keeps(const struct change *change, const struct sp_meaning *old, con
     if (old->action != SP_ALLOW || !still_matches(change, old, new)) {
         return false;
     }
-    for (size_t i = 0; i < change->n_after; i++) {
+    for (size_t i = change->first_deny; i < change->end_deny; i++) {
         const struct sp_meaning *deny = &change->after[i]->meaning;
 
         if (deny->action == SP_DENY && deny->priority <= new->priority && (stands_later || !steady[i]) &&
@@ -105,7 +107,7 @@ static bool keeps(const struct change *change, const struct sp_meaning *old, con
 void sp_admission_keep(const struct sp_rule *const before[], size_t n_before, const struct sp_rule *const after[], size_t n_after,
                        const struct sp_group_delta *deltas, size_t n_deltas, bool ret_keep[])
 {
-    const struct change change = {before, n_before, after, n_after, deltas, n_deltas};
+    struct change change = {before, n_before, after, n_after, deltas, n_deltas, .first_deny = n_after};
     size_t hint = 0;
 
     /* A denying rule keeps nothing, so its place in the result can hold whether it is steady until the end. */
@@ -116,6 +118,8 @@ void sp_admission_keep(const struct sp_rule *const before[], size_t n_before, co
 
             ret_keep[i] = old && old->meaning.priority <= after[i]->meaning.priority &&
                           already_matched(&change, &old->meaning, &after[i]->meaning);
+            change.first_deny = i < change.first_deny ? i : change.first_deny;
+            change.end_deny = i + 1;
         }
     }
     hint = 0;
