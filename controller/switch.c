@@ -105,6 +105,7 @@ sp_switch_new(uint64_t dpid, uint64_t seed, const struct sp_switch_events *event
     sp_flow_list_init(&sw->orphans);
     sp_flow_list_init(&sw->stuck);
     sp_flow_mods_init(&sw->batch.mods);
+    sp_flow_list_init(&sw->batch.news);
     return sw;
 }
 

@@ -8,6 +8,8 @@
 
 #include "controller/obs/log.h"
 
+#define RESYNC_MAX 64 /* Flows that a rule has at most, but for rare ones. */
+
 /* What a rule needs before what sends packets to it, should a batch have to be taken in parts. */
 static const enum sp_unit_kind order[SP_N_UNIT_KINDS] = {
     SP_UNIT_RULE_SET, SP_UNIT_REMOTE, SP_UNIT_STATIC,      SP_UNIT_UPLINKS,    SP_UNIT_PORT,
@@ -18,8 +20,10 @@ static void poison_alone(struct sp_switch *, struct sp_unit *, const char *why);
 static void keep_stuck(struct sp_switch *, const struct sp_flow *, const char *why);
 static int gather(struct sp_switch *);
 static void poison_held(struct sp_switch *);
-static int add_changes(struct sp_switch *, const struct sp_batch_item *, struct sp_flow_table *claimed);
-static int add_removals(struct sp_switch *, const struct sp_batch_item *, const struct sp_flow_table *claimed);
+static int add_changes(struct sp_switch *, const struct sp_batch_item *);
+static int list_going(struct sp_switch *, const struct sp_batch_item *, struct sp_flow_table *going);
+static void claim(const struct sp_batch_item *, struct sp_flow_table *going);
+static int add_removals(struct sp_switch *, const struct sp_batch_item *, const struct sp_flow_table *going);
 static bool is_current(const struct sp_switch_batch *, const struct sp_unit *);
 static int take_over(struct sp_switch *);
 static void end_item(struct sp_switch *, struct sp_batch_item *);
@@ -97,21 +101,31 @@ int
 sp_switch_make_mods(struct sp_switch *sw)
 {
     struct sp_switch_batch *batch = &sw->batch;
-    struct sp_flow_table *claimed = sp_flow_table_new();
-    int error = claimed ? 0 : -ENOMEM;
+    struct sp_flow_table *going = sp_flow_table_new();
+    int error = going ? 0 : -ENOMEM;
     for (size_t i = 0; !error && i < batch->n; i++) {
-        error = add_changes(sw, &batch->items[i], claimed);
+        error = add_changes(sw, &batch->items[i]);
     }
     for (size_t i = 0; !error && i < batch->n; i++) {
-        error = add_removals(sw, &batch->items[i], claimed);
+        error = list_going(sw, &batch->items[i], going);
+    }
+    for (size_t i = 0; !error && batch->whole && i < sw->orphans.n; i++) {
+        error = sp_flow_table_find(sw->installed, sw->orphans.flows[i]) == sw->orphans.flows[i]
+                    ? sp_flow_table_put(going, sw->orphans.flows[i]) : 0;
+    }
+    for (size_t i = 0; !error && sp_flow_table_count(going) && i < batch->n; i++) {
+        claim(&batch->items[i], going);
+    }
+    for (size_t i = 0; !error && sp_flow_table_count(going) && i < batch->n; i++) {
+        error = add_removals(sw, &batch->items[i], going);
     }
     for (size_t i = 0; !error && batch->whole && i < sw->orphans.n; i++) {
         struct sp_flow *flow = sw->orphans.flows[i];
-        if (sp_flow_table_find(sw->installed, flow) == flow && !sp_flow_table_find(claimed, flow)) {
+        if (sp_flow_table_find(going, flow) == flow) {
             error = sp_flow_mods_add(&batch->mods, SP_FLOW_DELETE, flow, NULL);
         }
     }
-    sp_flow_table_free(claimed);
+    sp_flow_table_free(going);
     return error;
 }
 
@@ -205,8 +219,10 @@ sp_switch_clear_batch(struct sp_switch *sw)
     }
     free(batch->items);
     sp_flow_mods_clear(&batch->mods);
+    sp_flow_list_clear(&batch->news);
     *batch = (struct sp_switch_batch) { .n = 0 };
     sp_flow_mods_init(&batch->mods);
+    sp_flow_list_init(&batch->news);
 }
 
 /* Collects the units of the next batch and what each shall become. */
@@ -259,33 +275,65 @@ ends_count(const struct sp_flow *there, const struct sp_flow *flow)
 }
 
 static int
-add_changes(struct sp_switch *sw, const struct sp_batch_item *item, struct sp_flow_table *claimed)
+add_changes(struct sp_switch *sw, const struct sp_batch_item *item)
 {
     int error = 0;
     for (size_t i = 0; !error && i < sp_flow_set_count(item->target); i++) {
         struct sp_flow *flow = item->target->flows[i];
         struct sp_flow *there = sp_flow_table_find(sw->installed, flow);
+        if (there == flow) {
+            continue;
+        }
         if (!there || !sp_flow_equal(there, flow)) {
             error = there && ends_count(there, flow) ? sp_flow_mods_add(&sw->batch.mods, SP_FLOW_DELETE, there, item->unit) : 0;
             error = error ? error : sp_flow_mods_add(&sw->batch.mods, SP_FLOW_ADD, flow, item->unit);
         }
-        if (!error && there) {
-            error = sp_flow_table_put(claimed, flow);
+        error = error ? error : sp_flow_list_take(&sw->batch.news, sp_flow_ref(flow));
+    }
+    return error;
+}
+
+/* What the unit has and shall have no more.  The rules that stay have the same flows, in the same order, so most are passed over
+ * side by side; the others are looked at one by one in any case. */
+static int
+list_going(struct sp_switch *sw, const struct sp_batch_item *item, struct sp_flow_table *going)
+{
+    const struct sp_flow_set *old = item->unit->confirmed, *new = item->target;
+    size_t n_new = sp_flow_set_count(new), k = 0;
+    int error = 0;
+    for (size_t i = 0; !error && i < sp_flow_set_count(old) && old != new; i++) {
+        struct sp_flow *flow = old->flows[i];
+        size_t at = k;
+        while (at < n_new && at < k + RESYNC_MAX && new->flows[at] != flow) {
+            at++;
+        }
+        if (at < n_new && new->flows[at] == flow) {
+            k = at + 1;
+        } else if (sp_flow_table_find(sw->installed, flow) == flow) {
+            error = sp_flow_table_put(going, flow);
         }
     }
     return error;
 }
 
+/* What 'item' shall have does not go. */
+static void
+claim(const struct sp_batch_item *item, struct sp_flow_table *going)
+{
+    for (size_t i = 0; i < sp_flow_set_count(item->target); i++) {
+        sp_flow_table_remove(going, item->target->flows[i]);
+    }
+}
+
 static int
-add_removals(struct sp_switch *sw, const struct sp_batch_item *item, const struct sp_flow_table *claimed)
+add_removals(struct sp_switch *sw, const struct sp_batch_item *item, const struct sp_flow_table *going)
 {
     assert(item->unit);
     const struct sp_flow_set *old = item->unit->confirmed;
     int error = 0;
     for (size_t i = 0; !error && i < sp_flow_set_count(old) && old != item->target; i++) {
-        struct sp_flow *flow = old->flows[i];
-        if (sp_flow_table_find(sw->installed, flow) == flow && !sp_flow_table_find(claimed, flow)) {
-            error = sp_flow_mods_add(&sw->batch.mods, SP_FLOW_DELETE, flow, item->unit);
+        if (sp_flow_table_find(going, old->flows[i]) == old->flows[i]) {
+            error = sp_flow_mods_add(&sw->batch.mods, SP_FLOW_DELETE, old->flows[i], item->unit);
         }
     }
     return error;
@@ -306,11 +354,8 @@ take_over(struct sp_switch *sw)
             error = error ? error : sp_flow_table_put(sw->owners, mod->flow);
         }
     }
-    for (size_t i = 0; i < batch->n && !error; i++) {
-        const struct sp_flow_set *target = batch->items[i].target;
-        for (size_t k = 0; !error && k < sp_flow_set_count(target); k++) {
-            error = sp_flow_table_put(sw->installed, target->flows[k]);
-        }
+    for (size_t i = 0; i < batch->news.n && !error; i++) {
+        error = sp_flow_table_put(sw->installed, batch->news.flows[i]);
     }
     if (batch->whole && !error) {
         sp_flow_list_clear(&sw->orphans);

@@ -57,6 +57,7 @@ struct sp_switch_batch {
     size_t n;
     struct sp_flow_mods mods;
     size_t n_flushes; /* The first ones of 'mods'. */
+    struct sp_flow_list news; /* Flows of the items that 'installed' has not, or not these of several that are equal. */
     uint16_t zones[SP_ZONES_MAX];
     size_t n_zones;
     uint64_t revision;
