@@ -7,7 +7,8 @@
 
 #include "controller/store/rows.h"
 
-/* In the order of the parameters that the functions below give. */
+/* In the order of the parameters that the functions below give.  A column that never changes and is part of an index is looked at
+ * but not set: else the index would be written, too. */
 #define STATEMENTS(S)                                                                                                         \
     S(COUNTERS_SET, "UPDATE counters SET revision = ?1, next_region = ?2, next_set = ?3, next_slot = ?4, next_mark = ?5,"     \
                     " next_zone = ?6")                                                                                        \
@@ -17,8 +18,8 @@
     S(REGION_REMOVE, "DELETE FROM region WHERE name = ?1")                                                                    \
     S(GROUP_ADD, "INSERT INTO security_group (id, region, name, description, revision, created_at, updated_at)"               \
                  " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")                                                                      \
-    S(GROUP_SET, "UPDATE security_group SET region = ?2, name = ?3, description = ?4, revision = ?5, created_at = ?6,"        \
-                 " updated_at = ?7 WHERE id = ?1")                                                                            \
+    S(GROUP_SET, "UPDATE security_group SET name = ?3, description = ?4, revision = ?5, created_at = ?6, updated_at = ?7"     \
+                 " WHERE id = ?1 AND region = ?2")                                                                            \
     S(GROUP_REMOVE, "DELETE FROM security_group WHERE id = ?1")                                                               \
     S(RULE_ADD, "INSERT INTO rule (id, security_group, position, direction, action, priority, protocol, remote_ip,"           \
                 " remote_group, port_min, port_max, icmp_type, icmp_code, description, origin, created_at, updated_at)"       \
@@ -37,7 +38,7 @@
     S(UPLINK_ADD, "INSERT INTO bridge_uplink (bridge, position, name) VALUES (?1, ?2, ?3)")                                   \
     S(UPLINKS_REMOVE, "DELETE FROM bridge_uplink WHERE bridge = ?1")                                                          \
     S(SET_ADD, "INSERT INTO rule_set (number, region, version) VALUES (?1, ?2, ?3)")                                          \
-    S(SET_SET, "UPDATE rule_set SET region = ?2, version = ?3 WHERE number = ?1")                                             \
+    S(SET_SET, "UPDATE rule_set SET version = ?3 WHERE number = ?1 AND region = ?2")                                           \
     S(SET_REMOVE, "DELETE FROM rule_set WHERE number = ?1")                                                                   \
     S(SET_GROUP_ADD, "INSERT INTO rule_set_group (rule_set, security_group) VALUES (?1, ?2)")                                 \
     S(SET_GROUPS_REMOVE, "DELETE FROM rule_set_group WHERE rule_set = ?1")                                                    \
