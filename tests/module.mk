@@ -2,13 +2,15 @@
 
 UNIT_TESTS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c))
 PROPERTY_TESTS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/property/*.c))
-# Shared by test programs: tests/support/*.c.
-TEST_SUPPORT = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/support/*.c))
+# Shared by test programs: tests/support/*.c, but for the HTTP server, as there are programs that are one themselves.
+HTTP_SITE = $(BUILD)/obj/tests/support/http_site.o
+TEST_SUPPORT = $(filter-out $(HTTP_SITE),$(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/support/*.c)))
+$(patsubst %,$(BUILD)/tests/unit/%,http http_connection http_stream): $(HTTP_SITE)
 
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_SUPPORT) $(CONTROLLER_LIB) $(OPENFLOW_LIB) $(FLOWS_LIB)
 	@mkdir -p $(@D)
 	@echo '  LD      $@'
-	$(Q)$(CC) $(CFLAGS) $(SP_LDFLAGS) -o $@ $< $(TEST_SUPPORT) $(SP_LIBS) $(SP_SYSTEM_LIBS) -lcmocka
+	$(Q)$(CC) $(CFLAGS) $(SP_LDFLAGS) -o $@ $(filter %.o,$^) $(SP_LIBS) $(SP_SYSTEM_LIBS) -lcmocka
 
 $(BUILD)/obj/tests/%.o: | deps-test
 

@@ -1,8 +1,6 @@
 #include "controller/http/http.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,33 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include <cmocka.h>
 
-#define PATIENCE_MS 10000 /* Before a test says that what it waits for will not come. */
-
-/* The clock of the loop: the machine's, and what a test adds to it so as not to wait. */
-static time_t skew_s;
-
-int
-clock_gettime(clockid_t id, struct timespec *ret)
-{
-    int r = (int) syscall(SYS_clock_gettime, id, ret);
-
-    ret->tv_sec += skew_s;
-    return r;
-}
+#include "tests/support/http_site.h"
+#include "tests/support/skewed_clock.h"
 
 struct fixture {
-    uv_loop_t loop;
-    struct sp_http_site *site;
+    struct http_site server;
     struct sp_http_request *later; /* Of "/later". */
     unsigned n_handled;
-    bool is_closed;
 };
 
 static int
@@ -85,42 +68,14 @@ handle(void *aux, struct sp_http_request *r)
     sp_http_respond(r, 200, "text/plain", text, n, fields, 2);
 }
 
-static void
-on_closed(void *aux)
-{
-    ((struct fixture *) aux)->is_closed = true;
-}
-
-static void
-open_server(struct fixture *f, const char *address)
-{
-    char why[256] = "";
-
-    memset(f, 0, sizeof *f);
-    assert_int_equal(uv_loop_init(&f->loop), 0);
-    if (sp_http_open(&f->loop, address, NULL, handle, f, &f->site, why, sizeof why)) {
-        fail_msg("%s", why);
-    }
-}
-
-static void
-close_server(struct fixture *f)
-{
-    sp_http_close(f->site, on_closed, f);
-    while (!f->is_closed) {
-        uv_run(&f->loop, UV_RUN_ONCE);
-    }
-    uv_run(&f->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&f->loop), 0);
-}
-
 static int
 setup(void **state)
 {
     struct fixture *f = malloc(sizeof *f);
 
     assert_non_null(f);
-    open_server(f, "127.0.0.1:0");
+    memset(f, 0, sizeof *f);
+    http_site_open(&f->server, "127.0.0.1:0", handle, f);
     *state = f;
     return 0;
 }
@@ -128,48 +83,18 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-    close_server(*state);
-    free(*state);
+    struct fixture *f = *state;
+
+    http_site_close(&f->server);
+    free(f);
     return 0;
-}
-
-static int
-dial(struct fixture *f)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(sp_http_port(f->site))};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_true(fd >= 0);
-    assert_int_equal(connect(fd, (struct sockaddr *) &address, sizeof address), 0);
-    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
-    return fd;
-}
-
-static uint64_t
-now_ms(void)
-{
-    struct timespec now;
-
-    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
-    return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
-}
-
-/* Gives the server a turn, after at most a moment of waiting for 'fd'. */
-static void
-turn(struct fixture *f, int fd, short events)
-{
-    struct pollfd p = {.fd = fd, .events = events};
-
-    uv_run(&f->loop, UV_RUN_NOWAIT);
-    poll(&p, 1, 1);
 }
 
 /* Sends all; false if the server has closed before. */
 static bool
 say(struct fixture *f, int fd, const char *text, size_t size)
 {
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = now_ms() + HTTP_SITE_PATIENCE_MS;
 
     while (size) {
         ssize_t n = send(fd, text, size, MSG_NOSIGNAL);
@@ -178,7 +103,7 @@ say(struct fixture *f, int fd, const char *text, size_t size)
             text += n;
             size -= (size_t) n;
         } else if (errno == EAGAIN) {
-            turn(f, fd, POLLOUT);
+            http_site_turn(&f->server, fd, POLLOUT);
         } else {
             return false;
         }
@@ -201,7 +126,7 @@ struct reply {
 static void
 hear(struct fixture *f, int fd, bool is_head, struct reply *ret)
 {
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = now_ms() + HTTP_SITE_PATIENCE_MS;
 
     memset(ret, 0, sizeof *ret);
     while (!ret->is_end) {
@@ -230,7 +155,7 @@ hear(struct fixture *f, int fd, bool is_head, struct reply *ret)
         } else if (!n || errno != EAGAIN) {
             ret->is_end = true;
         } else {
-            turn(f, fd, POLLIN);
+            http_site_turn(&f->server, fd, POLLIN);
         }
         if (now_ms() > until) {
             fail_msg("no answer; so far: %s", ret->text);
@@ -244,7 +169,7 @@ hear(struct fixture *f, int fd, bool is_head, struct reply *ret)
 static bool
 is_closed(struct fixture *f, int fd)
 {
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = now_ms() + HTTP_SITE_PATIENCE_MS;
     char byte;
 
     for (;;) {
@@ -256,7 +181,7 @@ is_closed(struct fixture *f, int fd)
         if (n > 0 || now_ms() > until) {
             return false;
         }
-        turn(f, fd, POLLIN);
+        http_site_turn(&f->server, fd, POLLIN);
     }
 }
 
@@ -274,7 +199,7 @@ test_get(void **state)
 {
     struct fixture *f = *state;
     struct reply reply;
-    int fd = dial(f);
+    int fd = http_site_dial(&f->server, 0);
 
     ask(f, fd, "GET /v1/a%20b/%c3%a9?x=1&y=&z&a+b=%2F%26&&q=\xc3\xa9 HTTP/1.1\r\n" HOST "X-Test:  two words \t\r\n\r\n", false,
         &reply);
@@ -306,7 +231,7 @@ test_close_is_honoured(void **state)
 {
     struct fixture *f = *state;
     struct reply reply;
-    int fd = dial(f);
+    int fd = http_site_dial(&f->server, 0);
 
     ask(f, fd, "GET /x HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n", false, &reply);
     assert_int_equal(reply.status, 200);
@@ -314,7 +239,7 @@ test_close_is_honoured(void **state)
     assert_true(is_closed(f, fd));
     close(fd);
 
-    fd = dial(f);
+    fd = http_site_dial(&f->server, 0);
     ask(f, fd, "GET /x HTTP/1.0\r\n\r\n", false, &reply);
     assert_non_null(strstr(reply.text, " 200 "));
     assert_true(is_closed(f, fd));
@@ -326,7 +251,7 @@ test_pipelined(void **state)
 {
     struct fixture *f = *state;
     struct reply reply;
-    int fd = dial(f);
+    int fd = http_site_dial(&f->server, 0);
 
     ask(f, fd,
         "GET /1 HTTP/1.1\r\n" HOST "\r\nPOST /2 HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabc"
@@ -345,7 +270,7 @@ test_bodies(void **state)
 {
     struct fixture *f = *state;
     struct reply reply;
-    int fd = dial(f);
+    int fd = http_site_dial(&f->server, 0);
     static const char chunked[] = "PUT /x HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
                                   "3;a=b\r\nabc\r\n1\r\nd\r\n0\r\nT: x\r\n\r\n";
 
@@ -357,7 +282,7 @@ test_bodies(void **state)
     assert_string_equal(reply.body, "POST /x 3:abc");
     for (size_t i = 0; i < sizeof chunked - 1; i++) {
         assert_true(say(f, fd, chunked + i, 1));
-        turn(f, fd, 0);
+        http_site_turn(&f->server, fd, 0);
     }
     hear(f, fd, false, &reply);
     assert_string_equal(reply.body, "PUT /x 4:abcd");
@@ -376,7 +301,7 @@ test_body_of_the_most(void **state)
     char *body = malloc(SP_HTTP_BODY_MAX);
     struct reply reply;
     char head[128], wanted[64];
-    int fd = dial(f);
+    int fd = http_site_dial(&f->server, 0);
 
     assert_non_null(body);
     memset(body, 'b', SP_HTTP_BODY_MAX);
@@ -397,7 +322,7 @@ refuse_long_body(struct fixture *f, const char *head, const char *before, const 
     enum { SIZE = 3 << 20 };
     char *body = malloc(SIZE);
     struct reply reply;
-    int fd = dial(f);
+    int fd = http_site_dial(&f->server, 0);
 
     assert_non_null(body);
     memset(body, 'b', SIZE);
@@ -425,7 +350,7 @@ test_body_too_long(void **state)
     refuse_long_body(f, "POST /x HTTP/1.1\r\n" HOST "Content-Length: 3145728\r\n\r\n", "", "");
     refuse_long_body(f, "POST /x HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n", "300000\r\n", "\r\n0\r\n\r\n");
     /* One that is never sent is refused at once. */
-    fd = dial(f);
+    fd = http_site_dial(&f->server, 0);
     ask(f, fd, "POST /x HTTP/1.1\r\n" HOST "Content-Length: 1048577\r\nExpect: 100-continue\r\n\r\n", false, &reply);
     assert_int_equal(reply.status, 413);
     close(fd);
@@ -469,7 +394,7 @@ test_refused(void **state)
     for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
         char wanted[32];
         struct reply reply;
-        int fd = dial(f);
+        int fd = http_site_dial(&f->server, 0);
 
         ask(f, fd, samples[i].text, false, &reply);
         snprintf(wanted, sizeof wanted, "\"status\":%u,", samples[i].status);
@@ -505,7 +430,7 @@ test_malformed(void **state)
 
     for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
         struct reply reply;
-        int fd = dial(f);
+        int fd = http_site_dial(&f->server, 0);
 
         ask(f, fd, samples[i].text, false, &reply);
         if (reply.status != samples[i].status) {
@@ -523,7 +448,7 @@ test_long_head(void **state)
     struct fixture *f = *state;
     char *text = malloc(SIZE);
     struct reply reply;
-    int fd = dial(f);
+    int fd = http_site_dial(&f->server, 0);
 
     assert_non_null(text);
     memset(text, 'a', SIZE);
@@ -533,7 +458,7 @@ test_long_head(void **state)
     assert_int_equal(reply.status, 414);
     close(fd);
 
-    fd = dial(f);
+    fd = http_site_dial(&f->server, 0);
     memcpy(text, "GET / HTTP/1.1\r\nX: ", 19);
     say(f, fd, text, SIZE);
     hear(f, fd, false, &reply);
@@ -555,17 +480,17 @@ test_noise(void **state)
     srand(seed);
     for (int i = 0; i < 300; i++) {
         char text[sizeof base];
-        int fd = dial(f);
+        int fd = http_site_dial(&f->server, 0);
 
         memcpy(text, base, sizeof base);
         for (int j = 0; j < 1 + i % 4; j++) {
             text[(size_t) rand() % (sizeof base - 1)] = (char) rand();
         }
         say(f, fd, text, sizeof base - 1);
-        turn(f, fd, POLLIN);
+        http_site_turn(&f->server, fd, POLLIN);
         close(fd);
     }
-    int fd = dial(f);
+    int fd = http_site_dial(&f->server, 0);
 
     ask(f, fd, "GET /x HTTP/1.1\r\n" HOST "\r\n", false, &reply);
     assert_string_equal(reply.body, "GET /x");
@@ -575,11 +500,11 @@ test_noise(void **state)
 static void
 wait_for_later(struct fixture *f, int fd)
 {
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = now_ms() + HTTP_SITE_PATIENCE_MS;
 
     while (!f->later) {
         assert_true(now_ms() < until);
-        turn(f, fd, POLLIN);
+        http_site_turn(&f->server, fd, POLLIN);
     }
 }
 
@@ -588,7 +513,7 @@ test_answered_later(void **state)
 {
     struct fixture *f = *state;
     struct reply reply;
-    int fd = dial(f), other = dial(f);
+    int fd = http_site_dial(&f->server, 0), other = http_site_dial(&f->server, 0);
 
     say(f, fd, "GET /later HTTP/1.1\r\n" HOST "\r\n", 32);
     wait_for_later(f, fd);
@@ -607,11 +532,11 @@ test_answered_later(void **state)
     say(f, fd, "GET /later HTTP/1.1\r\n" HOST "\r\n", 32);
     wait_for_later(f, fd);
     close(fd);
-    uv_run(&f->loop, UV_RUN_NOWAIT);
+    uv_run(&f->server.loop, UV_RUN_NOWAIT);
     assert_string_equal(sp_http_path(f->later), "/later");
     sp_http_respond(f->later, 200, "text/plain", "done", 4, NULL, 0);
     f->later = NULL;
-    fd = dial(f);
+    fd = http_site_dial(&f->server, 0);
     ask(f, fd, "GET /z HTTP/1.1\r\n" HOST "\r\n", false, &reply);
     assert_string_equal(reply.body, "GET /z");
     close(fd);
@@ -622,7 +547,7 @@ test_bad_field_of_answer(void **state)
 {
     static const struct sp_http_field field = {"X", "a\r\nb"};
     struct fixture *f = *state;
-    int fd = dial(f);
+    int fd = http_site_dial(&f->server, 0);
 
     say(f, fd, "GET /later HTTP/1.1\r\n" HOST "\r\n", 32);
     wait_for_later(f, fd);
@@ -640,22 +565,23 @@ test_close_answers_503(void **state)
     struct reply reply;
     int fd, idle;
 
-    open_server(&f, "127.0.0.1:0");
-    idle = dial(&f);
-    fd = dial(&f);
+    memset(&f, 0, sizeof f);
+    http_site_open(&f.server, "127.0.0.1:0", handle, &f);
+    idle = http_site_dial(&f.server, 0);
+    fd = http_site_dial(&f.server, 0);
     say(&f, fd, "PUT /later HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\nab", 53);
     wait_for_later(&f, fd);
-    sp_http_close(f.site, on_closed, &f);
+    http_site_begin_close(&f.server);
     hear(&f, fd, false, &reply);
     assert_int_equal(reply.status, 503);
     assert_true(is_closed(&f, fd));
     assert_true(is_closed(&f, idle));
-    while (!f.is_closed) {
-        uv_run(&f.loop, UV_RUN_ONCE);
+    while (!f.server.is_closed) {
+        uv_run(&f.server.loop, UV_RUN_ONCE);
     }
     assert_string_equal(sp_http_method(f.later), "PUT");
     sp_http_respond(f.later, 200, "text/plain", "done", 4, NULL, 0);
-    assert_int_equal(uv_loop_close(&f.loop), 0);
+    assert_int_equal(uv_loop_close(&f.server.loop), 0);
     close(fd);
     close(idle);
 }
@@ -663,7 +589,7 @@ test_close_answers_503(void **state)
 static void
 expect_cut(struct fixture *f, int fd)
 {
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = now_ms() + HTTP_SITE_PATIENCE_MS;
     char bytes[65536];
 
     for (;;) {
@@ -673,7 +599,7 @@ expect_cut(struct fixture *f, int fd)
             return;
         }
         if (n < 0) {
-            turn(f, fd, POLLIN);
+            http_site_turn(&f->server, fd, POLLIN);
         }
         assert_true(now_ms() < until);
     }
@@ -690,36 +616,36 @@ test_slow_clients_are_cut(void **state)
     struct reply reply;
 
     for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
-        int fd = dial(f);
+        int fd = http_site_dial(&f->server, 0);
 
         say(f, fd, starts[i], strlen(starts[i]));
         for (int s = 0; s < 2 * SP_HTTP_REQUEST_MS / 1000 + 2; s++) {
             skew_s++; /* A byte a second. */
-            uv_run(&f->loop, UV_RUN_NOWAIT);
-            uv_run(&f->loop, UV_RUN_NOWAIT);
+            uv_run(&f->server.loop, UV_RUN_NOWAIT);
+            uv_run(&f->server.loop, UV_RUN_NOWAIT);
             send(fd, "a", 1, MSG_NOSIGNAL);
         }
         expect_cut(f, fd);
         close(fd);
     }
     /* One that does not read. */
-    int fd = dial(f);
+    int fd = http_site_dial(&f->server, 0);
 
     say(f, fd, "GET /big HTTP/1.1\r\n" HOST "\r\n", 30);
     while (!f->n_handled) {
-        uv_run(&f->loop, UV_RUN_NOWAIT);
+        uv_run(&f->server.loop, UV_RUN_NOWAIT);
     }
     skew_s += SP_HTTP_REQUEST_MS / 1000 + 1;
     expect_cut(f, fd);
     close(fd);
 
     /* One whose request is being worked on has time. */
-    fd = dial(f);
+    fd = http_site_dial(&f->server, 0);
     say(f, fd, "GET /later HTTP/1.1\r\n" HOST "\r\n", 32);
     wait_for_later(f, fd);
     skew_s += 4 * SP_HTTP_REQUEST_MS / 1000;
     for (int i = 0; i < 5; i++) {
-        uv_run(&f->loop, UV_RUN_NOWAIT);
+        uv_run(&f->server.loop, UV_RUN_NOWAIT);
     }
     sp_http_respond(f->later, 200, "text/plain", "done", 4, NULL, 0);
     f->later = NULL;
@@ -735,8 +661,8 @@ test_port_in_use(void **state)
     struct sp_http_site *second;
     char address[64], why[256] = "";
 
-    snprintf(address, sizeof address, "127.0.0.1:%u", sp_http_port(f->site));
-    assert_int_equal(sp_http_open(&f->loop, address, NULL, handle, f, &second, why, sizeof why), -EADDRINUSE);
+    snprintf(address, sizeof address, "127.0.0.1:%u", sp_http_port(f->server.site));
+    assert_int_equal(sp_http_open(&f->server.loop, address, NULL, handle, f, &second, why, sizeof why), -EADDRINUSE);
     assert_non_null(strstr(why, address));
 }
 

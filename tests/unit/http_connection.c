@@ -2,7 +2,6 @@
 
 #include "controller/http/http.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -17,6 +16,8 @@
 
 #include <cmocka.h>
 
+#include "tests/support/http_site.h"
+
 #define DEADLINE_NS 10000000000ull
 #define N SP_HTTP_CONNECTIONS_MAX
 #define MORE 100
@@ -25,11 +26,9 @@ static const char ask_now[] = "GET /now HTTP/1.1\r\nHost: a\r\n\r\n";
 static const char ask_later[] = "GET /later HTTP/1.1\r\nHost: a\r\n\r\n";
 
 struct fixture {
-    uv_loop_t loop;
-    struct sp_http_site *site;
+    struct http_site server;
     struct sp_http_request *later[N]; /* Of "/later": to be answered by the test. */
     size_t n_later;
-    bool is_closed;
     struct rlimit limit; /* As it was. */
     int fds[N + MORE];
     size_t n_fds;
@@ -51,7 +50,6 @@ static int
 setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    char why[256] = "";
     struct rlimit wanted;
 
     assert_non_null(f);
@@ -59,17 +57,8 @@ setup(void **state)
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &f->limit), 0);
     wanted = (struct rlimit) {.rlim_cur = 3 * N, .rlim_max = f->limit.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &wanted), 0);
-    assert_int_equal(uv_loop_init(&f->loop), 0);
-    if (sp_http_open(&f->loop, "127.0.0.1:0", NULL, handle, f, &f->site, why, sizeof why)) {
-        fail_msg("%s", why);
-    }
+    http_site_open(&f->server, "127.0.0.1:0", handle, f);
     return 0;
-}
-
-static void
-on_closed(void *aux)
-{
-    ((struct fixture *) aux)->is_closed = true;
 }
 
 static int
@@ -80,12 +69,7 @@ teardown(void **state)
     for (size_t i = 0; i < f->n_fds; i++) {
         close(f->fds[i]);
     }
-    sp_http_close(f->site, on_closed, f);
-    while (!f->is_closed) {
-        uv_run(&f->loop, UV_RUN_ONCE);
-    }
-    uv_run(&f->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&f->loop), 0);
+    http_site_close(&f->server);
     setrlimit(RLIMIT_NOFILE, &f->limit);
     free(f);
     return 0;
@@ -95,14 +79,10 @@ teardown(void **state)
 static int
 dial(struct fixture *f, const char *text)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(sp_http_port(f->site))};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = http_site_dial(&f->server, 0);
 
-    assert_true(fd >= 0);
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_int_equal(connect(fd, (struct sockaddr *) &address, sizeof address), 0);
     assert_int_equal(send(fd, text, strlen(text), 0), strlen(text));
-    uv_run(&f->loop, UV_RUN_NOWAIT);
+    uv_run(&f->server.loop, UV_RUN_NOWAIT);
     f->fds[f->n_fds++] = fd;
     return fd;
 }
@@ -126,7 +106,7 @@ status_on(struct fixture *f, int fd)
         } else {
             struct pollfd p = {.fd = fd, .events = POLLIN};
 
-            uv_run(&f->loop, UV_RUN_NOWAIT);
+            uv_run(&f->server.loop, UV_RUN_NOWAIT);
             poll(&p, 1, 1);
         }
         assert_true(uv_hrtime() - begin < DEADLINE_NS);
@@ -139,10 +119,10 @@ status_on(struct fixture *f, int fd)
 static void
 let_time_pass(struct fixture *f)
 {
-    uint64_t now = uv_now(&f->loop);
+    uint64_t now = uv_now(&f->server.loop);
 
-    while (uv_now(&f->loop) == now) {
-        uv_run(&f->loop, UV_RUN_NOWAIT);
+    while (uv_now(&f->server.loop) == now) {
+        uv_run(&f->server.loop, UV_RUN_NOWAIT);
     }
 }
 
@@ -179,7 +159,7 @@ test_those_who_wait_for_us_stay(void **state)
         while (f->n_later <= i) {
             struct pollfd p = {.fd = fd, .events = POLLIN};
 
-            uv_run(&f->loop, UV_RUN_NOWAIT);
+            uv_run(&f->server.loop, UV_RUN_NOWAIT);
             poll(&p, 1, 1);
             assert_true(uv_hrtime() - begin < DEADLINE_NS);
         }

@@ -1,6 +1,5 @@
 #include "controller/http/stream.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -10,38 +9,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
-#include <uv.h>
 
 #include <cmocka.h>
 
-#define PATIENCE_MS 10000 /* Before a test says that what it waits for will not come. */
+#include "tests/support/http_site.h"
+#include "tests/support/skewed_clock.h"
+
 #define WAITING_MAX (1u << 20)
 #define GET_STREAM "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n"
 #define GET_OTHER "GET /other HTTP/1.1\r\nHost: a\r\n\r\n"
 
-/* The clock of the loop: the machine's, and what a test adds to it so as not to wait. */
-static time_t skew_s;
-
-int
-clock_gettime(clockid_t id, struct timespec *ret)
-{
-    int r = (int) syscall(SYS_clock_gettime, id, ret);
-
-    ret->tv_sec += skew_s;
-    return r;
-}
-
 struct fixture {
-    uv_loop_t loop;
-    struct sp_http_site *site;
+    struct http_site server;
     struct sp_http_stream *stream;
     char client[SP_CIDR_TEXT_SIZE];
     unsigned n_ended;
-    bool is_closed;
     char path[64]; /* Of its unix socket; "": it listens on TCP. */
     char text[1 << 16]; /* What the client has read. */
     size_t size;
@@ -79,35 +63,13 @@ handle(void *aux, struct sp_http_request *r)
     assert_int_equal(sp_http_stream_write(f->stream, "first\n", 6), 0);
 }
 
-static void
-on_closed(void *aux)
-{
-    ((struct fixture *) aux)->is_closed = true;
-}
-
-static void
-close_server(struct fixture *f)
-{
-    sp_http_close(f->site, on_closed, f);
-    while (!f->is_closed) {
-        uv_run(&f->loop, UV_RUN_ONCE);
-    }
-    uv_run(&f->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&f->loop), 0);
-    f->site = NULL;
-}
-
 static struct fixture *
 open_server(const char *address)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    char why[256] = "";
 
     assert_non_null(f);
-    assert_int_equal(uv_loop_init(&f->loop), 0);
-    if (sp_http_open(&f->loop, address, NULL, handle, f, &f->site, why, sizeof why)) {
-        fail_msg("%s", why);
-    }
+    http_site_open(&f->server, address, handle, f);
     return f;
 }
 
@@ -137,8 +99,8 @@ teardown(void **state)
 {
     struct fixture *f = *state;
 
-    if (f->site) {
-        close_server(f);
+    if (f->server.site) {
+        http_site_close(&f->server);
     }
     assert_null(f->stream);
     free(f);
@@ -148,16 +110,8 @@ teardown(void **state)
 static int
 dial(struct fixture *f, int receive_buffer)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(sp_http_port(f->site))};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = http_site_dial(&f->server, receive_buffer);
 
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_true(fd >= 0);
-    if (receive_buffer) {
-        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer), 0);
-    }
-    assert_int_equal(connect(fd, (struct sockaddr *) &address, sizeof address), 0);
-    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
     f->size = 0;
     f->is_end = false;
     return fd;
@@ -169,29 +123,11 @@ say(int fd, const char *text)
     assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 }
 
-static uint64_t
-now_ms(void)
-{
-    struct timespec now;
-
-    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
-    return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
-}
-
-static void
-turn(struct fixture *f, int fd)
-{
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-
-    uv_run(&f->loop, UV_RUN_NOWAIT);
-    poll(&p, fd >= 0, 1);
-}
-
 /* Reads what is there. */
 static void
 listen_once(struct fixture *f, int fd)
 {
-    turn(f, fd);
+    http_site_turn(&f->server, fd, POLLIN);
 
     ssize_t n = recv(fd, f->text + f->size, sizeof f->text - 1 - f->size, 0);
 
@@ -207,7 +143,7 @@ listen_once(struct fixture *f, int fd)
 static const char *
 hear(struct fixture *f, int fd, const char *text)
 {
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = now_ms() + HTTP_SITE_PATIENCE_MS;
     const char *found;
 
     f->text[f->size] = '\0';
@@ -223,13 +159,13 @@ hear(struct fixture *f, int fd, const char *text)
 static void
 await_end(struct fixture *f, unsigned n)
 {
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = now_ms() + HTTP_SITE_PATIENCE_MS;
 
     while (f->n_ended < n) {
         if (now_ms() > until) {
             fail_msg("the stream did not end");
         }
-        turn(f, -1);
+        http_site_turn(&f->server, -1, 0);
     }
 }
 
@@ -308,7 +244,7 @@ test_too_much_waits(void **state)
     while (!(r = sp_http_stream_write(f->stream, part, sizeof part))) {
         sum += sizeof part;
         assert_true(sum <= 64 * (size_t) WAITING_MAX);
-        turn(f, -1);
+        http_site_turn(&f->server, -1, 0);
     }
     assert_int_equal(r, SP_E_FULL);
     assert_true(sum >= WAITING_MAX - sizeof part);
@@ -335,12 +271,12 @@ test_one_that_does_not_read_is_cut(void **state)
     while (!waiting) { /* The kernel takes some. */
         assert_int_equal(sp_http_stream_write(f->stream, part, sizeof part), 0);
         for (unsigned i = 0; i < 20; i++) {
-            turn(f, -1);
+            http_site_turn(&f->server, -1, 0);
         }
         waiting = f->stream->size;
     }
     for (unsigned i = 0; i < 50; i++) {
-        turn(f, -1);
+        http_site_turn(&f->server, -1, 0);
     }
     assert_int_equal(f->n_ended, 0);
     skew_s += SP_HTTP_REQUEST_MS / 1000 + 1;
@@ -356,7 +292,7 @@ test_one_that_reads_slowly_stays(void **state)
     struct fixture *f = *state;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = now_ms() + HTTP_SITE_PATIENCE_MS;
 
     memset(part, 'x', sizeof part);
     memcpy(address.sun_path, f->path, strlen(f->path));
@@ -369,19 +305,19 @@ test_one_that_reads_slowly_stays(void **state)
         /* All the time something waits. */
         while (f->stream->size < WAITING_MAX / 2) {
             assert_int_equal(sp_http_stream_write(f->stream, part, sizeof part), 0);
-            turn(f, -1);
+            http_site_turn(&f->server, -1, 0);
         }
         for (size_t before = f->stream->size; f->stream->size >= before;) {
             char bytes[1 << 14];
 
             assert_true(recv(fd, bytes, sizeof bytes, 0) > 0 || errno == EAGAIN);
-            turn(f, fd);
+            http_site_turn(&f->server, fd, POLLIN);
             assert_int_equal(f->n_ended, 0);
             assert_true(now_ms() < until);
         }
         skew_s += SP_HTTP_REQUEST_MS / 3000; /* For its slowness. */
         for (unsigned i = 0; i < 20; i++) {
-            turn(f, -1);
+            http_site_turn(&f->server, -1, 0);
         }
         assert_int_equal(f->n_ended, 0);
         assert_false(f->stream->is_suspended);
@@ -399,7 +335,7 @@ test_client_that_leaves_in_silence(void **state)
     say(fd, GET_STREAM);
     hear(f, fd, "first\n");
     for (unsigned i = 0; i < 20; i++) {
-        turn(f, fd);
+        http_site_turn(&f->server, fd, POLLIN);
     }
     assert_true(f->stream->is_suspended);
     close(fd); /* Nothing is ever written to it again. */
@@ -415,7 +351,7 @@ test_server_closes(void **state)
     say(fd, GET_STREAM);
     hear(f, fd, "first\n");
     assert_int_equal(sp_http_stream_write(f->stream, "last\n", 5), 0);
-    close_server(f);
+    http_site_close(&f->server);
     assert_int_equal(f->n_ended, 1);
     while (!f->is_end) {
         ssize_t n = recv(fd, f->text + f->size, sizeof f->text - 1 - f->size, 0);
