@@ -78,7 +78,7 @@ struct sp_session_refused {
 struct sp_session_meters {
     bool usable;       /* All are there, and denied packets come to us. */
     uint32_t n_mended; /* That were there in this session, and were changed or deleted by another hand. */
-    char text[128];    /* Why they are not usable. */
+    char text[192];    /* Why they are not usable. */
 };
 
 /* The registers are what the switch says: numbers to be looked up, and to be believed of this switch alone. */
