@@ -11,7 +11,7 @@
 #include "controller/model/batch.h"
 
 /* Whether the change 'record' may be made: it touches nothing of a pending one, 'undoes' aside, and can be taken back if it is
- * pending itself.  Returns 0; SP_E_IN_USE with the detail among 'problems'; or SP_E_RANGE: too many are pending. */
+ * pending itself; of which there are not too many.  Returns 0, or SP_E_IN_USE with the detail among 'problems'. */
 int sp_trials_check(const struct sp_history *, const struct sp_history_record *record, uint64_t undoes,
                     struct sp_problems *problems) SP_MUST_USE;
 
