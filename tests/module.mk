@@ -129,7 +129,8 @@ check-tsan: deps-test
 	$(TSAN) check-unit
 	$(TSAN) check-tsan-daemon
 check-tsan-daemon: all
-	SALLYPORTD=$(CURDIR)/$(BUILD)/bin/sallyportd BUILD=$(BUILD) $(PYTEST) tests/fault/test_network.py tests/api/test_durability.py
+	SALLYPORTD=$(CURDIR)/$(BUILD)/bin/sallyportd BUILD=$(BUILD) $(PYTEST) tests/fault/test_network.py \
+	    tests/api/test_durability.py tests/api/test_changes.py
 
 check-asan:
 	$(MAKE) BUILD=$(BUILD)/asan CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all -U_FORTIFY_SOURCE' \
