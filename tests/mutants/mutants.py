@@ -352,6 +352,19 @@ mutant("a-dry-run-is-made", "?dry_run makes the change",
        ("controller/engine_writes.c", "        if (pending->error || pending->write.preview) {\n", "        if (pending->error) {\n"),
        near=["api/test_dry_run.py"])
 
+mutant("what-has-stopped-is-cut", "a dry run counts connections that pass no more already",
+       ("controller/api/cuts.c", "        if (place->heard[j].now.passage != SP_PASSAGE_STOPS) {\n",
+        "        cuts->places[i].heard[j].now.passage = SP_PASSAGE_PASSES;\n        {\n"), near=["system/test_cuts.py"])
+mutant("cuts-by-the-present-rules", "a dry run judges connections by the rules of the groups that the server has now",
+       ("controller/api/cuts.c", "sp_judge_connection(&cuts->judge, target->after->set, it, &then);",
+        "sp_judge_connection(&cuts->judge, target->before->set, it, &then);"), near=["system/test_cuts.py"])
+mutant("not-known-is-none", "a dry run that could ask nobody says that no connection is cut",
+       ("controller/api/cuts.c", "    if (cuts->n_cuts || !cuts->n_unknown) {\n", "    if (cuts->n_cuts || !cuts->failed) {\n"),
+       near=["api/test_dry_run.py", "system/test_cuts.py"])
+mutant("a-moved-port-keeps-its-connections", "a dry run says that a port which moves to another VLAN loses nothing",
+       ("controller/api/cuts.c", "before->vlan == after->vlan && before->zone == after->zone;", "before->zone == after->zone;"),
+       near=["api/test_dry_run.py", "system/test_cuts.py"])
+
 # Documents.
 
 mutant("prunes-unasked", "applying a document deletes what it does not name",

@@ -5,6 +5,7 @@ import contextlib
 import os
 import socket
 import sys
+import threading
 
 import pytest
 
@@ -174,12 +175,13 @@ class Lab:
 
 @contextlib.contextmanager
 def silent_socket(directory):
-    """A socket whose owner takes connections and never says a word: how it is called."""
+    """A socket whose owner takes connections and never says a word: how it is called, and the socket."""
     path = os.path.join(str(directory), "silent.ctl")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen(64)
-        yield f"unix:{path}"
+        listener.settimeout(30)
+        yield f"unix:{path}", listener
     os.unlink(path)
 
 
@@ -231,6 +233,8 @@ CHANGES = {
     "the server goes": ("DELETE", "/v1/servers/{servers[a]}", None, ALL_OF_A),
     "the port goes": ("PATCH", "/v1/servers/{servers[a]}", {"ports": []}, ALL_OF_A),
     "an address goes": ("PATCH", "/v1/servers/{servers[a]}", {"ports": [{"bridge": DPID, "port": "a", "mac": A.mac, "ips": [A.ip]}]}, {"ssh6"}),
+    "another VLAN": ("PATCH", "/v1/servers/{servers[a]}", {"ports": [{"bridge": DPID, "port": "a", "mac": A.mac, "ips": [A.ip, A.ip6], "vlan": 7}]},
+                     ALL_OF_A),
     "a name": ("PATCH", "/v1/servers/{servers[a]}", {"name": "a1"}, set()),
     "the list is replaced": ("PUT", group("web") + "/rules", {"rules": [RULES["web"], RULES["out"], {**IN, "protocol": "udp"}]},
                              {"ssh", "ssh6", "ping"}),
@@ -259,9 +263,9 @@ def test_as_told(lab, change):
         assert talk.goes_on(), talk.name  # Nothing has happened.
     made = lab.call(method, path, body).headers["Sallyport-Change"]
     try:
-        stopped = {talk.name for talk in lab.talks if not talk.goes_on(half=change == "an address goes")}
+        stopped = {talk.name for talk in lab.talks if not talk.goes_on(half=change in ("an address goes", "another VLAN"))}
         assert stopped == told
-        if change not in ("the server goes", "the port goes"):  # What has stopped cannot be cut.
+        if change not in ("the server goes", "the port goes", "another VLAN"):  # What has stopped cannot be cut.
             assert lab.told(lab.dry("DELETE", fill(lab, "/v1/servers/{servers[a]}")), rules=False) == ALL_OF_A - stopped
     finally:
         lab.call("POST", f"/v1/changes/{made}/undo")
@@ -290,6 +294,45 @@ def test_many(lab):
     lab.send("up", *(udp(OUTSIDE, A, 53, sport=30000 + i) for i in range(150)))
     effect = lab.dry("DELETE", fill(lab, rule("dns")))
     assert effect["n_connections_cut"] == 151 and len(effect["connections_cut"]) == 100 and effect["connections_unknown"] == []
+
+
+def test_what_is_new(lab):
+    """A change that makes something, and a document: looked at twice, and nothing is made."""
+    body = {"region": "SV2", "name": "new", "default": True}
+    before = lab.api.get("/v1/security-groups").json
+    assert lab.told(lab.dry("POST", "/v1/security-groups", body)) == ALL_OF_A - {"https", "ntp"}  # It lets out.
+    document = lab.api.get("/v1/regions/SV2/document").json
+    for group_ in document["security_groups"]:
+        group_["rules"] = [one for one in group_["rules"] if one.get("port_min") != 22]
+    answer = lab.api.put("/v1/regions/SV2/document?dry_run=true", document)
+    assert lab.told(answer.json["effect"]) == {"ssh", "ssh6"} and len(answer.json["result"]["changes"]) == 2
+    assert lab.api.get("/v1/security-groups").json == before
+
+
+def test_many_at_once(lab):
+    """More than are asked at a time: told, or that it is not known; never wrong."""
+    path, effects = fill(lab, rule("ssh")), []
+    threads = [threading.Thread(target=lambda: effects.append(lab.daemon.client().delete(path + "?dry_run=true").json["effect"])) for _ in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(effects) == len(threads)
+    for effect in effects:
+        if effect["n_connections_cut"] is None:
+            assert unknown(effect) == ["too many connections are being listed; try again in a second or two"]
+        else:
+            assert lab.told(effect) == {"ssh", "ssh6"}
+    assert any(effect["n_connections_cut"] for effect in effects)
+
+
+@pytest.mark.skipif(not LONG, reason="sends thousands of packets")
+def test_more_than_are_looked_at(lab):
+    for first in range(0, 12000, 40):
+        lab.send("up", *(udp(OUTSIDE, A, 53, sport=2000 + first + i) for i in range(40)))
+    effect = lab.dry("DELETE", fill(lab, rule("dns")))
+    assert effect["n_connections_cut"] > 1000 and len(effect["connections_cut"]) == 100
+    assert effect["connections_unknown"] == [{"reason": "there are more connections than are looked at", "servers": [lab.servers["a"]], "n_servers": 1}]
 
 
 def test_command_line(lab):
@@ -380,32 +423,54 @@ def test_bridges(lab):
     assert effect["n_connections_cut"] == 0 and effect["connections_unknown"] == []
 
 
-def test_what_cannot_be_known(lab):
-    """A control socket that is not there; a silent one; a bridge that is away; a port that is nowhere."""
-    drop, keep = fill(lab, rule("ssh")), f"/v1/security-groups/{lab.groups['web']}"
-    for controls, reason in (
-            ((f"unix:{lab.daemon.directory}/none",), "the switch cannot be asked for its connections: "),
-            (("silent",), "the switch cannot be asked for its connections: no answer in 5 s"))[:2 if LONG else 1]:
-        with silent_socket(lab.daemon.directory) as silent:
-            lab.restart(*(silent if control == "silent" else control for control in controls))
-            effect = lab.dry("DELETE", drop)
-            reasons = unknown(effect)
-            assert len(reasons) == 1 and reasons[0].startswith(reason), reasons
-            assert effect["connections_unknown"][0]["servers"] == [lab.servers["a"]] and effect["connections_unknown"][0]["n_servers"] == 1
-            effect = lab.dry("PATCH", keep, {"description": "x"})  # Nobody need be asked to know that.
-            assert effect["n_connections_cut"] == 0 and effect["connections_unknown"] == []
-    lab.restart(f"unix:{lab.ovs.directory}")
-    assert lab.told(lab.dry("DELETE", drop)) == {"ssh", "ssh6"}
+def test_ports_nowhere(lab):
+    """A port that its bridge does not have; one whose bridge is away, where it may have connections."""
     nowhere = {"bridge": DPID, "port": "nowhere", "mac": "02:00:00:00:00:03", "ips": ["10.0.0.3"]}
     away = {"bridge": f"{0xE3:016x}", "port": "away", "mac": "02:00:00:00:00:04", "ips": ["10.0.0.4"]}
-    body = {"region": "SV2", "name": "c", "security_groups": [lab.groups["web"]], "ports": [nowhere]}
-    server = lab.made("/v1/servers", body)
-    effect = lab.dry("DELETE", f"/v1/servers/{server}")  # Its bridge is connected and has no such port.
+    server = lab.made("/v1/servers", {"region": "SV2", "name": "c", "security_groups": [lab.groups["web"]], "ports": [nowhere]})
+    effect = lab.dry("DELETE", f"/v1/servers/{server}")
     assert effect["n_connections_cut"] == 0 and effect["connections_unknown"] == []
     lab.call("PATCH", f"/v1/servers/{server}", {"ports": [away]})
     assert unknown(lab.dry("DELETE", f"/v1/servers/{server}")) == ["it is on no bridge that is connected"]
-    effect = lab.dry("DELETE", drop)  # Some are known: at least those.
+    effect = lab.dry("DELETE", fill(lab, rule("ssh")))  # Some are known: at least those.
     assert effect["n_connections_cut"] == 2 and effect["connections_unknown"] == [
         {"reason": "it is on no bridge that is connected", "servers": [server], "n_servers": 1}]
     lab.call("DELETE", f"/v1/servers/{server}")
     lab.call("DELETE", f"/v1/bridges/{away['bridge']}")
+
+
+restarts = pytest.mark.skipif(not LONG, reason="restarts the controller")
+
+
+@restarts
+def test_other_sockets(lab):
+    """One that is not there, and a silent one."""
+    drop = fill(lab, rule("ssh"))
+    with silent_socket(lab.daemon.directory) as (silent, _):
+        for control, why in ((f"unix:{lab.daemon.directory}/none", ""), (silent, "no answer in 5 s")):
+            lab.restart(control)
+            effect = lab.dry("DELETE", drop)
+            reasons = unknown(effect)
+            assert len(reasons) == 1 and reasons[0].startswith("the switch cannot be asked for its connections: " + why), reasons
+            assert effect["connections_unknown"][0]["servers"] == [lab.servers["a"]] and effect["connections_unknown"][0]["n_servers"] == 1
+            effect = lab.dry("PATCH", fill(lab, group("web")), {"description": "x"})  # Nobody need be asked to know that.
+            assert effect["n_connections_cut"] == 0 and effect["connections_unknown"] == []
+    lab.restart(f"unix:{lab.ovs.directory}")
+    assert lab.told(lab.dry("DELETE", drop)) == {"ssh", "ssh6"}
+
+
+@restarts
+def test_stopping_meanwhile(lab):
+    """Whoever waits for a switch is told, and the end need not wait."""
+    drop, answers = fill(lab, rule("ssh")) + "?dry_run=true", []
+    with silent_socket(lab.daemon.directory) as (silent, listener):
+        lab.restart(silent)
+        thread = threading.Thread(target=lambda: answers.append(lab.daemon.client().delete(drop)))
+        thread.start()
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.recv(1)  # It is being asked.
+            assert lab.daemon.stop() == 0, lab.daemon.text()
+        thread.join(30)
+    assert answers[0].status == 503 and answers[0].json["detail"] == "The controller is stopping."
+    lab.restart(f"unix:{lab.ovs.directory}")
