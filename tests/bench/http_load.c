@@ -1,10 +1,11 @@
 /* HTTP clients that ask one request after the other, each over a kept connection.
  *
- *     http_load ADDRESS CLIENTS SECONDS [IDS] <REQUESTS
+ *     http_load ADDRESS CLIENTS SECONDS [IDS [PAUSE_MS]] <REQUESTS
  *
  * ADDRESS is unix:PATH or HOST:PORT (HOST numeric).  Each line of REQUESTS is "METHOD PATH [BODY]"; each client takes the next
  * line as soon as it has its answer.  SECONDS 0: each line once; else the lines go round until so much time has passed.
- * IDS, a file, gets the ids of the objects in the answers, a line each, in the order of the requests (SECONDS 0 only).
+ * IDS, a file, gets the ids of the objects in the answers, a line each, in the order of the requests (SECONDS 0 only); "" is
+ * none.  With PAUSE_MS, and one client, so much time passes between an answer and the next request: all else comes to rest.
  *
  * Prints one JSON object: how many answers, by status and how many were confirmed by the switches (Sallyport-Applied: true),
  * the time that all took, and percentiles of the time from a request's first byte to its answer's last.  Exit status: 0 done,
@@ -44,6 +45,7 @@ struct client {
 };
 
 struct load {
+    struct timespec pause; /* Before each request but the first. */
     struct request *requests;
     size_t n_requests;
     size_t n_asked;
@@ -238,6 +240,7 @@ static void receive(struct load *load, struct client *client)
     if (size && client->in_size >= size) {
         take_answer(load, client, body);
         if (may_ask(load)) {
+            nanosleep(&load->pause, NULL);
             ask(load, client);
         }
     }
@@ -317,14 +320,17 @@ static void run(struct load *load, struct client *clients, size_t n)
 
 int main(int argc, char **argv)
 {
-    struct load load = {.epoll = epoll_create1(EPOLL_CLOEXEC), .keeps_ids = argc > 4};
+    struct load load = {.epoll = epoll_create1(EPOLL_CLOEXEC), .keeps_ids = argc > 4 && argv[4][0]};
     size_t n = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
     struct client *clients = calloc(n + 1, sizeof *clients);
     double begin_s;
 
     if (argc < 4 || !n || !clients || load.epoll < 0) {
-        fprintf(stderr, "usage: %s ADDRESS CLIENTS SECONDS [IDS] <REQUESTS\n", argv[0]);
+        fprintf(stderr, "usage: %s ADDRESS CLIENTS SECONDS [IDS [PAUSE_MS]] <REQUESTS\n", argv[0]);
         return 2;
+    }
+    if (argc > 5) {
+        load.pause.tv_nsec = strtol(argv[5], NULL, 10) % 1000 * 1000000;
     }
     read_requests(&load);
     for (size_t i = 0; i < n; i++) {

@@ -156,8 +156,8 @@ def raw_commit_s(folder, rounds=300, rows=1):
     return seconds
 
 
-def http_load(address, requests, clients=1, seconds=0, ids=None):
+def http_load(address, requests, clients=1, seconds=0, ids=None, pause_ms=0):
     """Sends `requests`, tuples (method, path[, body]) with the body as a value; see http_load.c for what it returns."""
     lines = "".join(" ".join((method, path, *(json.dumps(b, separators=(",", ":")) for b in body))) + "\n"
                     for method, path, *body in requests)
-    return tool("http_load", address, clients, seconds, *([ids] if ids else []), stdin=lines)
+    return tool("http_load", address, clients, seconds, ids or "", pause_ms, stdin=lines)

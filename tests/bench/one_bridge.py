@@ -242,6 +242,8 @@ def peer_changes(settings, rules):
 
 CHANGES = ("add", "change", "remove", "port")
 VERBS = {"add": "add one rule", "change": "change one rule", "remove": "remove one rule", "port": "add one port"}
+REST_MS = 25  # Between changes of a switch at rest: the main loop of one with 1,000 ports has come to its end by then.
+AT_REST_MAX = 40
 
 
 def changes(report, settings):
@@ -263,24 +265,37 @@ def changes(report, settings):
         report.add(item, f"{what}, p50", mine["p50"], "s", f"with {settings.ports // 10} ports", few[verb]["p50"], times, "1")
         report.add(item, f"{what}, p50", mine["p50"], "s", "with a tenth of the rules", less[verb]["p50"], times)
         report.add(item, f"{what}, flow-mods", mine["mods"], "", f"with {settings.ports // 10} ports", few[verb]["mods"], times, "1")
+    for ports, results, beside in ((settings.ports, own, peer), (settings.ports // 10, few, {})):
+        for verb in CHANGES[:3]:
+            at_rest(report, f"{ports} ports at rest: {VERBS[verb]}", results[verb + " at rest"], beside.get(verb))
 
 
-def counted(bridge, requests, into, ids=False):
+def at_rest(report, what, mine, peer):
+    """One change of a switch that has nothing else to do, beside what no controller can do without."""
+    note = f"commit {median(mine['commit']) * 1e6:.0f} us; p99 {median(mine['p99']) * 1e3:.2f} ms"
+    report.add("2", f"{what}, p50", mine["p50"], "s", "raw bundle + fsync'd commit", mine["limit"], times, "<= 3", note=note)
+    report.add("2", f"{what}, p50", mine["p50"], "s", "the floor: raw bundle, checked, + commit", mine["floor"], times)
+    if peer:
+        report.add("2", f"{what}, p50", mine["p50"], "s", "OVN, ovn-nbctl --wait=hv", peer, faster, ">= 100")
+        report.add("2", f"{what}: the floor", mine["floor"], "s", "OVN, ovn-nbctl --wait=hv", peer, faster)
+
+
+def counted(bridge, requests, into, ids=False, pause_ms=0):
     """load() by one client, which has to find everything confirmed.  Adds the percentiles, the flow-mods and the processor time to
     `into`, and the limit: of the switch for a bundle of so many modifications, and of the disk."""
     before = bridge.ours.metrics()["sallyport_flow_mods_sent_total"]
     cpu = bridge.ours.process.cpu_s()
-    result = bridge.ours.load(requests, ids=ids)
+    result = bridge.ours.load(requests, ids=ids, pause_ms=pause_ms)
     cpu = bridge.ours.process.cpu_s() - cpu
     if result["applied"] != result["answers"]:
         raise SystemExit(f"{result['answers'] - result['applied']} of {result['answers']} changes were not confirmed in time")
     mods = (bridge.ours.metrics()["sallyport_flow_mods_sent_total"] - before) / result["answers"]
-    raw = measure.raw_switch(bridge.ovs, "br0", "bundle", 60, max(1, round(mods)))
+    raw = measure.raw_switch(bridge.ovs, "br0", "bundle", 60, max(1, round(mods)), pause_ms)
     bundle = median(raw["blind"])
     commit = median(measure.raw_commit_s(bridge.ours.directory, 60))
     for name, value in (("p50", result["p50"]), ("p99", result["p99"]), ("mods", mods), ("bundle", bundle),
                         ("checked", median(raw["checked"])), ("commit", commit),
-                        ("limit", bundle + commit)):
+                        ("limit", bundle + commit), ("floor", median(raw["checked"]) + commit)):
         into.setdefault(name, []).append(value)
     into["cpu"] = into.get("cpu", 0) + cpu / result["answers"] / bridge.rounds
     return result.get("ids")
@@ -289,17 +304,18 @@ def counted(bridge, requests, into, ids=False):
 def single_changes(settings, n, rules):
     """What single changes cost with `n` ports, each kind in as many turns as there are rounds."""
     each = max(1, settings.changes // settings.rounds)
-    result = {verb: {} for verb in CHANGES}
+    result = {verb + when: {} for verb in CHANGES for when in ("", " at rest")}
     with Bridge(n, rules, spare=each * settings.rounds) as bridge:
         bridge.rounds = settings.rounds
         bridge.fill()
         bridge.connect_and_wait()
         for turn in range(settings.rounds):
-            made = counted(bridge, [bridge.add_rule(i) for i in range(each)], result["add"], ids=True)
-            paths = [f"/v1/security-groups/{bridge.groups[0]}/rules/{rule}?wait=60" for rule in made]
-            counted(bridge, [("PATCH", path, {"remote_ip": f"10.{201 + i // 256}.{i % 256}.0/24"}) for i, path in enumerate(paths)],
-                    result["change"])
-            counted(bridge, [("DELETE", path) for path in paths], result["remove"])
+            for when, n_changes, pause_ms in (("", each, 0), (" at rest", min(each, AT_REST_MAX), REST_MS)):
+                made = counted(bridge, [bridge.add_rule(i) for i in range(n_changes)], result["add" + when], True, pause_ms)
+                paths = [f"/v1/security-groups/{bridge.groups[0]}/rules/{rule}?wait=60" for rule in made]
+                counted(bridge, [("PATCH", path, {"remote_ip": f"10.{201 + i // 256}.{i % 256}.0/24"})
+                                 for i, path in enumerate(paths)], result["change" + when], pause_ms=pause_ms)
+                counted(bridge, [("DELETE", path) for path in paths], result["remove" + when], pause_ms=pause_ms)
             counted(bridge, [("POST", "/v1/servers?wait=60", bridge.ours.server(REGION, bridge.groups, i, 1, f"p{i}"))
                              for i in range(n + turn * each, n + (turn + 1) * each)], result["port"])
     return result

@@ -102,11 +102,11 @@ class Sallyport:
                 values[name] = values.get(name, 0) + float(value)
         return values
 
-    def load(self, requests, clients=1, seconds=0, ids=False):
+    def load(self, requests, clients=1, seconds=0, ids=False, pause_ms=0):
         """measure.http_load() here, with the ids of what was answered under "ids" if asked for.  No answer may be a refusal."""
         requests = list(requests)
         path = os.path.join(self.directory, "ids") if ids else None
-        result = measure.http_load(self.http, requests, clients, seconds, path)
+        result = measure.http_load(self.http, requests, clients, seconds, path, pause_ms)
         refused = {status: n for status, n in result["statuses"].items() if not status.startswith("2")}
         if refused:
             raise SystemExit(f"refused: {refused}, of {str(requests[0])[:200]} and others")

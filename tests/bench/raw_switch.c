@@ -4,8 +4,10 @@
  *     raw_switch SOCKET dump ROUNDS        reads all flows of ours, and decodes none
  *     raw_switch SOCKET blast ROUNDS       reads them, encodes them into one bundle beforehand, deletes them, and sends the
  *                                          bundle whole; the clock runs from the first byte to the confirmed commit; they stay
- *     raw_switch SOCKET bundle ROUNDS N    adds and deletes, in turn, N flows of its own in a bundle: "blind", all in one
- *                                          write, and "checked", with a barrier awaited before the commit
+ *     raw_switch SOCKET bundle ROUNDS N [PAUSE_MS]
+ *                                          adds and deletes, in turn, N flows of its own in a bundle: "blind", all in one
+ *                                          write, and "checked", with a barrier awaited before the commit; with PAUSE_MS
+ *                                          the switch comes to rest before each
  *
  * Prints one JSON object with a list of seconds per measure.  Exit status: 0 done, 2 something failed. */
 
@@ -399,11 +401,14 @@ static double send_bundle(struct raw *raw, enum sp_flow_verb verb, size_t n, boo
     return taken;
 }
 
-static void bundle(struct raw *raw, size_t rounds, double *seconds, size_t n)
+static void bundle(struct raw *raw, size_t rounds, double *seconds, size_t n, long pause_ms)
 {
+    const struct timespec pause = {.tv_nsec = pause_ms % 1000 * 1000000};
+
     printf("{\"flows\": %zu, ", n);
     for (int checked = 0; checked < 2; checked++) {
         for (size_t i = 0; i < rounds; i++) {
+            nanosleep(&pause, NULL);
             seconds[i] = send_bundle(raw, i % 2 ? SP_FLOW_DELETE : SP_FLOW_ADD, n, checked);
         }
         print_list(checked ? "checked" : "blind", seconds, rounds, checked ? "}\n" : ", ");
@@ -427,7 +432,7 @@ int main(int argc, char **argv)
     } else if (!strcmp(argv[2], "blast")) {
         blast(&raw, rounds, seconds);
     } else if (!strcmp(argv[2], "bundle") && argc > 4) {
-        bundle(&raw, rounds, seconds, strtoul(argv[4], NULL, 0));
+        bundle(&raw, rounds, seconds, strtoul(argv[4], NULL, 0), argc > 5 ? strtol(argv[5], NULL, 0) : 0);
     } else {
         die("no such command");
     }
