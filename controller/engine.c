@@ -16,7 +16,7 @@ static void on_deadline(uv_timer_t *);
 static void on_turn(uv_timer_t *);
 static void release_clean(struct sp_engine *);
 static void stop_step(struct sp_engine *);
-static void on_timer_closed(uv_handle_t *);
+static void on_handle_closed(uv_handle_t *);
 static void free_engine(struct sp_engine *);
 static void on_settled(void *aux, struct sp_switch *);
 static void on_describe(void *aux, struct sp_switch *, const struct sp_unit_name *, const struct sp_flow *, char *out,
@@ -24,8 +24,11 @@ static void on_describe(void *aux, struct sp_switch *, const struct sp_unit_name
 static void on_counted(void *aux, struct sp_switch *, const struct sp_flow *, const struct sp_count *raw, bool removed);
 static void on_dumping(void *aux, struct sp_switch *, bool begins, bool first);
 static bool owns_zone(void *aux, struct sp_switch *, uint16_t zone);
+static void on_busy(void *aux, struct sp_switch *);
 
-static const struct sp_switch_events switch_events = { on_settled, on_describe, on_counted, on_dumping, owns_zone };
+static const struct sp_switch_events switch_events = {
+    on_settled, on_describe, on_counted, on_dumping, owns_zone, on_busy,
+};
 
 static bool
 match_dpid(const struct sp_index_node *node, const void *key)
@@ -77,8 +80,9 @@ sp_engine_new(uv_loop_t *loop, struct sp_store *store, struct sp_model *model)
     uv_timer_init(loop, &engine->tick);
     uv_timer_init(loop, &engine->turn);
     uv_timer_init(loop, &engine->deadline);
+    sp_engine_init_work(engine);
     engine->tick.data = engine->turn.data = engine->deadline.data = engine;
-    engine->n_timers = SP_ENGINE_TIMERS;
+    engine->n_handles = SP_ENGINE_HANDLES;
     uv_timer_start(&engine->tick, on_tick, TICK_MS, TICK_MS);
     return engine;
 }
@@ -133,7 +137,7 @@ void
 sp_engine_wake_at(struct sp_engine *engine, int64_t when_ms)
 {
     int64_t wait = when_ms - sp_engine_now(engine);
-    if (engine->n_timers == SP_ENGINE_TIMERS) {
+    if (engine->n_handles == SP_ENGINE_HANDLES) {
         uv_timer_start(&engine->deadline, on_deadline, wait > 0 ? (uint64_t) wait : 0, 0);
     }
 }
@@ -147,7 +151,7 @@ sp_engine_now(const struct sp_engine *engine)
 void
 sp_engine_turn_later(struct sp_engine *engine)
 {
-    if (engine->n_timers == SP_ENGINE_TIMERS && !uv_is_active((uv_handle_t *) &engine->turn)) {
+    if (engine->n_handles == SP_ENGINE_HANDLES && !uv_is_active((uv_handle_t *) &engine->turn)) {
         uv_timer_start(&engine->turn, on_turn, 0, 0);
     }
 }
@@ -186,6 +190,7 @@ sp_engine_drop_datapath(struct sp_engine *engine, struct sp_datapath *dp)
 {
     bool wanted = sp_model_bridge(engine->model, dp->dpid) || dp->releasing || sp_switch_link(dp->sw);
     if (!wanted) {
+        sp_datapath_dequeue(dp);
         sp_index_remove(&engine->datapaths, &dp->node, sp_index_hash(engine->seed, &dp->dpid, sizeof dp->dpid), &dp->dpid);
         sp_datapath_clear_indices(dp);
         sp_switch_free(dp->sw);
@@ -303,19 +308,20 @@ static void
 stop_step(struct sp_engine *engine)
 {
     sp_engine_close_links(engine);
-    if (engine->batch || engine->n_links || engine->n_timers != SP_ENGINE_TIMERS || !sp_engine_end_counts(engine)) {
+    if (engine->batch || engine->n_links || engine->n_handles != SP_ENGINE_HANDLES || !sp_engine_end_counts(engine)) {
         return;
     }
-    uv_close((uv_handle_t *) &engine->tick, on_timer_closed);
-    uv_close((uv_handle_t *) &engine->turn, on_timer_closed);
-    uv_close((uv_handle_t *) &engine->deadline, on_timer_closed);
+    uv_close((uv_handle_t *) &engine->tick, on_handle_closed);
+    uv_close((uv_handle_t *) &engine->turn, on_handle_closed);
+    uv_close((uv_handle_t *) &engine->deadline, on_handle_closed);
+    uv_close((uv_handle_t *) &engine->work, on_handle_closed);
 }
 
 static void
-on_timer_closed(uv_handle_t *handle)
+on_handle_closed(uv_handle_t *handle)
 {
     struct sp_engine *engine = handle->data;
-    if (--engine->n_timers) {
+    if (--engine->n_handles) {
         return;
     }
     void (*stopped)(void *) = engine->stopped;
@@ -389,4 +395,10 @@ owns_zone(void *aux, struct sp_switch *sw, uint16_t zone)
 {
     const struct sp_datapath *dp = aux;
     return sp_model_zone_is_used(dp->engine->model, dp->dpid, zone);
+}
+
+static void
+on_busy(void *aux, struct sp_switch *sw)
+{
+    sp_datapath_queue(aux);
 }

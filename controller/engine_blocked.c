@@ -39,8 +39,10 @@ sp_datapath_take_meters(struct sp_datapath *dp, const struct sp_session_meters *
         dp->has_meters = meters->usable;
         sp_unit_name_init(&name, SP_UNIT_REPORTS);
         sp_datapath_mark(dp, &name);
-        sp_engine_refresh_sets(engine);
-        sp_datapath_compile(dp);
+        if (!dp->beginning) {
+            sp_engine_refresh_sets(engine);
+            sp_datapath_compile(dp);
+        }
     }
 }
 

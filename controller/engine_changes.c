@@ -31,14 +31,15 @@ sp_engine_follow_addresses(struct sp_engine *engine, const struct sp_change *cha
     }
 }
 
-/* Bridges that are not begun with yet: nobody knows what of them a change concerns. */
+/* Bridges that are not begun with yet, or not all of whose ports have been looked at: nobody knows what of them a change
+ * concerns. */
 static void
 touch_expecting(struct sp_engine *engine)
 {
     size_t cursor = 0;
     for (struct sp_index_node *node = NULL; (node = sp_index_next_head(&engine->datapaths, node, &cursor));) {
         struct sp_datapath *dp = node->owner;
-        if (dp->expecting) {
+        if (dp->expecting && (!dp->projected || dp->next_unresolved < dp->n_unresolved)) {
             sp_engine_touch(engine, dp);
         }
     }
@@ -47,7 +48,7 @@ touch_expecting(struct sp_engine *engine)
 void
 sp_engine_follow(struct sp_engine *engine, const struct sp_change *changes, size_t n)
 {
-    if (engine->expect_until_ms) {
+    if (engine->expect_until_ms || engine->first_work) {
         touch_expecting(engine);
     }
     for (size_t i = 0; i < n; i++) {
@@ -102,7 +103,7 @@ sp_engine_run_stale(struct sp_engine *engine)
     size_t cursor = 0;
     for (struct sp_index_node *node = NULL; (node = sp_index_next_head(&engine->datapaths, node, &cursor));) {
         struct sp_datapath *dp = node->owner;
-        if (dp->projected) {
+        if (dp->projected && !dp->beginning) { /* That is compiled in parts. */
             sp_datapath_compile(dp);
             sp_switch_run(dp->sw, sp_model_counters(engine->model)->revision, now);
         }
@@ -209,15 +210,15 @@ follow_bridge(struct sp_engine *engine, const struct sp_bridge *before, const st
     if (!after) {
         sp_datapath_release(dp);
         if (dp->expecting) {
-            sp_datapath_begin(dp, false);
+            sp_datapath_begin_released(dp);
         }
         return;
     }
     dp->releasing = false;
-    if (!dp->ports_known || dp->expecting) {
+    if (!dp->ports_known || (dp->expecting && !dp->projected)) {
         return;
     }
-    if (!sp_switch_is_enforced(dp->sw)) {
+    if (!dp->expecting && !sp_switch_is_enforced(dp->sw)) {
         sp_switch_enforce(dp->sw, sp_engine_now(engine));
     }
     sp_engine_touch(engine, dp);

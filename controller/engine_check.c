@@ -26,7 +26,7 @@ sp_engine_check(struct sp_engine *engine, char *why, size_t why_size)
     for (struct sp_index_node *node = sp_index_next_head(&engine->datapaths, NULL, &cursor); node; node = next) {
         next = sp_index_next_head(&engine->datapaths, node, &cursor);
         struct sp_datapath *dp = node->owner;
-        int r = dp->projected && !dp->releasing ? check_datapath(dp, why, why_size) : 0;
+        int r = dp->projected && !dp->beginning && !dp->releasing ? check_datapath(dp, why, why_size) : 0;
         if (r) {
             return r;
         }
@@ -61,7 +61,7 @@ owns_zone(void *aux, struct sp_switch *sw, uint16_t zone)
     return true;
 }
 
-static const struct sp_switch_events no_events = { settled, describe, counted, dumping, owns_zone };
+static const struct sp_switch_events no_events = { settled, describe, counted, dumping, owns_zone, settled };
 
 static int
 compare_unit(void *aux, const struct sp_unit_name *name, const struct sp_flow_set *wanted)

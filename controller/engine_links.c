@@ -12,13 +12,13 @@
 
 static void on_connected(void *aux, struct sp_stream *, const char *peer);
 static void on_newcomer_event(void *aux, struct sp_link *, struct sp_event *);
-static void on_newcomer_closed(void *aux, struct sp_link *, const char *why);
+static void on_newcomer_closed(void *aux, struct sp_link *);
 static void on_event(void *aux, struct sp_link *, struct sp_event *);
-static void on_closed(void *aux, struct sp_link *, const char *why);
+static void on_closed(void *aux, struct sp_link *);
 static void forget_newcomer(struct sp_newcomer *);
 static void refuse(struct sp_datapath *, struct sp_link *);
 static void refuse_identity(struct sp_link *, uint64_t dpid);
-static void ports_done(struct sp_datapath *);
+static void enforce(struct sp_datapath *);
 static void complain(struct sp_engine *, const char *peer, const char *why);
 
 const struct sp_transport_events sp_engine_transport_events = { on_connected };
@@ -64,24 +64,75 @@ sp_engine_begin_expecting(struct sp_engine *engine)
     for (struct sp_index_node *node = NULL; (node = sp_index_next_head(&engine->datapaths, node, &cursor));) {
         struct sp_datapath *dp = node->owner;
         if (dp->expecting) {
-            sp_datapath_begin(dp, true);
+            sp_datapath_begin(dp);
         }
     }
 }
 
 void
-sp_datapath_begin(struct sp_datapath *dp, bool adopted)
+sp_datapath_ports_done(struct sp_datapath *dp)
 {
     struct sp_engine *engine = dp->engine;
-    dp->expecting = false;
-    sp_switch_enforce(dp->sw, sp_engine_now(engine));
-    if (adopted) {
-        sp_datapath_shout(dp);
-        sp_datapath_project(dp);
-        sp_engine_refresh_sets(engine);
-        sp_datapath_compile(dp);
+    dp->ports_told = false;
+    bool adopted = sp_model_bridge(engine->model, dp->dpid) != NULL;
+    dp->ports_known = true;
+    sp_datapath_notice(dp);
+    sp_log(SP_LOG_INFO, "engine", "bridge %016" PRIx64 " (%s, Open vSwitch %s) is connected from %s, OpenFlow 1.%u, %zu ports%s",
+           dp->dpid, dp->ready.name, dp->ready.software, sp_link_peer(sp_switch_link(dp->sw)), dp->ready.version - 1u,
+           dp->ofports.n_heads, adopted ? "" : "; it is not adopted and stays as it is");
+    dp->expecting = adopted;
+    if (adopted && sp_engine_expects(engine)) {
+        sp_log(SP_LOG_INFO, "engine",
+               "bridge %016" PRIx64 " stays as it is until OVSDB has told where all ports are, for %d s at most",
+               dp->dpid, SP_ENGINE_EXPECT_MS / 1000);
+    } else if (adopted) {
+        sp_datapath_begin(dp);
+    } else if (dp->releasing) {
+        sp_datapath_begin_released(dp);
     }
+}
+
+void
+sp_datapath_begin(struct sp_datapath *dp)
+{
+    dp->expecting = dp->beginning = true;
+    if (!dp->projected) {
+        sp_datapath_shout(dp);
+        sp_datapath_begin_projecting(dp);
+    }
+    sp_datapath_queue(dp);
+}
+
+void
+sp_datapath_begin_released(struct sp_datapath *dp)
+{
+    if (dp->projected) {
+        sp_datapath_unproject(dp);
+        sp_switch_ignore(dp->sw);
+    }
+    dp->expecting = dp->beginning = false;
+    enforce(dp);
+}
+
+static void
+enforce(struct sp_datapath *dp)
+{
+    const struct sp_engine *engine = dp->engine;
+    sp_switch_enforce(dp->sw, sp_engine_now(engine));
     sp_switch_run(dp->sw, sp_model_counters(engine->model)->revision, sp_engine_now(engine));
+}
+
+bool
+sp_datapath_begin_step(struct sp_datapath *dp)
+{
+    sp_engine_refresh_sets(dp->engine);
+    if (sp_datapath_resolve_next(dp) || sp_datapath_compile_next(dp)) {
+        return true;
+    }
+    dp->expecting = dp->beginning = false;
+    enforce(dp);
+    sp_datapath_notice(dp);
+    return false;
 }
 
 static void
@@ -120,7 +171,11 @@ on_newcomer_event(void *aux, struct sp_link *link, struct sp_event *event)
         refuse_identity(link, event->ready.dpid);
         return;
     }
-    struct sp_datapath *dp = sp_engine_make_datapath(engine, event->ready.dpid);
+    struct sp_datapath *dp = sp_engine_datapath(engine, event->ready.dpid);
+    if (dp && dp->gone) {
+        sp_datapath_end_link(dp); /* Its turn has not come yet. */
+    }
+    dp = sp_engine_make_datapath(engine, event->ready.dpid);
     if (!dp) {
         sp_link_close(link, "out of memory");
         return;
@@ -144,15 +199,16 @@ on_newcomer_event(void *aux, struct sp_link *link, struct sp_event *event)
 }
 
 static void
-on_newcomer_closed(void *aux, struct sp_link *link, const char *why)
+on_newcomer_closed(void *aux, struct sp_link *link)
 {
     struct sp_newcomer *newcomer = aux;
     struct sp_engine *engine = newcomer->engine;
     if (!engine->stopping) {
-        sp_engine_remember_refusal(engine, sp_link_peer(link), why);
-        complain(engine, sp_link_peer(link), why);
+        sp_engine_remember_refusal(engine, sp_link_peer(link), sp_link_why(link));
+        complain(engine, sp_link_peer(link), sp_link_why(link));
     }
     forget_newcomer(newcomer);
+    sp_link_free(link);
     engine->n_links--;
     sp_engine_turn_later(engine);
 }
@@ -175,7 +231,8 @@ on_event(void *aux, struct sp_link *link, struct sp_event *event)
         }
         break;
     case SP_EVENT_PORTS_DONE:
-        ports_done(dp);
+        dp->ports_told = true;
+        sp_datapath_queue(dp);
         break;
     case SP_EVENT_METERS:
         sp_datapath_take_meters(dp, &event->meters);
@@ -189,19 +246,29 @@ on_event(void *aux, struct sp_link *link, struct sp_event *event)
     }
 }
 
+/* Of many bridges that go at once each must wait for its turn; until then it is one that does not answer. */
 static void
-on_closed(void *aux, struct sp_link *link, const char *why)
+on_closed(void *aux, struct sp_link *link)
 {
     struct sp_datapath *dp = aux;
+    dp->gone = true;
+    sp_datapath_queue(dp);
+}
+
+void
+sp_datapath_end_link(struct sp_datapath *dp)
+{
     struct sp_engine *engine = dp->engine;
+    struct sp_link *link = sp_switch_link(dp->sw);
     sp_log(SP_LOG_WARNING, "engine", "bridge %016" PRIx64 " (%s, %s) is disconnected: %s", dp->dpid, dp->ready.name,
-           sp_link_peer(link), why);
+           sp_link_peer(link), sp_link_why(link));
     engine->disconnects++;
     engine->n_links--;
     sp_datapath_unproject(dp);
     sp_datapath_drop_ofports(dp);
     sp_switch_detach(dp->sw);
-    dp->ports_known = dp->expecting = dp->has_meters = false;
+    sp_link_free(link);
+    dp->gone = dp->ports_told = dp->ports_known = dp->expecting = dp->beginning = dp->has_meters = false;
     dp->meters_error[0] = '\0';
     dp->connection = 0;
     sp_datapath_notice(dp);
@@ -242,26 +309,6 @@ refuse_identity(struct sp_link *link, uint64_t dpid)
     snprintf(why, sizeof why, "its certificate may not be datapath %016" PRIx64 ": \"%s\", %s", dpid, sp_stream_name(stream),
              sp_stream_fingerprint(stream));
     sp_link_close(link, why);
-}
-
-static void
-ports_done(struct sp_datapath *dp)
-{
-    struct sp_engine *engine = dp->engine;
-    bool adopted = sp_model_bridge(engine->model, dp->dpid) != NULL;
-    dp->ports_known = true;
-    sp_datapath_notice(dp);
-    sp_log(SP_LOG_INFO, "engine", "bridge %016" PRIx64 " (%s, Open vSwitch %s) is connected from %s, OpenFlow 1.%u, %zu ports%s",
-           dp->dpid, dp->ready.name, dp->ready.software, sp_link_peer(sp_switch_link(dp->sw)), dp->ready.version - 1u,
-           dp->ofports.n_heads, adopted ? "" : "; it is not adopted and stays as it is");
-    dp->expecting = adopted && sp_engine_expects(engine);
-    if (dp->expecting) {
-        sp_log(SP_LOG_INFO, "engine",
-               "bridge %016" PRIx64 " stays as it is until OVSDB has told where all ports are, for %d s at most",
-               dp->dpid, SP_ENGINE_EXPECT_MS / 1000);
-    } else if (adopted || dp->releasing) {
-        sp_datapath_begin(dp, adopted);
-    }
 }
 
 static void

@@ -16,6 +16,7 @@ struct owner {
     const struct sp_server *server;
 };
 
+static void mark_common(struct sp_datapath *);
 static struct sp_ofport *find_ofport(const struct sp_datapath *, uint16_t number);
 static void drop_ofport(struct sp_datapath *, struct sp_ofport *);
 static struct owner find_owner(struct sp_datapath *, const char *name);
@@ -86,6 +87,47 @@ sp_datapath_clear_indices(struct sp_datapath *dp)
 void
 sp_datapath_project(struct sp_datapath *dp)
 {
+    mark_common(dp);
+    sp_datapath_resolve_all(dp);
+}
+
+void
+sp_datapath_begin_projecting(struct sp_datapath *dp)
+{
+    size_t n;
+    struct sp_ofport **ports = sp_datapath_sorted_ofports(dp, &n);
+    dp->unresolved = ports ? malloc((n ? n : 1) * sizeof *dp->unresolved) : NULL;
+    mark_common(dp);
+    if (!dp->unresolved) {
+        free(ports);
+        sp_datapath_give_up(dp);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        dp->unresolved[i] = ports[i]->number;
+    }
+    dp->n_unresolved = n;
+    dp->next_unresolved = 0;
+    free(ports);
+}
+
+bool
+sp_datapath_resolve_next(struct sp_datapath *dp)
+{
+    if (dp->next_unresolved == dp->n_unresolved) {
+        return false;
+    }
+    const struct sp_ofport *port = find_ofport(dp, dp->unresolved[dp->next_unresolved++]);
+    if (port) { /* Else it has gone meanwhile. */
+        sp_datapath_resolve(dp, port->name);
+    }
+    return true;
+}
+
+/* Whatever its ports are. */
+static void
+mark_common(struct sp_datapath *dp)
+{
     dp->projected = true;
     struct sp_unit_name name;
     sp_unit_name_init(&name, SP_UNIT_STATIC);
@@ -94,13 +136,15 @@ sp_datapath_project(struct sp_datapath *dp)
     sp_datapath_mark(dp, &name);
     sp_unit_name_init(&name, SP_UNIT_UPLINKS);
     sp_datapath_mark(dp, &name);
-    sp_datapath_resolve_all(dp);
 }
 
 void
 sp_datapath_unproject(struct sp_datapath *dp)
 {
     dp->projected = false; /* First, so that nothing is marked. */
+    free(dp->unresolved);
+    dp->unresolved = NULL;
+    dp->n_unresolved = dp->next_unresolved = 0;
     size_t cursor = 0;
     for (struct sp_index_node *node = NULL; (node = sp_index_next_head(&dp->ofports, node, &cursor));) {
         struct sp_ofport *port = node->owner;

@@ -133,7 +133,17 @@ struct sp_datapath {
     uint64_t dpid;
     struct sp_switch *sw;
     struct sp_tally *tally;    /* In engine->counts, from the first dump on. */
-    bool expecting;            /* Connected and adopted, but not begun with; see sp_engine_expect_ifaces(). */
+    bool expecting;            /* Connected and adopted, but not enforced yet: something is waited for, see
+                                * sp_engine_expect_ifaces(), or it is 'beginning'. */
+    bool beginning;            /* It is being projected and compiled, in parts. */
+    uint16_t *unresolved;      /* Beginning, and projected: its port numbers, of which those from 'next_unresolved' on ... */
+    size_t n_unresolved;       /* ... have not been looked at. */
+    size_t next_unresolved;
+    bool ports_told;           /* The connection is complete, which is not known before what that means is done. */
+    bool gone;                 /* Its connection is closed; what that means is still to be done. */
+    bool queued;               /* In the ring of engine->work. */
+    struct sp_datapath *next_work;
+    struct sp_datapath *prev_work;
     bool releasing;            /* Was adopted: its flows are being removed, or will be when it connects. */
     bool ports_known;
     bool projected;            /* The units are given and kept up to date. */
@@ -193,7 +203,7 @@ struct sp_newcomer {
     struct sp_link *link;
 };
 
-#define SP_ENGINE_TIMERS 3
+#define SP_ENGINE_HANDLES 4
 
 /* How many rules there are, and how many nothing needs: counted group by group, some at a time, so that a million of them hold up
  * nothing. */
@@ -217,7 +227,11 @@ struct sp_engine {
     uv_timer_t tick;           /* Every second. */
     uv_timer_t turn;           /* What is left for the next turn of the loop. */
     uv_timer_t deadline;       /* Of the write that is the first to have waited long enough. */
-    unsigned n_timers;         /* Open; of SP_ENGINE_TIMERS. */
+    uv_idle_t work;            /* While there is work in parts. */
+    unsigned n_handles;        /* Open; of SP_ENGINE_HANDLES. */
+    size_t parts_max;          /* Of it in a turn, if there is time.  Tests make it few, so that all else comes between them. */
+    struct sp_datapath *first_work; /* NULL: there is none. */
+    struct sp_datapath *last_work;
     struct sp_method **methods;
     size_t n_methods;
     struct sp_newcomer newcomers; /* Head of a ring. */
@@ -295,13 +309,25 @@ void sp_engine_drop_datapath(struct sp_engine *, struct sp_datapath *);
 /* engine_links.c */
 extern const struct sp_transport_events sp_engine_transport_events;
 void sp_engine_close_links(struct sp_engine *);
-void sp_datapath_begin(struct sp_datapath *, bool adopted); /* From now on the bridge is as the model says, or released. */
+void sp_datapath_ports_done(struct sp_datapath *);     /* Its ports have been told: from now on it is connected. */
+void sp_datapath_begin(struct sp_datapath *);          /* The bridge shall be as the model says: begins with that, in parts. */
+bool sp_datapath_begin_step(struct sp_datapath *);     /* The next part; false: it is enforced now. */
+void sp_datapath_begin_released(struct sp_datapath *); /* It shall have nothing of ours, from now on. */
+void sp_datapath_end_link(struct sp_datapath *);       /* Its connection has gone; so may it have after that. */
 void sp_engine_begin_expecting(struct sp_engine *); /* Begins with the bridges that waited, if there is nothing to wait for. */
+
+/* engine_work.c: what takes long for one bridge is done in parts, and of all bridges together not too much in a turn. */
+void sp_engine_init_work(struct sp_engine *);
+void sp_datapath_queue(struct sp_datapath *);   /* It has work to be done in parts. */
+void sp_datapath_dequeue(struct sp_datapath *); /* It has none any more. */
 
 /* engine_project.c */
 void sp_datapath_init_indices(struct sp_datapath *);
 void sp_datapath_clear_indices(struct sp_datapath *); /* Before it is freed. */
 void sp_datapath_project(struct sp_datapath *);   /* Connected, ports known, adopted or to be released: gives every unit. */
+/* The same in parts: the beginning, then one port after the other until it returns false. */
+void sp_datapath_begin_projecting(struct sp_datapath *);
+bool sp_datapath_resolve_next(struct sp_datapath *);
 void sp_datapath_unproject(struct sp_datapath *); /* Forgets what it projected; the switch's units are not touched. */
 void sp_datapath_release(struct sp_datapath *);   /* No longer adopted. */
 void sp_datapath_resolve(struct sp_datapath *, const char *name); /* Who is the port 'name'? */
@@ -353,6 +379,7 @@ struct sp_mac sp_unit_mac(const struct sp_unit_name *);  /* Of SP_UNIT_MAC. */
 struct sp_cidr sp_unit_ip(const struct sp_unit_name *);  /* Of SP_UNIT_TARGET, SP_UNIT_REMOTE. */
 void sp_datapath_mark(struct sp_datapath *, const struct sp_unit_name *); /* Stale. */
 void sp_datapath_compile(struct sp_datapath *);                           /* Every stale unit. */
+bool sp_datapath_compile_next(struct sp_datapath *);                      /* One of them; false: there is none. */
 void sp_datapath_forget_stale(struct sp_datapath *);
 
 /* engine_check.c */

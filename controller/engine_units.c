@@ -181,26 +181,50 @@ pull_unit(struct sp_datapath *dp, const struct sp_unit_name *unit, struct sp_flo
     return error;
 }
 
+/* Returns 0, or -ENOMEM, and the connection has been given up. */
+static int
+compile_unit(struct sp_datapath *dp, const struct sp_stale *stale)
+{
+    struct sp_flow_set *flows;
+    int error = pull_unit(dp, &stale->unit, &flows);
+    if (!error) {
+        error = sp_switch_set_unit(dp->sw, &stale->unit, flows, stale->revisions);
+    } else {
+        sp_flow_set_unref(flows);
+    }
+    if (error == SP_E_RANGE) {
+        sp_switch_fail_unit(dp->sw, &stale->unit, "cannot be expressed in flows: too many ports or addresses", stale->revisions);
+        error = 0;
+    } else if (error) {
+        sp_datapath_give_up(dp);
+    }
+    return error;
+}
+
 void
 sp_datapath_compile(struct sp_datapath *dp)
 {
-    for (struct sp_stale *stale = dp->first_stale; stale; stale = stale->next) {
-        struct sp_flow_set *flows;
-        int error = pull_unit(dp, &stale->unit, &flows);
-        if (!error) {
-            error = sp_switch_set_unit(dp->sw, &stale->unit, flows, stale->revisions);
-        } else {
-            sp_flow_set_unref(flows);
-        }
-        if (error == SP_E_RANGE) {
-            sp_switch_fail_unit(dp->sw, &stale->unit, "cannot be expressed in flows: too many ports or addresses",
-                                stale->revisions);
-        } else if (error) {
-            sp_datapath_give_up(dp);
-            break;
-        }
+    int error = 0;
+    for (struct sp_stale *stale = dp->first_stale; stale && !error; stale = stale->next) {
+        error = compile_unit(dp, stale);
     }
     sp_datapath_forget_stale(dp);
+}
+
+bool
+sp_datapath_compile_next(struct sp_datapath *dp)
+{
+    struct sp_stale *stale = dp->first_stale;
+    if (!stale) {
+        return false;
+    }
+    dp->first_stale = stale->next;
+    sp_index_remove(&dp->stale, &stale->node, sp_index_hash(dp->engine->seed, &stale->unit, sizeof stale->unit), &stale->unit);
+    if (compile_unit(dp, stale)) {
+        sp_datapath_forget_stale(dp);
+    }
+    free(stale);
+    return true;
 }
 
 void

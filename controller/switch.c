@@ -24,7 +24,8 @@ static void ring_init(struct sp_unit_ring *);
 static void forget(struct sp_switch *);
 static void retry(struct sp_switch *);
 static void dump(struct sp_switch *, enum sp_switch_phase);
-static void end_dump(struct sp_switch *, int64_t now_ms);
+static void end_dump(struct sp_switch *);
+static void end_work(struct sp_switch *);
 static void tell_count(struct sp_switch *, const struct sp_event *, bool removed);
 
 /* Adds to the revisions of 'unit' that may not be in force. */
@@ -104,6 +105,8 @@ sp_switch_new(uint64_t dpid, uint64_t seed, const struct sp_switch_events *event
     ring_init(&sw->poisoned);
     sp_flow_list_init(&sw->orphans);
     sp_flow_list_init(&sw->stuck);
+    sp_flow_list_init(&sw->work.lost);
+    sp_flow_list_init(&sw->work.strange);
     sp_flow_mods_init(&sw->batch.mods);
     sp_flow_list_init(&sw->batch.news);
     return sw;
@@ -152,6 +155,7 @@ int
 sp_switch_set_unit(struct sp_switch *sw, const struct sp_unit_name *name, struct sp_flow_set *flows,
                    struct sp_revisions revisions)
 {
+    sp_switch_finish_units(sw);
     struct sp_unit *unit = sp_switch_find_unit(sw, name);
     if (unit ? sp_flow_set_equal(unit->desired, flows) && !unit->failed : !sp_flow_set_count(flows)) {
         sp_flow_set_unref(flows);
@@ -181,6 +185,7 @@ sp_switch_desired(const struct sp_switch *sw, const struct sp_unit_name *name)
 void
 sp_switch_fail_unit(struct sp_switch *sw, const struct sp_unit_name *name, const char *why, struct sp_revisions revisions)
 {
+    sp_switch_finish_units(sw);
     struct sp_unit *unit = sp_switch_find_unit(sw, name);
     unit = unit ? unit : make_unit(sw, name);
     if (!unit) {
@@ -347,7 +352,7 @@ sp_switch_event(struct sp_switch *sw, struct sp_event *event, int64_t now_ms)
     switch (event->kind) {
     case SP_EVENT_DUMP_FLOW:
         tell_count(sw, event, false);
-        if (sw->dump && sp_flow_table_put(sw->dump, event->flow)) {
+        if (sw->dump && !sw->work.stage && sp_flow_table_put(sw->dump, event->flow)) {
             sp_switch_give_up(sw);
         }
         break;
@@ -358,7 +363,7 @@ sp_switch_event(struct sp_switch *sw, struct sp_event *event, int64_t now_ms)
         sp_switch_suspect(sw, event->flow);
         break;
     case SP_EVENT_DUMP_DONE:
-        end_dump(sw, now_ms);
+        end_dump(sw);
         break;
     case SP_EVENT_REFUSED:
         sp_switch_refuse(sw, &event->refused);
@@ -383,6 +388,20 @@ sp_switch_event(struct sp_switch *sw, struct sp_event *event, int64_t now_ms)
     }
     sp_flow_unref(event->flow);
     sp_switch_run(sw, sw->revision, now_ms);
+}
+
+bool
+sp_switch_work(struct sp_switch *sw, int64_t now_ms)
+{
+    sw->now_ms = now_ms;
+    if (!sw->work.stage) {
+        return false;
+    }
+    if (!sp_switch_do_part(sw)) {
+        end_work(sw);
+        sp_switch_run(sw, sw->revision, now_ms);
+    }
+    return true;
 }
 
 void
@@ -567,6 +586,7 @@ static void
 forget(struct sp_switch *sw)
 {
     sp_switch_clear_batch(sw);
+    sp_switch_drop_work(sw);
     size_t cursor = 0;
     struct sp_index_node *next;
     for (struct sp_index_node *node = sp_index_next_head(&sw->units, NULL, &cursor); node; node = next) {
@@ -607,23 +627,27 @@ dump(struct sp_switch *sw, enum sp_switch_phase phase)
 }
 
 static void
-end_dump(struct sp_switch *sw, int64_t now_ms)
+end_dump(struct sp_switch *sw)
 {
-    if (sw->phase != SP_SWITCH_LEARNING && sw->phase != SP_SWITCH_CHECKING) {
+    if ((sw->phase != SP_SWITCH_LEARNING && sw->phase != SP_SWITCH_CHECKING) || sw->work.stage) {
         return;
     }
     sw->events->dumping(sw->aux, sw, false, sw->phase == SP_SWITCH_LEARNING);
-    if (sw->phase == SP_SWITCH_LEARNING) {
-        sp_switch_learn(sw);
-    } else {
-        sp_switch_compare(sw);
-        int64_t length_ms = now_ms - sw->check_begun_ms;
+    if (sw->phase == SP_SWITCH_CHECKING) {
+        int64_t length_ms = sw->now_ms - sw->check_begun_ms;
         int64_t rest_ms = CHECK_SHARE * length_ms > CHECK_MS ? CHECK_SHARE * length_ms : CHECK_MS;
-        sw->check_at_ms = now_ms + (rest_ms < CHECK_MAX_MS ? rest_ms : CHECK_MAX_MS);
-        sw->check_again_ms = now_ms + SUSPECT_MS + SUSPECT_SHARE * length_ms;
+        sw->check_at_ms = sw->now_ms + (rest_ms < CHECK_MAX_MS ? rest_ms : CHECK_MAX_MS);
+        sw->check_again_ms = sw->now_ms + SUSPECT_MS + SUSPECT_SHARE * length_ms;
     }
+    sp_switch_begin_work(sw);
+    sw->events->busy(sw->aux, sw);
+}
+
+/* What the dump means has been found out, and it has been let go of. */
+static void
+end_work(struct sp_switch *sw)
+{
     sw->phase = SP_SWITCH_IDLE;
-    sp_known_adopt(sw->known, sw->installed);
     sp_flow_table_free(sw->dump);
     sw->dump = sp_flow_table_new();
     if (!sw->dump) {

@@ -21,12 +21,16 @@
  * switch_dump.c and switch_left.c (the dump against what is wanted), switch_zones.c (whose connections are in a zone),
  * switch_link.c (the connection).
  *
+ * What a dump means is found out in parts (sp_switch_work()), as that takes some milliseconds for some thousand flows.  Nothing
+ * is sent meanwhile, so that what is installed stays as it was told; and a unit that changes while it is being found out what
+ * each has makes the rest of that be done at once, before it changes: no change ever meets a switch that is half known.
+ *
  * Counted flows (flows/tally.h) live and die with their cookie: another one's flow in the place of theirs is preceded, in the
  * same bundle, by their deletion, so that the switch tells what they counted and counts the new one from 0.
  *
  * Guarantees: W1 'installed' is what the switch has confirmed, flow by flow, but for what another hand changed since the
  * last dump; W2 a flow is deleted only if it is the unit's own that is replaced, or one under our cookie that no unit wants;
- * W3 while a batch or a dump is under way nothing else is sent;
+ * W3 while a batch or a dump is under way, or what a dump means is being found out, nothing else is sent;
  * W4 the flows of a port are sent only behind a confirmed flush of its zone, or where its connections alone are in it (P4);
  * W5 what is sent ahead is committed only if it is all that the units want then, and just that. */
 
@@ -81,6 +85,8 @@ struct sp_switch_events {
     void (*dumping)(void *aux, struct sp_switch *, bool begins, bool first);
     /* Whether conntrack zone 'zone' is that of a port which is on this bridge, or may come back to it. */
     bool (*owns_zone)(void *aux, struct sp_switch *, uint16_t zone);
+    /* There is work for sp_switch_work(), to be called in a later turn. */
+    void (*busy)(void *aux, struct sp_switch *);
 };
 
 /* Counters that all switches of an engine share. */
@@ -150,6 +156,8 @@ void sp_switch_send_ahead(struct sp_switch *, uint64_t number);
 void sp_switch_withdraw(struct sp_switch *);
 /* Takes an event of the link: dump, batch, error. */
 void sp_switch_event(struct sp_switch *, struct sp_event *, int64_t now_ms);
+/* Does a part of the work, some microseconds of it.  Returns false if there was none left. */
+bool sp_switch_work(struct sp_switch *, int64_t now_ms);
 /* To be called about once a second: looks after drift and refused units. */
 void sp_switch_tick(struct sp_switch *, int64_t now_ms);
 

@@ -7,76 +7,199 @@
 #include "sallyport/pipeline.h"
 
 #define LINES_MAX 10 /* Flows of a kind that one check writes to the log. */
+#define FLOWS_PER_PART 256
+#define DONE 1
 
+static int learn_owners(struct sp_switch *);
+static int learn_units(struct sp_switch *);
+static int learn_left(struct sp_switch *);
+static int find_lost(struct sp_switch *);
+static int find_strange(struct sp_switch *);
+static int adopt_known(struct sp_switch *);
+static int drain_dump(struct sp_switch *);
 static int learn_unit(struct sp_switch *, struct sp_unit *);
-static int find_lost(struct sp_switch *, struct sp_flow_list *lost, struct sp_flow_list *strange);
+static int put_right(struct sp_switch *, const struct sp_flow_list *lost, const struct sp_flow_list *strange);
 static int put_lost(struct sp_switch *, const struct sp_flow_list *lost);
 static int add_orphan(struct sp_switch *, struct sp_flow *);
 static void mark_units(struct sp_switch *);
 static void log_drift(const struct sp_switch *, const struct sp_flow_list *lost, const struct sp_flow_list *strange);
 
-/* Everything that the dump has and some unit wants, or had before, is taken as confirmed; what is left over is an orphan. */
 void
-sp_switch_learn(struct sp_switch *sw)
+sp_switch_begin_work(struct sp_switch *sw)
 {
-    int error = sp_switch_learn_owners(sw);
-    size_t cursor = 0;
-    struct sp_index_node *next;
-    for (struct sp_index_node *node = sp_index_next_head(&sw->units, NULL, &cursor); node && !error; node = next) {
-        next = sp_index_next_head(&sw->units, node, &cursor);
-        error = learn_unit(sw, node->owner);
-    }
-    struct sp_flow_list left;
-    sp_flow_list_init(&left);
-    cursor = 0;
-    struct sp_flow *flow;
-    while (!error && (flow = sp_flow_table_next(sw->dump, &cursor))) {
-        if (!sp_flow_table_find(sw->installed, flow)) {
-            error = sp_flow_table_put(sw->installed, flow);
-            error = error ? error : sp_flow_list_take(&left, sp_flow_ref(flow));
-        }
-    }
-    error = error ? error : sp_switch_place_left(sw, &left);
-    sp_flow_list_clear(&left);
-    if (error) {
+    sw->work.stage = sw->phase == SP_SWITCH_LEARNING ? SP_DUMP_OWNERS : SP_DUMP_LOST;
+    sw->work.cursor = 0;
+    sw->work.begun = false;
+}
+
+void
+sp_switch_drop_work(struct sp_switch *sw)
+{
+    sw->work.stage = SP_DUMP_NONE;
+    sp_flow_list_clear(&sw->work.lost);
+    sp_flow_list_clear(&sw->work.strange);
+}
+
+/* Each does a part of its stage; 0: there is more, DONE: there is not, < 0: an error. */
+typedef int do_stage(struct sp_switch *);
+static do_stage *const stages[] = {
+    [SP_DUMP_OWNERS] = learn_owners, [SP_DUMP_UNITS] = learn_units,     [SP_DUMP_LEFT] = learn_left, [SP_DUMP_LOST] = find_lost,
+    [SP_DUMP_STRANGE] = find_strange, [SP_DUMP_KNOWN] = adopt_known, [SP_DUMP_DRAIN] = drain_dump,
+};
+
+bool
+sp_switch_do_part(struct sp_switch *sw)
+{
+    struct sp_dump_work *work = &sw->work;
+    int r = stages[work->stage](sw);
+    if (r < 0) {
+        /* The connection ends; until then the switch is one that does not answer. */
         sp_switch_give_up(sw);
+        sp_switch_drop_work(sw);
+        return true;
+    }
+    if (r == DONE) {
+        work->stage = work->stage == SP_DUMP_LEFT ? SP_DUMP_KNOWN : work->stage + 1;
+        work->cursor = 0;
+    }
+    if (work->stage == SP_DUMP_END) {
+        sp_switch_drop_work(sw);
+        return false;
+    }
+    return true;
+}
+
+void
+sp_switch_finish_units(struct sp_switch *sw)
+{
+    while (SP_DUMP_OWNERS <= sw->work.stage && sw->work.stage <= SP_DUMP_LEFT) {
+        sp_switch_do_part(sw);
     }
 }
 
-/* A switch that is known: its table must be as confirmed.  What is not is what another hand did. */
-void
-sp_switch_compare(struct sp_switch *sw)
+static int
+learn_owners(struct sp_switch *sw)
 {
-    struct sp_flow_list lost, strange;
-    sp_flow_list_init(&lost);
-    sp_flow_list_init(&strange);
-    int error = find_lost(sw, &lost, &strange);
-    if (!error && (lost.n || strange.n)) {
-        sw->counters->drift_repaired += lost.n + strange.n;
-        sp_log(SP_LOG_WARNING, "switch", "%016llx: another hand changed %zu flows of ours and added %zu; putting them right",
-               (unsigned long long) sw->dpid, lost.n, strange.n);
-        log_drift(sw, &lost, &strange);
-        error = put_lost(sw, &lost);
-        for (size_t i = 0; !error && i < strange.n; i++) {
-            error = sp_flow_table_put(sw->installed, strange.flows[i]);
-            error = error ? error : add_orphan(sw, strange.flows[i]);
+    struct sp_flow *flow = NULL;
+    int error = 0;
+    for (size_t i = 0; !error && i < FLOWS_PER_PART && (flow = sp_flow_table_next(sw->dump, &sw->work.cursor)); i++) {
+        error = sp_switch_learn_owner(sw, flow);
+    }
+    return error ? error : flow ? 0 : DONE;
+}
+
+/* A switch that was not known: everything that the dump has and some unit wants, or had before, is taken as confirmed ... */
+static int
+learn_units(struct sp_switch *sw)
+{
+    struct sp_dump_work *work = &sw->work;
+    int error = 0;
+    if (!work->begun) {
+        work->begun = true;
+        work->node = sp_index_next_head(&sw->units, NULL, &work->cursor);
+    }
+    for (size_t n = 0; !error && work->node && n < FLOWS_PER_PART; n++) {
+        struct sp_unit *unit = work->node->owner;
+        n += sp_flow_set_count(unit->desired);
+        work->node = sp_index_next_head(&sw->units, work->node, &work->cursor);
+        error = learn_unit(sw, unit); /* Which may be freed with it. */
+    }
+    return error ? error : work->node ? 0 : DONE;
+}
+
+/* ... and what is left over is an orphan. */
+static int
+learn_left(struct sp_switch *sw)
+{
+    struct sp_flow *flow = NULL;
+    int error = 0;
+    for (size_t i = 0; !error && i < FLOWS_PER_PART && (flow = sp_flow_table_next(sw->dump, &sw->work.cursor)); i++) {
+        if (!sp_flow_table_find(sw->installed, flow)) {
+            error = sp_flow_table_put(sw->installed, flow);
+            error = error ? error : sp_flow_list_take(&sw->work.strange, sp_flow_ref(flow));
         }
-        mark_units(sw);
     }
-    sp_flow_list_clear(&lost);
-    sp_flow_list_clear(&strange);
-    if (error) {
-        sp_switch_give_up(sw);
+    if (error || flow) {
+        return error;
     }
+    error = sp_switch_place_left(sw, &sw->work.strange);
+    return error ? error : DONE;
+}
+
+/* A switch that was known: its table must be as confirmed.  What is not is what another hand did. */
+static int
+find_lost(struct sp_switch *sw)
+{
+    struct sp_flow *flow = NULL;
+    int error = 0;
+    for (size_t i = 0; !error && i < FLOWS_PER_PART && (flow = sp_flow_table_next(sw->installed, &sw->work.cursor)); i++) {
+        const struct sp_flow *there = sp_flow_table_find(sw->dump, flow);
+        /* An alien that could not be deleted is as strange as before. */
+        bool same = there && (sp_flow_equal(there, flow) || (flow->alien && there->alien && there->cookie == flow->cookie));
+        if (!same) {
+            error = sp_flow_list_take(&sw->work.lost, sp_flow_ref(flow));
+        }
+    }
+    return error ? error : flow ? 0 : DONE;
+}
+
+static int
+find_strange(struct sp_switch *sw)
+{
+    struct sp_flow *flow = NULL;
+    int error = 0;
+    /* If all are there and no more, none is strange. */
+    bool none = !sw->work.lost.n && sp_flow_table_count(sw->dump) == sp_flow_table_count(sw->installed);
+    for (size_t i = 0; !none && !error && i < FLOWS_PER_PART && (flow = sp_flow_table_next(sw->dump, &sw->work.cursor)); i++) {
+        if (!sp_flow_table_find(sw->installed, flow)) {
+            error = sp_flow_list_take(&sw->work.strange, sp_flow_ref(flow));
+        }
+    }
+    if (error || flow) {
+        return error;
+    }
+    error = sw->work.lost.n || sw->work.strange.n ? put_right(sw, &sw->work.lost, &sw->work.strange) : 0;
+    return error ? error : DONE;
+}
+
+static int
+put_right(struct sp_switch *sw, const struct sp_flow_list *lost, const struct sp_flow_list *strange)
+{
+    sw->counters->drift_repaired += lost->n + strange->n;
+    sp_log(SP_LOG_WARNING, "switch", "%016llx: another hand changed %zu flows of ours and added %zu; putting them right",
+           (unsigned long long) sw->dpid, lost->n, strange->n);
+    log_drift(sw, lost, strange);
+    int error = put_lost(sw, lost);
+    for (size_t i = 0; !error && i < strange->n; i++) {
+        error = sp_flow_table_put(sw->installed, strange->flows[i]);
+        error = error ? error : add_orphan(sw, strange->flows[i]);
+    }
+    mark_units(sw);
+    return error;
+}
+
+static int
+adopt_known(struct sp_switch *sw)
+{
+    return sp_known_adopt(sw->known, sw->installed, &sw->work.cursor, FLOWS_PER_PART) ? 0 : DONE;
+}
+
+static int
+drain_dump(struct sp_switch *sw)
+{
+    return sp_flow_table_drain(sw->dump, FLOWS_PER_PART) ? 0 : DONE;
 }
 
 /* Ours by its cookie, or in the place of one of ours.  The dump is what counts, this is only when. */
 void
 sp_switch_suspect(struct sp_switch *sw, const struct sp_flow *flow)
 {
-    bool knowing = sw->phase != SP_SWITCH_PASSIVE && sw->phase != SP_SWITCH_LEARNING;
+    /* Learned, but not all of it is in its place yet. */
+    bool learning = SP_DUMP_OWNERS <= sw->work.stage && sw->work.stage <= SP_DUMP_LEFT;
+    bool knowing = sw->phase != SP_SWITCH_PASSIVE && (sw->phase != SP_SWITCH_LEARNING || sw->work.stage);
     bool ours = (flow->cookie & SP_COOKIE_OWNER_MASK) == SP_COOKIE_OWNER;
-    sw->suspected = sw->suspected || (knowing && (ours || sp_flow_table_find(sw->installed, flow)));
+    const struct sp_flow_table *there = learning ? sw->dump : sw->installed;
+    sw->suspected = sw->suspected || (knowing && (ours || sp_flow_table_find(there, flow)));
 }
 
 /* What is installed under a key that 'unit' wants is the unit's: its own object if it is as desired, else the one that is to be
@@ -111,29 +234,6 @@ learn_unit(struct sp_switch *sw, struct sp_unit *unit)
         error = unit->confirmed ? 0 : -ENOMEM;
     }
     sp_flow_list_clear(&confirmed);
-    return error;
-}
-
-static int
-find_lost(struct sp_switch *sw, struct sp_flow_list *lost, struct sp_flow_list *strange)
-{
-    int error = 0;
-    size_t cursor = 0;
-    struct sp_flow *flow;
-    while (!error && (flow = sp_flow_table_next(sw->installed, &cursor))) {
-        const struct sp_flow *there = sp_flow_table_find(sw->dump, flow);
-        /* An alien that could not be deleted is as strange as before. */
-        bool same = there && (sp_flow_equal(there, flow) || (flow->alien && there->alien && there->cookie == flow->cookie));
-        if (!same) {
-            error = sp_flow_list_take(lost, sp_flow_ref(flow));
-        }
-    }
-    cursor = 0;
-    while (!error && (flow = sp_flow_table_next(sw->dump, &cursor))) {
-        if (!sp_flow_table_find(sw->installed, flow)) {
-            error = sp_flow_list_take(strange, sp_flow_ref(flow));
-        }
-    }
     return error;
 }
 

@@ -81,10 +81,23 @@ sp_link_close(struct sp_link *link, const char *why)
     }
 }
 
+void
+sp_link_free(struct sp_link *link)
+{
+    sp_session_free(link->session);
+    free(link);
+}
+
 const char *
 sp_link_peer(const struct sp_link *link)
 {
     return link->peer;
+}
+
+const char *
+sp_link_why(const struct sp_link *link)
+{
+    return link->why;
 }
 
 const struct sp_stream *
@@ -96,7 +109,7 @@ sp_link_stream(const struct sp_link *link)
 bool
 sp_link_may_be(const struct sp_link *link, uint64_t dpid)
 {
-    return sp_stream_may_be(link->stream, dpid);
+    return !link->stream || sp_stream_may_be(link->stream, dpid);
 }
 
 bool
@@ -182,6 +195,7 @@ on_stream_closed(void *aux, const char *why)
         link->closing = true;
         snprintf(link->why, sizeof link->why, "%s", why);
     }
+    link->stream = NULL;
     uv_close((uv_handle_t *) &link->timer, on_timer_closed);
 }
 
@@ -206,10 +220,10 @@ on_timer_closed(uv_handle_t *handle)
 {
     struct sp_link *link = handle->data;
     if (link->events) {
-        link->events->closed(link->aux, link, link->why);
+        link->events->closed(link->aux, link);
+    } else {
+        sp_link_free(link);
     }
-    sp_session_free(link->session);
-    free(link);
 }
 
 /* Hands out the session's events.  Does not wake the stream: called from its 'writable' that would go round for ever. */

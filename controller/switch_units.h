@@ -68,6 +68,28 @@ struct sp_switch_batch {
     bool is_withdrawn;
 };
 
+/* What is to be done when a dump has come to its end, one after the other.  The first three are for a switch that was not known,
+ * the next two for one that was. */
+enum sp_dump_stage {
+    SP_DUMP_NONE,    /* Nothing. */
+    SP_DUMP_OWNERS,  /* Whose are the zones? */
+    SP_DUMP_UNITS,   /* What has each unit? */
+    SP_DUMP_LEFT,    /* What has none? */
+    SP_DUMP_LOST,    /* What is not as confirmed? */
+    SP_DUMP_STRANGE, /* What was not confirmed? */
+    SP_DUMP_KNOWN,   /* Flows that are known become those that are installed. */
+    SP_DUMP_DRAIN,   /* The dump is let go of. */
+    SP_DUMP_END,
+};
+struct sp_dump_work {
+    enum sp_dump_stage stage;
+    size_t cursor;
+    struct sp_index_node *node;  /* UNITS: the next one, once the first part is done. */
+    bool begun;                  /* UNITS: it is. */
+    struct sp_flow_list lost;    /* Installed, but not in the dump, or otherwise. */
+    struct sp_flow_list strange; /* In the dump, but not installed, or of no unit. */
+};
+
 struct sp_switch {
     uint64_t dpid;
     uint64_t seed;                 /* Of 'known'; the switch must not know it. */
@@ -87,6 +109,7 @@ struct sp_switch {
     size_t n_desired;              /* Flows of all units. */
     struct sp_flow_table *installed;
     struct sp_flow_table *dump;
+    struct sp_dump_work work;
     struct sp_flow_table *owners;  /* Of zones: see switch_zones.c.  Outlives the connection. */
     struct sp_known *known;        /* Flows of the last dump; outlives the connection. */
     struct sp_flow_list orphans;   /* Installed, under our cookie, of no unit: to be deleted. */
@@ -143,9 +166,12 @@ void sp_switch_run_ahead(struct sp_switch *);
 void sp_switch_end_ahead(struct sp_switch *, const char *why); /* It was discarded. */
 
 /* switch_dump.c: what the dump means for a switch that knows nothing yet, and for one that does; and whether a change that the
- * switch tells of is a reason for one. */
-void sp_switch_learn(struct sp_switch *);
-void sp_switch_compare(struct sp_switch *);
+ * switch tells of is a reason for one.  A dump has come to its end: what it means is to be found out, by parts, or not at all. */
+void sp_switch_begin_work(struct sp_switch *);
+void sp_switch_drop_work(struct sp_switch *);
+bool sp_switch_do_part(struct sp_switch *); /* False: that was the last one. */
+/* If it is being found out what each unit has: does the rest of that. */
+void sp_switch_finish_units(struct sp_switch *);
 void sp_switch_suspect(struct sp_switch *, const struct sp_flow *);
 /* switch_zones.c.  The flow of port 'unit' in 'set' that is its zone's in PORT_SET, borrowed; NULL: none. */
 struct sp_flow *sp_switch_zone_flow(const struct sp_unit *unit, const struct sp_flow_set *set);
@@ -159,8 +185,8 @@ void sp_switch_forget_owner(struct sp_switch *, const struct sp_flow *flow);
 void sp_switch_note_flushes(struct sp_switch *);
 /* Moves up to SP_ZONES_MAX of the zones that are to be flushed to 'zones' and returns their number. */
 size_t sp_switch_take_zones(struct sp_switch *, uint16_t *zones);
-/* The dump tells whose the zones are. */
-int sp_switch_learn_owners(struct sp_switch *) SP_MUST_USE;
+/* The dump tells with 'flow' whose its zone is, if it does. */
+int sp_switch_learn_owner(struct sp_switch *, struct sp_flow *flow) SP_MUST_USE;
 /* Stores in '*ret' whether 'there', which the dump has in the place of 'flow' of 'unit', may have been the unit's own: not if it
  * is another's door to the zone. */
 int sp_switch_recognise(struct sp_switch *, const struct sp_unit *unit, struct sp_flow *flow, const struct sp_flow *there,

@@ -99,17 +99,9 @@ sp_switch_take_zones(struct sp_switch *sw, uint16_t *zones)
 }
 
 int
-sp_switch_learn_owners(struct sp_switch *sw)
+sp_switch_learn_owner(struct sp_switch *sw, struct sp_flow *flow)
 {
-    int error = 0;
-    size_t cursor = 0;
-    struct sp_flow *flow;
-    while (!error && (flow = sp_flow_table_next(sw->dump, &cursor))) {
-        if (SP_COOKIE_KIND(flow->cookie) == SP_COOKIE_OWNED) {
-            error = sp_flow_table_put(sw->owners, flow);
-        }
-    }
-    return error;
+    return SP_COOKIE_KIND(flow->cookie) == SP_COOKIE_OWNED ? sp_flow_table_put(sw->owners, flow) : 0;
 }
 
 /* Whether the dump has a flow of 'unit' that brings its packets into its zone, from the same place and by the same MAC. */

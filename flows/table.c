@@ -41,6 +41,14 @@ void sp_flow_table_free(struct sp_flow_table *table)
     free(table);
 }
 
+bool sp_flow_table_drain(struct sp_flow_table *table, size_t n)
+{
+    for (size_t i = 0; i < n && table->n_slots; i++) {
+        sp_flow_unref(table->slots[--table->n_slots]);
+    }
+    return table->n_slots;
+}
+
 size_t sp_flow_table_count(const struct sp_flow_table *table)
 {
     return table->n;

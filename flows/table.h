@@ -9,6 +9,9 @@ struct sp_flow_table; /* A hash table of referenced flows. */
 
 struct sp_flow_table *sp_flow_table_new(void);        /* NULL: no memory. */
 void sp_flow_table_free(struct sp_flow_table *);      /* NULL is fine. */
+/* Lets go of flows, as sp_flow_table_free() would, but looks at 'n' places at most.  Returns false once it has looked at all of
+ * them; after the first call the table is good for this and sp_flow_table_free() alone. */
+bool sp_flow_table_drain(struct sp_flow_table *, size_t n);
 size_t sp_flow_table_count(const struct sp_flow_table *);
 /* The flow with the key of 'key', borrowed until the table changes, or NULL. */
 struct sp_flow *sp_flow_table_find(const struct sp_flow_table *, const struct sp_flow *key);

@@ -142,10 +142,10 @@ void sp_known_end(struct sp_known *known)
     clear(&known->before);
 }
 
-void sp_known_adopt(struct sp_known *known, const struct sp_flow_table *table)
+bool sp_known_adopt(struct sp_known *known, const struct sp_flow_table *table, size_t *cursor, size_t n)
 {
-    for (size_t i = 0; i < known->seen.n_slots; i++) {
-        struct slot *slot = &known->seen.slots[i];
+    for (size_t i = 0; i < n && *cursor < known->seen.n_slots; i++) {
+        struct slot *slot = &known->seen.slots[(*cursor)++];
         struct sp_flow *same = slot->flow ? sp_flow_table_find(table, slot->flow) : NULL;
 
         if (same && same != slot->flow && sp_flow_equal(same, slot->flow)) {
@@ -153,6 +153,7 @@ void sp_known_adopt(struct sp_known *known, const struct sp_flow_table *table)
             slot->flow = sp_flow_ref(same);
         }
     }
+    return *cursor < known->seen.n_slots;
 }
 
 /* Mixes by a multiplication of 64 by 64 bits whose halves are folded. */

@@ -38,7 +38,8 @@ void sp_known_put(struct sp_known *, uint64_t digest, struct sp_flow *flow);
 void sp_known_end(struct sp_known *);
 
 /* Where 'table' has a flow that is equal to a known one, both become the same object, the table's: so that knowing a flow
- * costs a slot and not a second flow. */
-void sp_known_adopt(struct sp_known *, const struct sp_flow_table *table);
+ * costs a slot and not a second flow.  Looks at 'n' places from '*cursor' on, which begins with 0; returns false once it has
+ * looked at all of them.  Nothing else happens to what is known between the first and the last call. */
+bool sp_known_adopt(struct sp_known *, const struct sp_flow_table *table, size_t *cursor, size_t n);
 
 #endif

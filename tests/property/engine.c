@@ -423,7 +423,7 @@ step(struct chaos *c)
 }
 
 static void
-run(bool hostile, unsigned n_steps)
+run(bool hostile, size_t parts_max, unsigned n_steps)
 {
     struct chaos *c = calloc(1, sizeof *c);
     assert_non_null(c);
@@ -431,6 +431,8 @@ run(bool hostile, unsigned n_steps)
     sp_random_init(&c->random);
     print_message("seed %llu\n", (unsigned long long) c->random.seed);
     rig_open(&c->rig);
+    c->rig.parts_max = parts_max;
+    c->rig.engine->parts_max = parts_max ? parts_max : c->rig.engine->parts_max;
     for (size_t i = 0; i < 2; i++) {
         rig_apply(&c->rig, &(struct rig_request) { .operation = rig_region, .region = regions[i] });
     }
@@ -475,13 +477,20 @@ run(bool hostile, unsigned n_steps)
 static void
 test_changes(void **state)
 {
-    run(false, 300);
+    run(false, 0, 300);
 }
 
 static void
 test_refusals(void **state)
 {
-    run(true, 200);
+    run(true, 0, 200);
+}
+
+/* Whatever happens between two parts of the work that is done in parts. */
+static void
+test_parts(void **state)
+{
+    run(true, 1, 100);
 }
 
 int
@@ -490,6 +499,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_changes),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "controller/engine_state.h"
 #include "controller/model/object.h"
 #include "controller/obs/log.h"
 #include "tests/support/fake_zones.h"
@@ -237,6 +238,7 @@ rig_start(struct rig *rig)
     rig->stopped = false;
     rig->engine = sp_engine_new(&rig->loop, &rig->store.base, model);
     assert_non_null(rig->engine);
+    rig->engine->parts_max = rig->parts_max ? rig->parts_max : rig->engine->parts_max;
     assert_int_equal(sp_engine_recall(rig->engine, why, sizeof why), 0);
     error = sp_engine_open(rig->engine, rig->method, NULL, why, sizeof why);
     if (error) {

@@ -67,6 +67,7 @@ struct rig {
     uv_loop_t loop;
     struct rig_store store;
     struct sp_engine *engine;
+    size_t parts_max;    /* Of engine->work in a turn; 0: as many as there is time for.  For engines that begin from now on. */
     bool stopped;
     char dir[64];
     char method[96]; /* punix: */

@@ -84,6 +84,36 @@ static void test_growth_and_walk(void **state)
     sp_flow_table_free(table);
 }
 
+/* A table that is let go of bit by bit. */
+static void test_drain(void **state)
+{
+    struct sp_flow_table *table = sp_flow_table_new();
+    struct sp_flow *flows[100];
+    unsigned held = 0, rounds = 0;
+
+    for (unsigned i = 0; i < 100; i++) {
+        flows[i] = make((uint16_t) (i + 1), 0, 0);
+        assert_int_equal(sp_flow_table_put(table, flows[i]), 0);
+    }
+    while (sp_flow_table_drain(table, 10)) {
+        unsigned before = held;
+
+        rounds++;
+        held = 0;
+        for (unsigned i = 0; i < 100; i++) {
+            held += flows[i]->refs == 2;
+        }
+        assert_true(rounds == 1 || (held <= before && before - held <= 10));
+    }
+    assert_true(rounds >= 100 / 10);
+    assert_false(sp_flow_table_drain(table, 10));
+    sp_flow_table_free(table);
+    for (unsigned i = 0; i < 100; i++) {
+        assert_int_equal(flows[i]->refs, 1);
+        sp_flow_unref(flows[i]);
+    }
+}
+
 static void test_diff(void **state)
 {
     struct sp_flow_table *installed = sp_flow_table_new(), *desired = sp_flow_table_new();
@@ -138,6 +168,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_put_find_remove),
         cmocka_unit_test(test_growth_and_walk),
+        cmocka_unit_test(test_drain),
         cmocka_unit_test(test_diff),
         cmocka_unit_test(test_mods_keep_their_flows),
     };

@@ -1,0 +1,338 @@
+/* What is done in parts (controller/engine_work.c), and what comes between two of them. */
+
+#include "tests/support/rig.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "controller/engine_state.h"
+#include "controller/switch_units.h"
+#include "sallyport/pipeline.h"
+#include "tests/support/world.h"
+
+#define OURS SP_COOKIE_OWNER, SP_COOKIE_OWNER_MASK
+#define N_SERVERS 50 /* With their flows there are some parts of each stage. */
+#define FREE_PORT 60
+
+struct scene {
+    struct rig *rig;
+    struct rig_peer *peer;
+    struct sp_datapath *dp;
+    struct sp_uuid web;
+    struct sp_uuid servers[N_SERVERS];
+};
+
+/* A bridge with servers, in force. */
+static void
+make_scene(struct scene *s, struct rig *rig)
+{
+    s->rig = rig;
+    s->web = rig_make_group(rig, "web", 80, 5);
+    for (uint8_t i = 0; i < N_SERVERS; i++) {
+        s->servers[i] = rig_make_server(rig, (uint8_t) (i + 1), i % 2 ? &s->web : NULL);
+    }
+    s->peer = rig_peer(rig, RIG_DPID, FREE_PORT);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    s->dp = sp_engine_datapath(rig->engine, RIG_DPID);
+}
+
+/* The bridge has gone, and comes back.  'parts_max': what is done of its work in a turn from then on. */
+static void
+reconnect(struct scene *s, size_t parts_max)
+{
+    s->rig->engine->parts_max = SIZE_MAX;
+    rig_peer_disconnect(s->peer);
+    RIG_UNTIL(s->rig, !rig_status(s->rig, RIG_DPID, NULL).connected);
+    s->rig->engine->parts_max = parts_max;
+    rig_peer_connect(s->peer);
+}
+
+/* From now on no part is done but by the test. */
+static void
+hold(struct scene *s)
+{
+    assert_true(s->dp->queued);
+    s->rig->engine->parts_max = 0;
+}
+
+/* The bridge has come back and what the dump means is being found out; that is held. */
+static void
+hold_learning(struct scene *s)
+{
+    reconnect(s, 1);
+    RIG_UNTIL(s->rig, s->dp->sw->work.stage);
+    assert_int_equal(s->dp->sw->work.stage, SP_DUMP_OWNERS);
+    hold(s);
+}
+
+static void
+hold_beginning(struct scene *s)
+{
+    reconnect(s, 1);
+    RIG_UNTIL(s->rig, s->dp->beginning);
+    hold(s);
+}
+
+/* Queues 'request' and runs until it is published. */
+static void
+publish(struct scene *s, struct rig_request *request)
+{
+    const struct sp_model *model = sp_engine_model(s->rig->engine);
+    uint64_t revision = sp_model_counters(model)->revision;
+    request->wait_ms = 60000;
+    assert_int_equal(rig_post(s->rig, request), 0);
+    RIG_UNTIL(s->rig, sp_model_counters(model)->revision > revision);
+    rig_turns(s->rig, 5);
+    assert_false(request->done); /* The bridge has not confirmed it. */
+}
+
+/* The work goes on; all is as if it had never been held. */
+static void
+finish(struct scene *s, struct rig_request *request)
+{
+    s->rig->engine->parts_max = SIZE_MAX;
+    if (request) {
+        RIG_UNTIL(s->rig, request->done);
+        assert_true(request->outcome.applied);
+        rig_request_clear(request);
+    }
+    RIG_UNTIL(s->rig, rig_in_force(s->rig, RIG_DPID));
+    assert_int_equal(rig_status(s->rig, RIG_DPID, NULL).flows_installed, fake_switch_count(&s->peer->fs, OURS));
+    rig_check(s->rig);
+}
+
+/* At each stage of finding out what the bridge has: a rule changes, a server goes, a server comes. */
+static void
+test_change_while_learning(void **state)
+{
+    struct scene s;
+    make_scene(&s, *state);
+    unsigned n_between = 0, n_after = 0, next = 0;
+    for (unsigned parts = 0; !n_after; parts++) {
+        hold_learning(&s);
+        struct sp_switch *sw = s.dp->sw;
+        for (unsigned i = 0; i < parts; i++) {
+            assert_true(sp_switch_work(sw, sp_engine_now(s.rig->engine)));
+        }
+        bool learning = sw->work.stage <= SP_DUMP_LEFT;
+        n_between += sw->work.stage == SP_DUMP_UNITS && sw->work.begun;
+        n_after += !learning;
+        size_t mods = s.peer->fs.n_flow_mods;
+        struct rig_request request = rig_rules_request(&s.web, 1000 + (int) parts);
+        if (parts % 3 == 1) {
+            request = (struct rig_request) { .operation = rig_delete_server, .server = s.servers[next++] };
+        } else if (parts % 3 == 2) {
+            struct sp_cidr storage;
+            request = (struct rig_request) {
+                .operation = rig_create_server, .region = "SV2", .n_ports = 1,
+                .ports = { world_port(RIG_DPID, "p60", (uint8_t) (100 + parts), "10.0.1.1", &storage) },
+            };
+        }
+        publish(&s, &request);
+        /* It has met a switch of which all is known, and nothing is sent before the rest is done. */
+        assert_true(sw->work.stage >= SP_DUMP_KNOWN);
+        assert_int_equal(s.peer->fs.n_flow_mods, mods);
+        struct sp_uuid made = request.id;
+        finish(&s, &request);
+        assert_in_range(s.peer->fs.n_flow_mods - mods, 1, 40); /* What differs. */
+        if (parts % 3 == 2) {
+            rig_apply(s.rig, &(struct rig_request) { .operation = rig_delete_server, .server = made });
+        }
+        assert_int_equal(rig_counters_of(s.rig).drift_repaired, 0);
+    }
+    assert_true(n_between > 1);
+}
+
+/* What differs is found, also where a later dump is looked through in parts; and changes that come meanwhile are sent. */
+static void
+test_change_while_checking(void **state)
+{
+    struct scene s;
+    make_scene(&s, *state);
+    uint64_t repaired = 0;
+    for (unsigned parts = 0; parts < 6; parts++) {
+        size_t missing = fake_switch_forget(&s.peer->fs, SP_COOKIE(SP_COOKIE_PORT, 0), UINT64_MAX << 40);
+        fake_switch_add_flow(&s.peer->fs, "table=0,priority=60000,cookie=0x5350010000000099,dl_type=0x1234,actions=NORMAL");
+        assert_true(missing > 0);
+        s.rig->engine->parts_max = 1;
+        rig_check_now(s.rig);
+        RIG_UNTIL(s.rig, s.dp->sw->work.stage);
+        assert_int_equal(s.dp->sw->work.stage, SP_DUMP_LOST);
+        hold(&s);
+        for (unsigned i = 0; i < parts; i++) {
+            assert_true(sp_switch_work(s.dp->sw, sp_engine_now(s.rig->engine)));
+        }
+        struct rig_request request = rig_rules_request(&s.web, 1000 + (int) parts);
+        publish(&s, &request);
+        finish(&s, &request);
+        repaired += missing + 1;
+        assert_int_equal(rig_counters_of(s.rig).drift_repaired, repaired);
+        assert_int_equal(fake_switch_count(&s.peer->fs, 0x5350010000000099, UINT64_MAX), 0);
+    }
+}
+
+/* What another hand does behind the dump, while that is being looked through, is a reason for the next one. */
+static void
+test_told_while_learning(void **state)
+{
+    struct scene s;
+    make_scene(&s, *state);
+    s.peer->fs.tell_changes = true;
+    unsigned n_parts = 0;
+    for (enum sp_dump_stage stage = SP_DUMP_NONE; stage < SP_DUMP_DRAIN; n_parts++) {
+        hold_learning(&s);
+        for (unsigned i = 0; i < n_parts; i++) {
+            assert_true(sp_switch_work(s.dp->sw, sp_engine_now(s.rig->engine)));
+        }
+        stage = s.dp->sw->work.stage;
+        /* Another's flow in the place of one of ours. */
+        fake_switch_add_flow(&s.peer->fs, "table=41,priority=200,cookie=0x77,dl_type=0x0806,actions=drop");
+        rig_peer_flush(s.peer);
+        RIG_UNTIL(s.rig, s.dp->sw->suspected);
+        uint64_t repaired = rig_counters_of(s.rig).drift_repaired;
+        s.rig->engine->parts_max = SIZE_MAX;
+        RIG_UNTIL(s.rig, (s.dp->sw->check_again_ms = 0, sp_switch_tick(s.dp->sw, sp_engine_now(s.rig->engine)),
+                          rig_counters_of(s.rig).drift_repaired > repaired));
+        RIG_UNTIL(s.rig, rig_in_force(s.rig, RIG_DPID) && !fake_switch_count(&s.peer->fs, 0x77, UINT64_MAX));
+    }
+    assert_true(n_parts > 5);
+}
+
+/* At each step of a bridge's beginning: changes of everything, none of which is sent before it is complete. */
+static void
+test_change_while_beginning(void **state)
+{
+    struct scene s;
+    make_scene(&s, *state);
+    unsigned next = 0, n_projected = 0;
+    bool complete = false;
+    const char *uplink = "p58";
+    for (unsigned parts = 0; !complete; parts += 1 + parts / 8) {
+        hold_beginning(&s);
+        for (unsigned i = 0; i < parts && !complete; i++) {
+            complete = !sp_datapath_begin_step(s.dp);
+        }
+        if (complete) {
+            break;
+        }
+        n_projected += s.dp->projected;
+        size_t mods = s.peer->fs.n_flow_mods, dumps = s.peer->fs.n_dumps;
+        struct rig_request request = rig_rules_request(&s.web, 1000 + (int) parts);
+        if (parts % 4 == 1) {
+            request = (struct rig_request) { .operation = rig_delete_server, .server = s.servers[next++] };
+        } else if (parts % 4 == 2) {
+            bool other = !strcmp(uplink, "p58");
+            uplink = other ? "p59" : "p58";
+            request = (struct rig_request) {
+                .operation = rig_put_bridge, .dpid = RIG_DPID, .uplinks = { uplink }, .n_uplinks = 1,
+            };
+        } else if (parts % 4 == 3) {
+            fake_switch_port_status(&s.peer->fs, 50, "p50", s.peer->fs.n_ports == FREE_PORT);
+            rig_peer_flush(s.peer);
+        }
+        publish(&s, &request);
+        assert_true(s.dp->beginning);
+        assert_true(rig_status(s.rig, RIG_DPID, NULL).pending);
+        assert_int_equal(s.peer->fs.n_flow_mods, mods);
+        assert_int_equal(s.peer->fs.n_dumps, dumps); /* What it shall have is not complete. */
+        finish(&s, &request);
+    }
+    assert_true(n_projected > 10);
+    finish(&s, NULL);
+}
+
+/* A bridge that is released in the middle of its beginning is rid of all its flows. */
+static void
+test_released_while_beginning(void **state)
+{
+    struct scene s;
+    make_scene(&s, *state);
+    for (size_t i = 0; i < N_SERVERS; i++) {
+        rig_apply(s.rig, &(struct rig_request) { .operation = rig_delete_server, .server = s.servers[i] });
+    }
+    for (unsigned parts = 0; parts < 4; parts++) {
+        rig_apply(s.rig, &(struct rig_request) {
+            .operation = rig_put_bridge, .dpid = RIG_DPID, .uplinks = { "p1" }, .n_uplinks = 1,
+        });
+        assert_true(fake_switch_count(&s.peer->fs, OURS) > 0);
+        hold_beginning(&s);
+        for (unsigned i = 0; i < parts; i++) {
+            assert_true(sp_datapath_begin_step(s.dp));
+        }
+        struct rig_request request = { .operation = rig_delete_bridge, .dpid = RIG_DPID, .wait_ms = 60000 };
+        assert_int_equal(rig_post(s.rig, &request), 0);
+        s.rig->engine->parts_max = SIZE_MAX;
+        RIG_UNTIL(s.rig, request.done && fake_switch_count(&s.peer->fs, OURS) == 0);
+        rig_request_clear(&request);
+        RIG_UNTIL(s.rig, !s.dp->releasing);
+    }
+}
+
+/* The connection goes between two parts. */
+static void
+test_lost_between(void **state)
+{
+    struct scene s;
+    make_scene(&s, *state);
+    size_t mods = s.peer->fs.n_flow_mods;
+    for (unsigned parts = 0; parts < 60; parts += 7) {
+        hold_beginning(&s);
+        for (unsigned i = 0; i < parts; i++) {
+            sp_datapath_begin_step(s.dp);
+        }
+    }
+    for (unsigned parts = 0; parts < 9; parts++) {
+        hold_learning(&s);
+        for (unsigned i = 0; i < parts; i++) {
+            sp_switch_work(s.dp->sw, sp_engine_now(s.rig->engine));
+        }
+    }
+    reconnect(&s, SIZE_MAX);
+    RIG_UNTIL(s.rig, rig_in_force(s.rig, RIG_DPID));
+    assert_int_equal(s.peer->fs.n_flow_mods, mods);
+    rig_check(s.rig);
+}
+
+/* A bridge that comes back before what the end of its last connection means has been done is not a second one. */
+static void
+test_back_before_it_went(void **state)
+{
+    struct scene s;
+    make_scene(&s, *state);
+    size_t mods = s.peer->fs.n_flow_mods;
+    uint64_t connects = rig_counters_of(s.rig).connects;
+    s.rig->engine->parts_max = 0;
+    rig_peer_disconnect(s.peer);
+    RIG_UNTIL(s.rig, s.dp->gone);
+    rig_turns(s.rig, 5);
+    assert_true(rig_status(s.rig, RIG_DPID, NULL).connected);
+
+    /* Whatever concerns it waits. */
+    struct rig_request request = rig_rules_request(&s.web, 443);
+    publish(&s, &request);
+    sp_engine_check_peers(s.rig->engine);
+    rig_peer_connect(s.peer);
+    RIG_UNTIL(s.rig, rig_counters_of(s.rig).connects == connects + 1);
+    s.rig->engine->parts_max = SIZE_MAX;
+    RIG_UNTIL(s.rig, request.done);
+    assert_false(request.outcome.applied); /* That was another connection. */
+    rig_request_clear(&request);
+    RIG_UNTIL(s.rig, rig_in_force(s.rig, RIG_DPID));
+    assert_null(rig_status(s.rig, RIG_DPID, (char[300]) { "" }).last_error);
+    assert_true(s.peer->fs.n_flow_mods > mods);
+    assert_false(s.peer->closed_by_peer);
+    rig_check(s.rig);
+}
+
+int
+main(void)
+{
+#define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, rig_setup, rig_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_change_while_learning),    TEST(test_change_while_checking), TEST(test_told_while_learning),
+        TEST(test_change_while_beginning),   TEST(test_released_while_beginning), TEST(test_lost_between),
+        TEST(test_back_before_it_went),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
