@@ -17,7 +17,7 @@
 #include "tests/support/caller_range.h"
 #include "tests/support/world.h"
 
-#ifdef __SANITIZE_ADDRESS__
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
 static void
 test_skipped(void **state)
 {

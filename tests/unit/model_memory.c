@@ -15,7 +15,7 @@
 
 static unsigned long calls_left; /* 0: never fails; 1: the next call does, and all after it. */
 
-#ifndef __SANITIZE_ADDRESS__
+#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *, size_t size);
@@ -197,7 +197,7 @@ static bool run_with_failure(int (*operation)(void), unsigned long n)
 
 static void test_each_allocation_fails_once(void **state)
 {
-#ifdef __SANITIZE_ADDRESS__
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
     skip();
 #endif
     for (size_t i = 0; i < sizeof operations / sizeof operations[0]; i++) {
@@ -213,7 +213,7 @@ static void test_each_allocation_fails_once(void **state)
 
 static void test_problems_without_memory(void **state)
 {
-#ifdef __SANITIZE_ADDRESS__
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
     skip();
 #endif
     for (unsigned long n = 1; n < 12; n++) {
