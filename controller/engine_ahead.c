@@ -8,6 +8,7 @@
  * Nothing depends on it.  Once the commit is published all goes the ordinary way; and if what a switch shall do then is just what
  * it has looked at, it is told to do it (switch_ahead.c).  If not, or if the store fails, the bundle is withdrawn. */
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ sp_engine_look_ahead(struct sp_engine *engine)
 {
     size_t n;
     const struct sp_change *changes = sp_batch_changes(engine->batch, &n);
+    assert(!engine->ahead_sets);
     engine->ahead_published = false;
     engine->ahead_number++;
     if (is_for_rule_sets(changes, n)) {
