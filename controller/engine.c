@@ -235,6 +235,7 @@ on_tick(uv_timer_t *timer)
     struct sp_engine *engine = timer->data;
     int64_t now = sp_engine_now(engine);
     sp_engine_begin_expecting(engine);
+    sp_engine_resume_work(engine);
     size_t cursor = 0;
     for (struct sp_index_node *node = NULL; (node = sp_index_next_head(&engine->datapaths, node, &cursor));) {
         struct sp_datapath *dp = node->owner;
@@ -276,6 +277,7 @@ on_turn(uv_timer_t *timer)
         return;
     }
     release_clean(engine);
+    sp_engine_resume_work(engine);
     sp_engine_check_waiting(engine);
     sp_engine_tell_noticed(engine);
     sp_engine_send_ahead(engine);

@@ -48,7 +48,7 @@ touch_expecting(struct sp_engine *engine)
 void
 sp_engine_follow(struct sp_engine *engine, const struct sp_change *changes, size_t n)
 {
-    if (engine->expect_until_ms || engine->first_work) {
+    if (engine->expect_until_ms || engine->parts.first) {
         touch_expecting(engine);
     }
     for (size_t i = 0; i < n; i++) {

@@ -73,7 +73,7 @@ void
 sp_datapath_ports_done(struct sp_datapath *dp)
 {
     struct sp_engine *engine = dp->engine;
-    dp->ports_told = false;
+    dp->begun_ms = sp_engine_now(engine);
     bool adopted = sp_model_bridge(engine->model, dp->dpid) != NULL;
     dp->ports_known = true;
     sp_datapath_notice(dp);
@@ -231,8 +231,7 @@ on_event(void *aux, struct sp_link *link, struct sp_event *event)
         }
         break;
     case SP_EVENT_PORTS_DONE:
-        dp->ports_told = true;
-        sp_datapath_queue(dp);
+        sp_datapath_queue_begin(dp);
         break;
     case SP_EVENT_METERS:
         sp_datapath_take_meters(dp, &event->meters);
@@ -260,6 +259,7 @@ sp_datapath_end_link(struct sp_datapath *dp)
 {
     struct sp_engine *engine = dp->engine;
     struct sp_link *link = sp_switch_link(dp->sw);
+    sp_datapath_dequeue(dp);
     sp_log(SP_LOG_WARNING, "engine", "bridge %016" PRIx64 " (%s, %s) is disconnected: %s", dp->dpid, dp->ready.name,
            sp_link_peer(link), sp_link_why(link));
     engine->disconnects++;
@@ -268,7 +268,7 @@ sp_datapath_end_link(struct sp_datapath *dp)
     sp_datapath_drop_ofports(dp);
     sp_switch_detach(dp->sw);
     sp_link_free(link);
-    dp->gone = dp->ports_told = dp->ports_known = dp->expecting = dp->beginning = dp->has_meters = false;
+    dp->gone = dp->ports_known = dp->expecting = dp->beginning = dp->has_meters = false;
     dp->meters_error[0] = '\0';
     dp->connection = 0;
     sp_datapath_notice(dp);

@@ -139,9 +139,9 @@ struct sp_datapath {
     uint16_t *unresolved;      /* Beginning, and projected: its port numbers, of which those from 'next_unresolved' on ... */
     size_t n_unresolved;       /* ... have not been looked at. */
     size_t next_unresolved;
-    bool ports_told;           /* The connection is complete, which is not known before what that means is done. */
     bool gone;                 /* Its connection is closed; what that means is still to be done. */
-    bool queued;               /* In the ring of engine->work. */
+    int64_t begun_ms;          /* When it was begun with, on this connection. */
+    struct sp_work_queue *queue; /* In which it is; NULL: in none. */
     struct sp_datapath *next_work;
     struct sp_datapath *prev_work;
     bool releasing;            /* Was adopted: its flows are being removed, or will be when it connects. */
@@ -165,6 +165,12 @@ struct sp_datapath {
     bool noticed;              /* The watch has not been told yet of the last that happened ... */
     bool restless;             /* ... or has last been told of something pending or wrong. */
     int64_t told_ms;           /* When it was told last; 0: never. */
+};
+
+/* Bridges for which there is something to do. */
+struct sp_work_queue {
+    struct sp_datapath *first; /* NULL: none. */
+    struct sp_datapath *last;
 };
 
 /* A bridge that a write waits for. */
@@ -230,8 +236,9 @@ struct sp_engine {
     uv_idle_t work;            /* While there is work in parts. */
     unsigned n_handles;        /* Open; of SP_ENGINE_HANDLES. */
     size_t parts_max;          /* Of it in a turn, if there is time.  Tests make it few, so that all else comes between them. */
-    struct sp_datapath *first_work; /* NULL: there is none. */
-    struct sp_datapath *last_work;
+    size_t starting_max;       /* Bridges that may be on their way to being in step at a time. */
+    struct sp_work_queue parts; /* Whose work is being done in parts. */
+    struct sp_work_queue newcoming; /* That are connected and wait to be begun with. */
     struct sp_method **methods;
     size_t n_methods;
     struct sp_newcomer newcomers; /* Head of a ring. */
@@ -318,8 +325,10 @@ void sp_engine_begin_expecting(struct sp_engine *); /* Begins with the bridges t
 
 /* engine_work.c: what takes long for one bridge is done in parts, and of all bridges together not too much in a turn. */
 void sp_engine_init_work(struct sp_engine *);
-void sp_datapath_queue(struct sp_datapath *);   /* It has work to be done in parts. */
-void sp_datapath_dequeue(struct sp_datapath *); /* It has none any more. */
+void sp_engine_resume_work(struct sp_engine *);    /* Something has come to its end: another may begin. */
+void sp_datapath_queue(struct sp_datapath *);      /* It has work to be done in parts. */
+void sp_datapath_queue_begin(struct sp_datapath *); /* Its ports have been told: sp_datapath_ports_done() in its turn. */
+void sp_datapath_dequeue(struct sp_datapath *);    /* There is nothing to do for it any more. */
 
 /* engine_project.c */
 void sp_datapath_init_indices(struct sp_datapath *);

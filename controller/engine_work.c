@@ -6,12 +6,20 @@
  * each leaves the bridge in a state that whatever else looks at it can take.
  *
  * Until its turn comes a bridge that has connected is not known to be, one that has gone is one that does not answer, and one
- * that has told its flows is still telling them: all three are as if the network were slower. */
+ * that has told its flows is still telling them: all three are as if the network were slower.
+ *
+ * Bridges are begun with one after the other, and not so many at a time that the loop could not read what all of them tell before
+ * they seem to be dead: that would end in doing everything again and again.  One that takes long itself stands in nobody's way
+ * after a second. */
 
-#define TURN_NS 1000000u /* What all this may take of a turn of the loop; it takes one part more. */
+#define TURN_NS 1000000u   /* What all this may take of a turn of the loop; it takes one part more. */
+#define STARTING_MAX 32
+#define STARTING_MS 1000
 
+static void put(struct sp_work_queue *, struct sp_datapath *);
 static void on_work(uv_idle_t *);
-static bool do_part(struct sp_datapath *);
+static bool do_part(struct sp_engine *, size_t *n_starting);
+static size_t count_starting(const struct sp_engine *);
 
 void
 sp_engine_init_work(struct sp_engine *engine)
@@ -19,33 +27,54 @@ sp_engine_init_work(struct sp_engine *engine)
     uv_idle_init(engine->loop, &engine->work);
     engine->work.data = engine;
     engine->parts_max = SIZE_MAX;
+    engine->starting_max = STARTING_MAX;
+}
+
+void
+sp_engine_resume_work(struct sp_engine *engine)
+{
+    if (engine->parts.first || engine->newcoming.first) {
+        uv_idle_start(&engine->work, on_work);
+    }
 }
 
 void
 sp_datapath_queue(struct sp_datapath *dp)
 {
-    struct sp_engine *engine = dp->engine;
-    if (dp->queued) {
-        return;
+    if (dp->queue != &dp->engine->parts) {
+        sp_datapath_dequeue(dp);
+        put(&dp->engine->parts, dp);
     }
-    dp->queued = true;
-    dp->next_work = NULL;
-    dp->prev_work = engine->last_work;
-    *(engine->last_work ? &engine->last_work->next_work : &engine->first_work) = dp;
-    engine->last_work = dp;
-    uv_idle_start(&engine->work, on_work);
+}
+
+void
+sp_datapath_queue_begin(struct sp_datapath *dp)
+{
+    if (!dp->queue) {
+        put(&dp->engine->newcoming, dp);
+    }
 }
 
 void
 sp_datapath_dequeue(struct sp_datapath *dp)
 {
-    struct sp_engine *engine = dp->engine;
-    if (!dp->queued) {
-        return;
+    struct sp_work_queue *queue = dp->queue;
+    if (queue) {
+        dp->queue = NULL;
+        *(dp->prev_work ? &dp->prev_work->next_work : &queue->first) = dp->next_work;
+        *(dp->next_work ? &dp->next_work->prev_work : &queue->last) = dp->prev_work;
     }
-    dp->queued = false;
-    *(dp->prev_work ? &dp->prev_work->next_work : &engine->first_work) = dp->next_work;
-    *(dp->next_work ? &dp->next_work->prev_work : &engine->last_work) = dp->prev_work;
+}
+
+static void
+put(struct sp_work_queue *queue, struct sp_datapath *dp)
+{
+    dp->queue = queue;
+    dp->next_work = NULL;
+    dp->prev_work = queue->last;
+    *(queue->last ? &queue->last->next_work : &queue->first) = dp;
+    queue->last = dp;
+    uv_idle_start(&dp->engine->work, on_work);
 }
 
 static void
@@ -53,27 +82,48 @@ on_work(uv_idle_t *work)
 {
     struct sp_engine *engine = work->data;
     uint64_t begun_ns = uv_hrtime();
-    struct sp_datapath *dp;
-    for (size_t n = 0; (dp = engine->first_work) && n < engine->parts_max && uv_hrtime() - begun_ns < TURN_NS; n++) {
-        if (dp->gone) {
-            sp_datapath_dequeue(dp);
-            sp_datapath_end_link(dp); /* It may be freed. */
-        } else if (!do_part(dp)) {
-            sp_datapath_dequeue(dp);
-        }
+    size_t n_starting = SIZE_MAX;
+    bool more = true;
+    for (size_t n = 0; more && n < engine->parts_max && uv_hrtime() - begun_ns < TURN_NS; n++) {
+        more = do_part(engine, &n_starting);
     }
-    if (!dp) {
+    if (!more) {
         uv_idle_stop(work);
     }
 }
 
-/* Does the next part for 'dp'.  Returns false if there was none. */
+/* Does the next part.  '*n_starting' is how many bridges are on their way to being in step; SIZE_MAX: they have not been counted.
+ * Returns false if there was none to be done now. */
 static bool
-do_part(struct sp_datapath *dp)
+do_part(struct sp_engine *engine, size_t *n_starting)
 {
-    if (dp->ports_told) {
-        sp_datapath_ports_done(dp);
+    struct sp_datapath *dp = engine->parts.first;
+    if (dp && dp->gone) {
+        sp_datapath_end_link(dp); /* It may be freed. */
+    } else if (dp && !(dp->beginning && sp_datapath_begin_step(dp)) && !sp_switch_work(dp->sw, sp_engine_now(engine))) {
+        sp_datapath_dequeue(dp);
+    }
+    if (dp) {
         return true;
     }
-    return (dp->beginning && sp_datapath_begin_step(dp)) || sp_switch_work(dp->sw, sp_engine_now(dp->engine));
+    dp = engine->newcoming.first;
+    *n_starting = dp && *n_starting == SIZE_MAX ? count_starting(engine) : *n_starting;
+    if (!dp || *n_starting >= engine->starting_max) {
+        return false;
+    }
+    ++*n_starting;
+    sp_datapath_dequeue(dp);
+    sp_datapath_ports_done(dp);
+    return true;
+}
+
+static size_t
+count_starting(const struct sp_engine *engine)
+{
+    size_t n = 0, cursor = 0;
+    for (struct sp_index_node *node = NULL; (node = sp_index_next_head(&engine->datapaths, node, &cursor));) {
+        const struct sp_datapath *dp = node->owner;
+        n += sp_switch_is_starting(dp->sw) && sp_engine_now(engine) - dp->begun_ms < STARTING_MS;
+    }
+    return n;
 }

@@ -276,6 +276,12 @@ sp_switch_is_enforced(const struct sp_switch *sw)
 }
 
 bool
+sp_switch_is_starting(const struct sp_switch *sw)
+{
+    return sw->phase == SP_SWITCH_LEARNING || sw->phase == SP_SWITCH_APPLYING;
+}
+
+bool
 sp_switch_is_clean(const struct sp_switch *sw)
 {
     return sw->phase == SP_SWITCH_IDLE && !sw->units.n_heads && !sw->n_zones && !sp_flow_table_count(sw->installed);

@@ -141,6 +141,8 @@ void sp_switch_enforce(struct sp_switch *, int64_t now_ms);
 /* No longer; what is installed stays. */
 void sp_switch_ignore(struct sp_switch *);
 bool sp_switch_is_enforced(const struct sp_switch *);
+/* It is being found out what the bridge has, or something is being sent. */
+bool sp_switch_is_starting(const struct sp_switch *);
 /* No unit is left, nothing of ours is installed and nothing is under way. */
 bool sp_switch_is_clean(const struct sp_switch *);
 

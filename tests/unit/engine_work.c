@@ -52,7 +52,7 @@ reconnect(struct scene *s, size_t parts_max)
 static void
 hold(struct scene *s)
 {
-    assert_true(s->dp->queued);
+    assert_non_null(s->dp->queue);
     s->rig->engine->parts_max = 0;
 }
 
@@ -294,6 +294,45 @@ test_lost_between(void **state)
     rig_check(s.rig);
 }
 
+/* No more bridges are begun with at a time than there may; one that takes long stands in nobody's way for ever. */
+static void
+test_one_after_the_other(void **state)
+{
+    struct rig *rig = *state;
+    rig->engine->starting_max = 1;
+    rig_make_server(rig, 1, NULL);
+    rig_apply(rig, &(struct rig_request) { .operation = rig_put_bridge, .dpid = RIG_DPID + 1 });
+    rig->engine->parts_max = 1;
+    rig_peer(rig, RIG_DPID, 1);
+    struct sp_datapath *first = sp_engine_datapath(rig->engine, RIG_DPID);
+    struct sp_datapath *second = sp_engine_datapath(rig->engine, RIG_DPID + 1);
+    RIG_UNTIL(rig, first->sw->work.stage);
+    rig->engine->parts_max = 0; /* It stays where it is. */
+    rig_peer(rig, RIG_DPID + 1, 1);
+    RIG_UNTIL(rig, second->queue);
+    sp_datapath_dequeue(first);
+    rig->engine->parts_max = SIZE_MAX;
+    first->begun_ms = sp_engine_now(rig->engine) + 60000; /* However slow this machine is. */
+    rig_turns(rig, 20);
+    assert_false(second->ports_known);
+    assert_false(rig_status(rig, RIG_DPID + 1, NULL).connected);
+
+    first->begun_ms = sp_engine_now(rig->engine) - 1000;
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID + 1) && rig_status(rig, RIG_DPID + 1, NULL).connected);
+    assert_true(sp_switch_is_starting(first->sw));
+
+    /* And it goes on when the one before it is in step. */
+    rig_peer_disconnect(&rig->peers[1]);
+    RIG_UNTIL(rig, !rig_status(rig, RIG_DPID + 1, NULL).connected);
+    first->begun_ms = sp_engine_now(rig->engine) + 60000;
+    rig_peer_connect(&rig->peers[1]);
+    RIG_UNTIL(rig, second->queue);
+    rig_turns(rig, 20);
+    assert_false(second->ports_known);
+    sp_datapath_queue(first);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID) && second->ports_known && rig_in_force(rig, RIG_DPID + 1));
+}
+
 /* A bridge that comes back before what the end of its last connection means has been done is not a second one. */
 static void
 test_back_before_it_went(void **state)
@@ -332,7 +371,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_change_while_learning),    TEST(test_change_while_checking), TEST(test_told_while_learning),
         TEST(test_change_while_beginning),   TEST(test_released_while_beginning), TEST(test_lost_between),
-        TEST(test_back_before_it_went),
+        TEST(test_back_before_it_went),      TEST(test_one_after_the_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
