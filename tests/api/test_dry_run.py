@@ -144,7 +144,11 @@ class DryFirst:
         added, removed = len(after - flows), len(flows - after)
         seen = {one["dpid"]: (one["flows_added"], one["flows_removed"]) for one in told.json["effect"]["bridges"]}
         assert seen.get(DPID, (0, 0)) == (added, removed), (SEED, method, path, body, told)
-        assert told.json["effect"]["bridges_left_out"] == 0
+        effect = told.json["effect"]
+        assert effect["bridges_left_out"] == 0
+        reasons = [one["reason"] for one in effect["connections_unknown"]]
+        assert effect["connections_cut"] == [] and effect["n_connections_cut"] == (None if reasons else 0)
+        assert all(reason.startswith(("a bridge ", "an uplink ", "it is on no bridge ")) for reason in reasons), reasons
         self.n_seen += bool(added or removed)
         return answer
 
@@ -162,8 +166,11 @@ class DryFirst:
 
 
 def test_as_foretold(daemon, switch):  # noqa: F811
-    """Flow by flow, at random, and the adoption and release of the bridge."""
+    """Flow by flow, at random, and the adoption and release of the bridge.  The switch is asked for connections, and has none."""
     print(f"SALLYPORT_SEED={SEED}")
+    assert daemon.stop() == 0, daemon.text()
+    daemon.options = ["--switch-control", f"unix:{switch.directory}"]
+    daemon.start()
     api = daemon.client()
     made(api.put("/v1/regions/A"))
     wait_until(lambda: api.get(f"/v1/bridges/{DPID}").status == 200, "the bridge is connected")
