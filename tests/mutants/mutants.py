@@ -216,10 +216,8 @@ mutant("ahead-of-a-failed-commit", "what was sent ahead stays with the switch wh
 mutant("ahead-of-something-else", "what was sent ahead is committed although something else is wanted",
        ("controller/switch_ahead.c", "    if (!is_wanted(sw)) {\n", "    if (!is_wanted(sw) && batch->n > 1) {\n"),
        near=["unit/switch_ahead"])
-mutant("refused-ahead-for-good", "what a switch refused ahead is committed, or told of, when it is wanted",
-       ("controller/switch_ahead.c", "sw->n_zones || batch->n_refused) {", "sw->n_zones) {"),
-       ("controller/switch.c", "if (sw->batch.is_ahead && event->kind == SP_EVENT_DISCARDED) {",
-        "if (sw->batch.is_ahead && sw->phase != SP_SWITCH_APPLYING && event->kind == SP_EVENT_DISCARDED) {"),
+mutant("refused-ahead-is-told", "what a switch refuses ahead counts before it is wanted",
+       ("controller/switch_batch.c", "    if (batch->is_ahead) {\n", "    if (batch->is_ahead && sw->phase != SP_SWITCH_AHEAD) {\n"),
        near=["unit/switch_ahead"])
 mutant("held-for-ever", "a bundle that nobody says a word about is held",
        ("flows/openflow/session.c", "        sp_batch_let_go(s);\n", "        s->batch.held_ms = now_ms;\n"),
