@@ -237,10 +237,10 @@ mutant("delete-then-add", "a change deletes what it then forgets to add again",
         "        claim(&batch->items[i], going);\n", "        (void) claim;\n"),
        near=["unit/switch", "unit/engine"])
 mutant("an-empty-database-wipes-the-flows", "a bridge that nobody adopted loses its flows when it connects",
-       ("controller/engine_links.c", "} else if (adopted || dp->releasing) {", "} else {"), near=["unit/engine"])
+       ("controller/engine_links.c", "} else if (dp->releasing) {", "} else {"), near=["unit/engine"])
 mutant("wiped-before-ovsdb-has-told", "ports found by their interface lose their flows at a restart",
        ("controller/engine_links.c",
-        "dp->expecting = adopted && sp_engine_expects(engine);", "dp->expecting = adopted && engine->stopping;"),
+        "if (adopted && sp_engine_expects(engine)) {", "if (adopted && engine->stopping) {"),
        near=["unit/engine"])
 mutant("a-restart-sends-all-again", "flows that are there are taken for others",
        ("controller/switch_dump.c", "bool equal = sp_flow_equal(there, flow);", "bool equal = there == flow;"),
@@ -251,9 +251,9 @@ mutant("changed-actions-are-no-drift", "a flow of ours whose actions another han
         "(a == b || sp_flow_actions(a) != NULL);"),
        near=["unit/table", "unit/switch"])
 mutant("added-flows-stay", "a flow that another hand added under our cookie is left",
-       ("controller/switch_dump.c", "            error = error ? error : add_orphan(sw, strange.flows[i]);\n",
-        "            error = error ? error : 0 * add_orphan(sw, strange.flows[i]);\n"
-        "            sp_flow_list_clear(&sw->orphans);\n"),
+       ("controller/switch_dump.c", "        error = error ? error : add_orphan(sw, strange->flows[i]);\n",
+        "        error = error ? error : 0 * add_orphan(sw, strange->flows[i]);\n"
+        "        sp_flow_list_clear(&sw->orphans);\n"),
        near=["unit/switch"])
 mutant("foreign-cookies-are-ours", "flows of other controllers are taken for left-overs and deleted",
        ("flows/openflow/session_dump.c", ".cookie_mask = htobe64(SP_COOKIE_OWNER_MASK),", ".cookie_mask = 0,"),
@@ -291,7 +291,8 @@ mutant("a-refused-flush-is-no-matter", "a zone that could not be flushed is open
 mutant("flushed-while-the-last-owner-is-there", "a zone is flushed while the last owner's flow still lets packets into it",
        (ZONES, "*ret = !sp_flow_table_find(sw->installed, flow) && ", "*ret = "), near=["unit/switch_zones"])
 mutant("owners-are-forgotten-at-a-restart", "every zone is flushed when the controller starts, and live connections with it",
-       (ZONES, "            error = sp_flow_table_put(sw->owners, flow);\n", "            error = sp_flow_table_put(sw->dump, flow);\n"),
+       (ZONES, "== SP_COOKIE_OWNED ? sp_flow_table_put(sw->owners, flow) : 0;",
+        "== SP_COOKIE_OWNED ? sp_flow_table_put(sw->dump, flow) : 0;"),
        near=["unit/switch_zones", "property/engine"])
 mutant("whoever-has-the-flow-is-the-owner", "the flow of a zone's last owner is taken for the next one's",
        (ZONES, "    *ret = false;\n    return 0;\n", "    return sp_flow_table_put(sw->owners, flow);\n"), near=["unit/switch_zones"])
