@@ -78,13 +78,16 @@ sp_engine_end_ahead(struct sp_engine *engine)
 void
 sp_engine_drop_ahead(struct sp_engine *engine, struct sp_shared_set *set)
 {
-    for (struct sp_shared_set **link = &engine->ahead_sets; set->is_ahead; link = &(*link)->next_ahead) {
-        if (*link == set) {
-            *link = set->next_ahead;
-            set->is_ahead = false;
-            sp_compilation_clear(&set->ahead);
-        }
+    if (!set->is_ahead) {
+        return;
     }
+    struct sp_shared_set **link = &engine->ahead_sets;
+    while (*link != set) {
+        link = &(*link)->next_ahead;
+    }
+    *link = set->next_ahead;
+    set->is_ahead = false;
+    sp_compilation_clear(&set->ahead);
 }
 
 static void
