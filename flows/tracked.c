@@ -106,9 +106,13 @@ static enum sp_passage judge_direction(struct question *question, const struct s
         .protocol = t->protocol,
         .remote = inbound ? t->src : t->dst,
         .port = !t->has_ports ? -1 : direction == SP_INBOUND ? local_port : remote_port,
-        .icmp_type = t->has_icmp ? t->icmp_type : -1,
-        .icmp_code = t->has_icmp ? t->icmp_code : -1,
+        .icmp_type = -1,
+        .icmp_code = -1,
     };
+    if (t->has_icmp) {
+        question->connection.icmp_type = t->icmp_type;
+        question->connection.icmp_code = t->icmp_code;
+    }
     if (lacks_ports(t)) {
         return judge_all_ports(question, ret_rule);
     }
@@ -149,7 +153,7 @@ enum sp_passage sp_tracked_judge(const struct sp_meaning *const rules[], size_t 
 
 size_t sp_tracked_cost(size_t n, const struct sp_tracked *tracked)
 {
-    size_t directions = (tracked->protocol == SP_PROTOCOL_SCTP ? 2 : 1) * (tracked->way == SP_WAY_UNKNOWN ? 2 : 1);
+    size_t directions = tracked->protocol == SP_PROTOCOL_SCTP ? 2 : 1, ways = tracked->way == SP_WAY_UNKNOWN ? 2 : 1;
 
-    return n * directions * (lacks_ports(tracked) ? 2 * n + 1 : 1);
+    return n * directions * ways * (lacks_ports(tracked) ? 2 * n + 1 : 1);
 }

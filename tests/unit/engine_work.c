@@ -119,11 +119,11 @@ test_change_while_learning(void **state)
         n_between += sw->work.stage == SP_DUMP_UNITS && sw->work.begun;
         n_after += !learning;
         size_t mods = s.peer->fs.n_flow_mods;
+        struct sp_cidr storage;
         struct rig_request request = rig_rules_request(&s.web, 1000 + (int) parts);
         if (parts % 3 == 1) {
             request = (struct rig_request) { .operation = rig_delete_server, .server = s.servers[next++] };
         } else if (parts % 3 == 2) {
-            struct sp_cidr storage;
             request = (struct rig_request) {
                 .operation = rig_create_server, .region = "SV2", .n_ports = 1,
                 .ports = { world_port(RIG_DPID, "p60", (uint8_t) (100 + parts), "10.0.1.1", &storage) },
