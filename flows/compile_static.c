@@ -276,7 +276,6 @@ static void checked(struct sp_emit *e)
     for (size_t i = 0; i < sizeof done / sizeof done[0]; i++) {
         b = sp_emit_begin(e, SP_T_CHECKED, 300);
         sp_flow_match_exact(b, SP_R_STAGE, done[i]);
-        clear_claims(b);
         sp_emit_goto(e, SP_T_FORWARD);
     }
     b = sp_emit_begin(e, SP_T_CHECKED, 300);
@@ -447,13 +446,6 @@ static void tracked_family(struct sp_emit *e, uint16_t eth_type)
     sp_match_ip(sp_emit_begin(e, SP_T_RULES_IN, 65000), eth_type, SP_IP_SCTP);
     sp_emit_goto(e, SP_T_SCTP_ORIGINAL);
 
-    b = sp_emit_begin(e, SP_T_COMMIT, 200); /* Which the first time has committed. */
-    sp_flow_match_exact(b, SP_F_ETH_TYPE, eth_type);
-    match_unfragmented(b);
-    sp_flow_match_exact(b, SP_R_PHASE, SP_PHASE_LEAVING);
-    sp_flow_match_uint(b, SP_R_OUT, SP_AGAIN, SP_AGAIN);
-    sp_emit_goto(e, SP_T_PASSED);
-
     b = sp_emit_begin(e, SP_T_COMMIT, 100);
     sp_flow_match_exact(b, SP_F_ETH_TYPE, eth_type);
     load_stage(b, SP_STAGE_COMMITTED);
@@ -461,32 +453,12 @@ static void tracked_family(struct sp_emit *e, uint16_t eth_type)
     sp_emit_end(e);
 }
 
-/* See the essay on one verdict between two servers. */
-static void sender(struct sp_emit *e)
-{
-    struct sp_flow_build *b;
-
-    sp_flow_match_exact(sp_emit_begin(e, SP_T_SENDER, 100), SP_R_SENDER_SET, 0);
-    sp_emit_goto(e, SP_T_GATE);
-
-    for (unsigned i = 0; i < 2; i++) {
-        b = sp_emit_begin(e, SP_T_SENDER, 50);
-        sp_flow_match_exact(b, SP_R_AGAIN, i ? SP_AGAIN : 0);
-        sp_flow_load_reg(b, SP_R_OUT, i ? SP_AGAIN | SP_AGAIN_TWICE : SP_AGAIN);
-        sp_flow_load_reg(b, SP_R_MARK, 0);
-        sp_flow_load_reg(b, SP_R_REGION, 0);
-        sp_forget_sender(b);
-        sp_flow_resubmit(b, SP_T_CLASSIFY);
-        sp_emit_end(e);
-    }
-}
-
 static void tracked(struct sp_emit *e)
 {
     struct sp_flow_build *b;
 
     sp_match_valid(sp_emit_begin(e, SP_T_TRACKED, 100));
-    sp_emit_goto(e, SP_T_SENDER);
+    sp_emit_goto(e, SP_T_GATE);
     sp_match_valid(sp_emit_begin(e, SP_T_GATE, 100));
     sp_emit_goto(e, SP_T_JUDGE);
     /* A fragment behind ct(commit) that no live mark vouches for has not come by way of COMMIT. */
@@ -522,9 +494,6 @@ static void tracked(struct sp_emit *e)
     sp_flow_load_reg(b, SP_R_CLASS, 0);
     sp_flow_load_reg(b, SP_R_REGION, 0);
     load_stage(b, 0);
-    sp_flow_move(b, SP_R_SET, 0, SP_R_SENDER_SET, 0, 32);
-    sp_flow_move(b, SP_R_VERSION, 0, SP_R_SENDER_VERSION, 0, 32);
-    sp_flow_move(b, SP_R_OUT, 0, SP_R_AGAIN, 0, 32);
     sp_emit_goto(e, SP_T_FORWARD);
     sp_flow_match_exact(sp_emit_begin(e, SP_T_PASSED, 100), SP_R_PHASE, SP_PHASE_ENTERING);
     sp_emit_goto(e, SP_T_DELIVERED);
@@ -587,7 +556,6 @@ static void forward(struct sp_emit *e)
     }
 
     b = sp_emit_begin(e, SP_T_FLOOD, 100);
-    sp_forget_sender(b);
     sp_flow_load_reg(b, SP_R_OUT, 0);
     sp_flow_resubmit(b, SP_T_UPLINK);
     sp_flow_resubmit(b, SP_T_STRIP);
@@ -739,7 +707,6 @@ int sp_compile_static(struct sp_flow_list *out)
     checked(&e);
     context(&e);
     tracked(&e);
-    sender(&e);
     forward(&e);
     requests(&e);
     tell_ways_apart(&e);

@@ -68,13 +68,6 @@ mutant("icmp-code-zero-as-any", "a rule for code 0 matches every code",
        (RULES, "if (m->icmp_code >= 0) {", "if (m->icmp_code > 0) {"), near=["unit/compile", "property/compile"])
 mutant("version-left-out", "a rule set's flows before ct() do not change with its version",
        (RULES, "    sp_flow_load_reg(b, SP_R_VERSION, set->version);\n", ""), near=["unit/compile"])
-mutant("sender-not-asked", "a packet that its sender's old rules let go meets its receiver's new ones",
-       (STATIC, "    sp_emit_goto(e, SP_T_SENDER);\n", "    sp_emit_goto(e, SP_T_GATE);\n"), near=["truth/test_one_verdict.py"])
-mutant("committed-once-more-at-the-sender", "what begins again is committed at its sender again, and the datapath gives it up",
-       (STATIC, "sp_emit_begin(e, SP_T_COMMIT, 200)", "sp_emit_begin(e, SP_T_COMMIT, 50)"), near=["truth/test_one_verdict.py"])
-mutant("anew-only-once", "a connection that two changes overtake loses a packet",
-       (STATIC, "for (unsigned i = 0; i < 2; i++) {\n        b = sp_emit_begin(e, SP_T_SENDER, 50);",
-        "for (unsigned i = 0; i < 1; i++) {\n        b = sp_emit_begin(e, SP_T_SENDER, 50);"), near=["truth/test_one_verdict.py"])
 mutant("a-mark-that-nobody-knows-passes", "a fragment behind ct(commit) whose mark is dead is judged once more",
        (STATIC, "sp_emit_begin(e, SP_T_GATE, 190)", "sp_emit_begin(e, SP_T_GATE, 90)"), near=["formal/test_formal.py"])
 
