@@ -127,14 +127,8 @@ compare_ids(const void *a, const void *b)
 static bool
 loses_mark(const struct sp_rule_set *before, const struct sp_rule_set *after)
 {
-    size_t j = 0;
     for (size_t i = 0; i < before->n_admissions; i++) {
-        const struct sp_admission *old = &before->admissions[i];
-        while (j < after->n_admissions && sp_uuid_compare(&after->admissions[j].rule, &old->rule) < 0) {
-            j++;
-        }
-        bool is_there = j < after->n_admissions && sp_uuid_equal(&after->admissions[j].rule, &old->rule);
-        if (old->mark && !(is_there && after->admissions[j].mark == old->mark)) {
+        if (before->admissions[i].mark && !sp_rule_set_keeps(after, &before->admissions[i])) {
             return true;
         }
     }

@@ -64,20 +64,6 @@ compare_marks(const void *a_, const void *b_)
     return (a->mark > b->mark) - (a->mark < b->mark);
 }
 
-static int
-compare_admission(const void *key, const void *member)
-{
-    return sp_uuid_compare(key, &((const struct sp_admission *) member)->rule);
-}
-
-static uint32_t
-find_mark(const struct sp_rule_set *set, const struct sp_uuid *rule)
-{
-    const struct sp_admission *found =
-        set->n_admissions ? bsearch(rule, set->admissions, set->n_admissions, sizeof *found, compare_admission) : NULL;
-    return found ? found->mark : 0;
-}
-
 /* Fills in the rules of 'set'.  Returns 0 or -ENOMEM. */
 static int
 fill_list(const struct sp_model *model, const struct sp_rule_set *set, struct sp_judge_list *list)
@@ -97,7 +83,8 @@ fill_list(const struct sp_model *model, const struct sp_rule_set *set, struct sp
         const struct sp_group *group = sp_model_group(model, &set->groups[i]);
         for (size_t j = 0; group && j < group->n_rules; j++) {
             const struct sp_rule *rule = group->rules[j];
-            list->by_age[n++] = (struct listed){rule, group, find_mark(set, &rule->id)};
+            const struct sp_admission *admission = sp_rule_set_admission(set, &rule->id);
+            list->by_age[n++] = (struct listed){rule, group, admission ? admission->mark : 0};
         }
     }
     qsort(list->by_age, n, sizeof *list->by_age, compare_ages);

@@ -66,19 +66,13 @@ sort_out(struct ids *ids)
 }
 
 /* Rules of 'before' whose connections carry a mark that 'after' (NULL: the set is gone, or another one's) does not have any more:
- * these are looked at again.  Both lists are sorted by rule. */
+ * these are looked at again. */
 static void
 add_rules(struct preview *preview, const struct sp_rule_set *before, const struct sp_rule_set *after)
 {
-    size_t j = 0;
     for (size_t i = 0; before && i < before->n_admissions; i++) {
         const struct sp_admission *admission = &before->admissions[i];
-        while (after && j < after->n_admissions && sp_uuid_compare(&after->admissions[j].rule, &admission->rule) < 0) {
-            j++;
-        }
-        bool stays = after && j < after->n_admissions && sp_uuid_equal(&after->admissions[j].rule, &admission->rule) &&
-                     after->admissions[j].mark == admission->mark;
-        if (admission->mark && !stays) {
+        if (admission->mark && !sp_rule_set_keeps(after, admission)) {
             add_id(&preview->rules, &admission->rule);
         }
     }

@@ -70,6 +70,10 @@ int sp_model_each_address_of_group(const struct sp_model *, const struct sp_uuid
 
 /* The class of 'ip' (a single address) in 'region'; 0 = no port with a group has it. */
 uint32_t sp_model_class(const struct sp_model *, const char *region, const struct sp_cidr *ip);
+/* The admission of 'rule' in 'set', or NULL. */
+const struct sp_admission *sp_rule_set_admission(const struct sp_rule_set *set, const struct sp_uuid *rule);
+/* Whether 'after' (NULL: the set is gone, or another one's) gives the rule of 'before' the mark that it has there. */
+bool sp_rule_set_keeps(const struct sp_rule_set *after, const struct sp_admission *before);
 /* Whether 'ip' is an address of a port of a member of 'group'. */
 bool sp_model_is_member_address(const struct sp_model *, const struct sp_uuid *group, const struct sp_cidr *ip);
 

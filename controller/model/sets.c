@@ -61,6 +61,13 @@ const struct sp_admission *sp_rule_set_admission(const struct sp_rule_set *set, 
     return bsearch(rule, set->admissions, set->n_admissions, sizeof *set->admissions, compare_admission);
 }
 
+bool sp_rule_set_keeps(const struct sp_rule_set *after, const struct sp_admission *before)
+{
+    const struct sp_admission *now = after ? sp_rule_set_admission(after, &before->rule) : NULL;
+
+    return now && now->mark == before->mark;
+}
+
 /* A remote group that some rule of a set names, and its classes. */
 struct remote {
     const struct sp_uuid *group;

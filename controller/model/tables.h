@@ -134,7 +134,5 @@ int sp_model_union_groups(const struct sp_model *, const struct sp_address_key *
 typedef const struct sp_group *sp_group_version(void *aux, const struct sp_uuid *id);
 int sp_model_collect_rules(const struct sp_uuid *groups, size_t n_groups, sp_group_version *version, void *aux,
                            const struct sp_rule ***ret_rules, size_t *ret_n) SP_MUST_USE;
-/* The admission of 'rule' in 'set', or NULL. */
-const struct sp_admission *sp_rule_set_admission(const struct sp_rule_set *set, const struct sp_uuid *rule);
 
 #endif
