@@ -61,6 +61,15 @@ is_held(const struct scene *scene)
            && sp_engine_datapath(scene->rig->engine, RIG_DPID)->sw->phase == SP_SWITCH_AHEAD;
 }
 
+/* Posts the change of each scene and waits until the switch holds what follows from it. */
+static void
+post_and_hold(struct scene *scene)
+{
+    scene->request = rig_rules_request(&scene->web, 443);
+    post(scene, &scene->request);
+    RIG_UNTIL(scene->rig, is_held(scene));
+}
+
 static void
 assert_nothing_in_force(struct scene *scene)
 {
@@ -100,9 +109,7 @@ test_ahead(void **state)
 {
     struct scene s;
     begin(&s, *state);
-    s.request = rig_rules_request(&s.web, 443);
-    post(&s, &s.request);
-    RIG_UNTIL(s.rig, is_held(&s));
+    post_and_hold(&s);
     assert_nothing_in_force(&s);
     assert_int_equal(sp_model_group(sp_engine_model(s.rig->engine), &s.web)->rules[0]->meaning.port_min, 80);
     assert_false(rig_status(s.rig, RIG_DPID, NULL).pending);
@@ -126,9 +133,7 @@ test_unconfirmed(void **state)
 {
     struct scene s;
     begin(&s, *state);
-    s.request = rig_rules_request(&s.web, 443);
-    post(&s, &s.request);
-    RIG_UNTIL(s.rig, is_held(&s));
+    post_and_hold(&s);
     s.request.wait_ms = 50;
     s.peer->fs.forget_replies = true;
     rig_store_go(s.rig);
@@ -152,9 +157,7 @@ test_store_fails(void **state)
 {
     struct scene s;
     begin(&s, *state);
-    s.request = rig_rules_request(&s.web, 443);
-    post(&s, &s.request);
-    RIG_UNTIL(s.rig, is_held(&s));
+    post_and_hold(&s);
     s.rig->store.fail = -ENOSPC;
     finish(&s, &s.request);
     assert_int_equal(s.request.outcome.error, -ENOSPC);
@@ -202,9 +205,7 @@ test_connection_lost(void **state)
             rig_setup(state);
         }
         begin(&s, *state);
-        s.request = rig_rules_request(&s.web, 443);
-        post(&s, &s.request);
-        RIG_UNTIL(s.rig, is_held(&s));
+        post_and_hold(&s);
         rig_peer_disconnect(s.peer);
         RIG_UNTIL(s.rig, !rig_status(s.rig, RIG_DPID, NULL).connected);
         s.rig->store.fail = fails ? -ENOSPC : 0;
@@ -226,9 +227,7 @@ test_reconnected_meanwhile(void **state)
 {
     struct scene s;
     begin(&s, *state);
-    s.request = rig_rules_request(&s.web, 443);
-    post(&s, &s.request);
-    RIG_UNTIL(s.rig, is_held(&s));
+    post_and_hold(&s);
     rig_peer_disconnect(s.peer);
     RIG_UNTIL(s.rig, !rig_status(s.rig, RIG_DPID, NULL).connected);
     rig_peer_connect(s.peer);
@@ -246,9 +245,7 @@ test_second_change(void **state)
 {
     struct scene s;
     begin(&s, *state);
-    s.request = rig_rules_request(&s.web, 443);
-    post(&s, &s.request);
-    RIG_UNTIL(s.rig, is_held(&s));
+    post_and_hold(&s);
     struct rig_request second = rig_rules_request(&s.web, 444);
     second.wait_ms = 5000;
     assert_int_equal(rig_post(s.rig, &second), 0);
@@ -274,9 +271,7 @@ test_second_change_after_failure(void **state)
 {
     struct scene s;
     begin(&s, *state);
-    s.request = rig_rules_request(&s.web, 443);
-    post(&s, &s.request);
-    RIG_UNTIL(s.rig, is_held(&s));
+    post_and_hold(&s);
     struct rig_request second = rig_rules_request(&s.web, 444);
     second.wait_ms = 5000;
     assert_int_equal(rig_post(s.rig, &second), 0);
@@ -301,9 +296,7 @@ test_other_things_first(void **state)
     struct sp_uuid server = rig_make_server(s.rig, 5, NULL);
     s.rig->store.hold = true;
     note(&s);
-    s.request = rig_rules_request(&s.web, 443);
-    post(&s, &s.request);
-    RIG_UNTIL(s.rig, is_held(&s));
+    post_and_hold(&s);
     fake_switch_port_status(&s.peer->fs, 5, "p5", false);
     rig_peer_flush(s.peer);
     RIG_UNTIL(s.rig, sp_engine_port_state(s.rig->engine, rig_port_of(s.rig, &server)) == SP_PORT_ACTIVE);
@@ -444,9 +437,7 @@ test_stop(void **state)
 {
     struct scene s;
     begin(&s, *state);
-    s.request = rig_rules_request(&s.web, 443);
-    post(&s, &s.request);
-    RIG_UNTIL(s.rig, is_held(&s));
+    post_and_hold(&s);
     rig_store_go(s.rig);
     rig_stop(s.rig);
     s.rig->store.hold = false;
