@@ -72,3 +72,10 @@ void sp_enter_each(struct sp_flow_build *b, const uint16_t *ofports, size_t n)
         sp_flow_resubmit(b, SP_T_ENTER);
     }
 }
+
+void sp_forget_sender(struct sp_flow_build *b)
+{
+    sp_flow_load_reg(b, SP_R_AGAIN, 0);
+    sp_flow_load_reg(b, SP_R_SENDER_SET, 0);
+    sp_flow_load_reg(b, SP_R_SENDER_VERSION, 0);
+}

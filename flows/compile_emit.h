@@ -57,4 +57,7 @@ void sp_match_untagged(struct sp_flow_build *);
 /* Operations: a copy to each of the server ports 'ofports' ('n' of them) through its filter. */
 void sp_enter_each(struct sp_flow_build *, const uint16_t *ofports, size_t n);
 
+/* Operations: nothing is to be known any more of who sent the frame, so that SENDER does not ask for it. */
+void sp_forget_sender(struct sp_flow_build *);
+
 #endif

@@ -13,9 +13,12 @@ static struct sp_flow_build *begin_forward(struct sp_emit *e, uint16_t priority,
     return b;
 }
 
-/* Ends it by a copy to each of 'ofports'. */
+/* Ends it by a copy to each of 'ofports'.  Of several copies none may begin again: each would come to all. */
 static void end_entering(struct sp_emit *e, const uint16_t *ofports, size_t n)
 {
+    if (n > 1) {
+        sp_forget_sender(&e->build);
+    }
     sp_flow_resubmit(&e->build, SP_T_STRIP);
     sp_enter_each(&e->build, ofports, n);
     sp_emit_end(e);

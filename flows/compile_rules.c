@@ -282,9 +282,15 @@ int sp_compile_rule_set(const struct sp_rule_set_facts *set, const struct sp_com
     sp_emit_goto(&e, SP_T_CONNTRACK);
     b = sp_emit_begin(&e, SP_T_SET_FACTS, 100);
     sp_flow_match_exact(b, SP_R_SET, set->number);
+    sp_flow_load_reg(b, SP_R_VERSION, set->version);
     sp_flow_load_reg(b, SP_R_REGION, set->region | region_flags(set));
     sp_flow_load_reg(b, SP_R_MARK, sp_compile_fragment_mark(set->number, set->version));
     sp_emit_goto(&e, SP_T_TRACKED);
+    b = sp_emit_begin(&e, SP_T_SENDER, 100);
+    sp_flow_match_exact(b, SP_R_SENDER_SET, set->number);
+    sp_flow_match_exact(b, SP_R_SENDER_VERSION, set->version);
+    sp_forget_sender(b);
+    sp_emit_goto(&e, SP_T_GATE);
     gate_flow(&e, set, sp_compile_fragment_mark(set->number, set->version));
     for (size_t i = 0; i < set->n_rules && !e.error; i++) {
         const struct sp_compiled_rule *old = find_compiled(before, &set->rules[i], &cursor);

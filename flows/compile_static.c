@@ -276,6 +276,7 @@ static void checked(struct sp_emit *e)
     for (size_t i = 0; i < sizeof done / sizeof done[0]; i++) {
         b = sp_emit_begin(e, SP_T_CHECKED, 300);
         sp_flow_match_exact(b, SP_R_STAGE, done[i]);
+        clear_claims(b);
         sp_emit_goto(e, SP_T_FORWARD);
     }
     b = sp_emit_begin(e, SP_T_CHECKED, 300);
@@ -453,12 +454,65 @@ static void tracked_family(struct sp_emit *e, uint16_t eth_type)
     sp_emit_end(e);
 }
 
+/* See the essay on one verdict between two servers. */
+static void sender(struct sp_emit *e)
+{
+    struct sp_flow_build *b;
+
+    b = sp_emit_begin(e, SP_T_SENDER, 200);
+    sp_flow_match_exact(b, SP_R_PHASE, SP_PHASE_LEAVING);
+    sp_flow_match_uint(b, SP_R_STAGE, SP_STAGE_COMMITTED, SP_STAGE_COMMITTED); /* It was judged, and that noted, before. */
+    sp_emit_goto(e, SP_T_GATE);
+    b = sp_emit_begin(e, SP_T_SENDER, 180);
+    sp_flow_match_exact(b, SP_R_PHASE, SP_PHASE_LEAVING);
+    sp_flow_move(b, SP_R_SET, 0, SP_R_SENDER_SET, 0, 32);
+    sp_flow_move(b, SP_R_VERSION, 0, SP_R_SENDER_VERSION, 0, 32);
+    sp_emit_goto(e, SP_T_GATE);
+    sp_flow_match_exact(sp_emit_begin(e, SP_T_SENDER, 170), SP_R_SENDER_SET, 0);
+    sp_emit_goto(e, SP_T_GATE);
+
+    b = sp_emit_begin(e, SP_T_SENDER, 50);
+    sp_flow_load_reg(b, SP_R_OUT, SP_AGAIN);
+    sp_flow_load_reg(b, SP_R_MARK, 0);
+    sp_flow_load_reg(b, SP_R_REGION, 0);
+    load_stage(b, 0);
+    sp_forget_sender(b);
+    sp_flow_resubmit(b, SP_T_CLASSIFY);
+    sp_emit_end(e);
+}
+
+/* The way of a frame that begins again: there is no ct() on it, but what the receiver's has told, and no mark of the sender's. */
+static void again(struct sp_emit *e)
+{
+    struct sp_flow_build *b;
+
+    b = sp_emit_begin(e, SP_T_CONNTRACK, 200);
+    sp_flow_match_exact(b, SP_R_PHASE, SP_PHASE_LEAVING);
+    sp_flow_match_exact(b, SP_R_OUT, SP_AGAIN);
+    sp_flow_resubmit(b, SP_T_SET_FACTS);
+    sp_emit_end(e);
+    b = sp_emit_begin(e, SP_T_SENDER, 190);
+    sp_flow_match_exact(b, SP_R_PHASE, SP_PHASE_LEAVING);
+    sp_flow_match_exact(b, SP_R_OUT, SP_AGAIN);
+    sp_flow_load_reg(b, SP_R_AGAIN, SP_AGAIN);
+    sp_emit_goto(e, SP_T_JUDGE);
+    b = sp_emit_begin(e, SP_T_COMMIT, 200);
+    sp_flow_match_exact(b, SP_R_PHASE, SP_PHASE_LEAVING);
+    sp_flow_match_exact(b, SP_R_OUT, SP_AGAIN);
+    sp_emit_goto(e, SP_T_PASSED);
+    b = sp_emit_begin(e, SP_T_CONNTRACK, 200);
+    sp_flow_match_exact(b, SP_R_PHASE, SP_PHASE_ENTERING);
+    sp_flow_match_exact(b, SP_R_AGAIN, SP_AGAIN);
+    sp_flow_resubmit(b, SP_T_PORT_SET);
+    sp_emit_end(e);
+}
+
 static void tracked(struct sp_emit *e)
 {
     struct sp_flow_build *b;
 
     sp_match_valid(sp_emit_begin(e, SP_T_TRACKED, 100));
-    sp_emit_goto(e, SP_T_GATE);
+    sp_emit_goto(e, SP_T_SENDER);
     sp_match_valid(sp_emit_begin(e, SP_T_GATE, 100));
     sp_emit_goto(e, SP_T_JUDGE);
     /* A fragment behind ct(commit) that no live mark vouches for has not come by way of COMMIT. */
@@ -556,6 +610,7 @@ static void forward(struct sp_emit *e)
     }
 
     b = sp_emit_begin(e, SP_T_FLOOD, 100);
+    sp_forget_sender(b);
     sp_flow_load_reg(b, SP_R_OUT, 0);
     sp_flow_resubmit(b, SP_T_UPLINK);
     sp_flow_resubmit(b, SP_T_STRIP);
@@ -707,6 +762,8 @@ int sp_compile_static(struct sp_flow_list *out)
     checked(&e);
     context(&e);
     tracked(&e);
+    sender(&e);
+    again(&e);
     forward(&e);
     requests(&e);
     tell_ways_apart(&e);

@@ -11,20 +11,23 @@
  *   CHECKED      dispatches what was claimed honestly: ARP, ND, DHCP client -> FORWARD; an ND advertisement once more through
  *                ADDRESS with its target; IP -> RULE_SET.  Ports without port security come here at once.
  *   RULE_SET     one flow per rule set: loads the set's VERSION -> CONNTRACK.
- *   CONNTRACK    ct(zone of the port, table=PORT_SET).
+ *   CONNTRACK    ct(zone of the port, table=PORT_SET).  Anew: none; leaving -> SET_FACTS, entering -> PORT_SET.
  *   PORT_SET     conntrack's zone is the port's -> the port's set, once more -> SET_FACTS.
- *   SET_FACTS    one flow per rule set: loads its region and its mark of fragments -> TRACKED.
- *   TRACKED      behind every ct(): what conntrack does not vouch for drops; fragments -> HARDWARE; else -> GATE.
+ *   SET_FACTS    one flow per rule set: loads its region, its VERSION and its mark of fragments -> TRACKED.
+ *   TRACKED      behind every ct(): what conntrack does not vouch for drops; fragments -> HARDWARE; else -> SENDER.
  *   HARDWARE     (identity, hardware address) known -> CONTEXT, own; a fragment else -> CONTEXT; else drop.
  *   CONTEXT      who asked HARDWARE: ARP, ND -> ADDRESS; ADDRESS -> CHECKED; a fragment that is one of this port and of this
  *                direction -> GATE; else drop.
+ *   SENDER       leaving: notes the set and version that are about to judge, unless it is committed -> GATE; anew -> JUDGE.
+ *                Entering: what judged the sender is still there (one flow per rule set), or nothing is noted -> GATE; else ->
+ *                CLASSIFY, anew.
  *   GATE         just committed -> PASSED; ct_mark that is live in the set -> PASSED; else -> JUDGE.  SCTP always -> JUDGE.
  *   JUDGE        chooses the rules by the connection's direction; later fragments -> COMMIT.
  *   REMOTE_IN, REMOTE_OUT   class of the connection's remote address; only for sets that name remote groups.
  *   RULES_IN, RULES_OUT     the rules: load SLOT -> STAMP, or DENIED.  SCTP goes on to SCTP_ORIGINAL and SCTP_REPLY.
  *   STAMP        slot -> mark.
  *   DENIED       drop; before that the beginning of some packets goes to the controller: see the essay on what is reported.
- *   COMMIT       related errors pass uncommitted; else ct(commit, ct_mark = MARK, table=PORT_SET).
+ *   COMMIT       related errors, and what leaves anew, pass uncommitted; else ct(commit, ct_mark = MARK, table=PORT_SET).
  *   PASSED       phase 1 (leaving) -> FORWARD; phase 2 (entering) -> DELIVERED.
  *   FORWARD      by VLAN and destination: local server -> STRIP, ENTER; group address -> FLOOD; else LEARNED, UPLINK.
  *   REQUEST      an ARP request: for the address of who asks -> FLOOD; else -> TARGET.
@@ -103,6 +106,29 @@
  * that stay what they are while a port exists (zone, phase, output port): were the set among them, a packet of a port that
  * changes its groups would be asked by a set that is gone, and a connection that both sets allow would lose it.
  *
+ * One verdict between two servers.  For the same reason a packet from one server of a bridge to another might be judged by
+ * the rules of before a change at one end and by those of after it at the other, and pass, though neither list lets it.  So
+ * what judges the sender, set and version, is noted by the pass that does, and goes along behind ct() in registers; the first
+ * pass that judges the receiver asks whether it is still so (SENDER).  If not, the frame begins again as it came, in the same
+ * translation, hence by the tables of one moment.  The version is the one of that pass (SET_FACTS): the one of before ct()
+ * may be older than the rules that are asked, and would lead to a receiver's of its time.  Behind ct(commit) the note stays
+ * as it is, as nothing is judged there.  A frame's in_port is in the state that ct() freezes anyway, so this costs no
+ * megaflow.  Nor is the bug that is told of below met here: beginning again looks at addresses that being delivered does not,
+ * so that a megaflow of before a change is deleted, not altered; and once the first passes follow the change nothing comes to
+ * it.
+ *
+ * The userspace datapath carries a packet through six ct() and no more (MAX_RECIRC_DEPTH); four may have been taken by then, and
+ * behind another ct() the next change might overtake the frame once more.  So on its way anew it meets none: both ends' rules are
+ * asked with what the receiver's conntrack has told, as both zones know the connection of the two from the same packets.  A mark
+ * of the receiver's zone says nothing of the sender's rules, so these are asked in any case (JUDGE); nothing is committed for the
+ * sender, whose connection is there, at worst with a mark that is dead by now, and the next packet is judged once more.  PORT_SET
+ * sees to it that the zone is that of whom the frame goes to now; else it drops.
+ *
+ * Not asked for: frames that go to several ports, as each copy would come to all (FLOOD, and a MAC that several have); fragments,
+ * which may be strangers; a server whose port has changed its groups, if others keep the set it had: that set is as it was, and
+ * the receiver's rules are others by the same change only if they name a group that the sender has come to or left.  Between two
+ * bridges nothing can be asked.
+ *
  * Why a VERSION before ct(): OVS up to 3.1 has a bug in its userspace datapath: a rule change that alters the actions of
  * one of two overlapping megaflows may change the wrong one, and the stale one then leaks or blocks for as long as traffic
  * keeps it alive.  The version is a part of the state that ct() freezes, so that after a change no packet reaches a megaflow
@@ -164,7 +190,9 @@
  *  P4  A zone belongs to one port; a mark to one (rule set, rule, state of that rule), or to one version of a rule set; neither
  *      is used again soon.  Where a switch has a zone's flow in PORT_SET, conntrack has held nothing in that zone since
  *      before that flow came but what went by that flow or was committed for the same port before.
- *  P5  DENIED outputs to the controller alone, and that behind a meter. */
+ *  P5  DENIED outputs to the controller alone, and that behind a meter.
+ *  P6  A frame to one port of its bridge, neither fragment nor multicast, reaches DELIVERED by way of RULE_SET only if the set
+ *      and version that judged its sender were there when the receiver's rules were asked. */
 
 #ifndef SALLYPORT_PIPELINE_H
 #define SALLYPORT_PIPELINE_H 1
@@ -183,6 +211,7 @@ enum sp_table {
     SP_T_TRACKED = 10,
     SP_T_HARDWARE = 11,
     SP_T_CONTEXT = 12,
+    SP_T_SENDER = 13,
     SP_T_GATE = 14,
     SP_T_JUDGE = 15,
     SP_T_REMOTE_OUT = 16,
@@ -220,7 +249,7 @@ enum sp_table {
 #define SP_R_PHASE SP_F_REG(5)    /* SP_PHASE_... */
 #define SP_R_ZONE SP_F_REG(6)     /* Of the port whose rules are asked. */
 #define SP_R_MARK SP_F_REG(7)     /* Slot of the deciding rule, then mark of an admitting one. */
-#define SP_R_OUT SP_F_REG(8)      /* Output port; in UPLINK_OUTPUT 0 = all uplinks. */
+#define SP_R_OUT SP_F_REG(8)      /* Output port; in UPLINK_OUTPUT 0 = all uplinks; while leaving 0, or SP_AGAIN. */
 #define SP_R_REGION SP_F_REG(9)   /* Region of the set, in the low 24 bits; the other SP_REGION_... bits above. */
 #define SP_R_IDENTITY SP_F_REG(10) /* zone << 16 | index of the MAC; cleared before ct(). */
 #define SP_R_STAGE SP_F_REG(11)   /* SP_STAGE_...; in FLOOD_CHUNK the chunk's number; cleared before ct(). */
@@ -234,6 +263,12 @@ enum sp_table {
 #define SP_R_HARDWARE_LOW SP_F_REG(13)
 #define SP_R_ASKING SP_F_REG(14) /* In REQUEST: sender and target of an ARP request. */
 #define SP_R_ASKED SP_F_REG(15)
+/* From SENDER to SENDER, in a frame from a server: the set and version that judged it, or SP_AGAIN; else 0. */
+#define SP_R_AGAIN SP_F_REG(13)
+#define SP_R_SENDER_SET SP_F_REG(14)
+#define SP_R_SENDER_VERSION SP_F_REG(15)
+
+#define SP_AGAIN 0x10000u /* The frame takes its way anew: no number of a port. */
 
 #define SP_FROM_SERVER 1u /* A bit: the frame came from a server port, ... */
 #define SP_FROM_UPLINK 2u

@@ -95,7 +95,7 @@ BROKEN = {
     "a mask of ports is one bit wider": ("F3", TCP, changed(r"(table=21,.*ct_tp_dst=(?:0x50|80)/0x)fff8", r"\g<1>fff0")),
     "what is not marked passes": ("F3", TCP, added("table=14, priority=200,ct_state=-inv+trk,ct_mark=0 actions=goto_table:27")),
     "invalid packets pass": (
-        "F", TCP, changed(r"(table=10, priority=100,ct_state=)-inv\+trk( actions=goto_table:)14", r"\g<1>+trk\g<2>27")),
+        "F", TCP, changed(r"(table=10, priority=100,ct_state=)-inv\+trk( actions=goto_table:)13", r"\g<1>+trk\g<2>27")),
     "errors about any connection pass": ("F", ERROR, added("table=15, priority=500,ct_state=+rel+trk actions=goto_table:27")),
     "the filter of a port is skipped": ("F3", TCP, added("table=41, priority=150,tcp,tp_dst=23 actions=goto_table:60")),
     "an output past all filters": ("F2", TCP, added("table=30, priority=2000,tcp,tp_dst=23 actions=output:1")),

@@ -67,7 +67,22 @@ mutant("icmp-in-ipv6", "an icmp rule lets IPv6 packets of protocol 1 pass",
 mutant("icmp-code-zero-as-any", "a rule for code 0 matches every code",
        (RULES, "if (m->icmp_code >= 0) {", "if (m->icmp_code > 0) {"), near=["unit/compile", "property/compile"])
 mutant("version-left-out", "a rule set's flows before ct() do not change with its version",
-       (RULES, "    sp_flow_load_reg(b, SP_R_VERSION, set->version);\n", ""), near=["unit/compile"])
+       (RULES, "    sp_flow_load_reg(b, SP_R_VERSION, set->version);\n    sp_emit_goto(&e, SP_T_CONNTRACK);",
+        "    sp_emit_goto(&e, SP_T_CONNTRACK);"), near=["unit/compile"])
+mutant("sender-by-the-version-before-ct", "what a new list lets go is taken in by the old one",
+       (RULES, "    sp_flow_load_reg(b, SP_R_VERSION, set->version);\n    sp_flow_load_reg(b, SP_R_REGION,", "    sp_flow_load_reg(b, SP_R_REGION,"),
+       near=["truth/test_one_verdict.py"])
+mutant("sender-noted-behind-commit", "what the old rules admitted at its sender is taken for admitted by the new ones",
+       (STATIC, "sp_emit_begin(e, SP_T_SENDER, 200)", "sp_emit_begin(e, SP_T_SENDER, 170)"), near=["truth/test_one_verdict.py"])
+mutant("sender-not-asked", "a packet that its sender's old rules let go meets its receiver's new ones",
+       (STATIC, "    sp_emit_goto(e, SP_T_SENDER);\n", "    sp_emit_goto(e, SP_T_GATE);\n"), near=["truth/test_one_verdict.py"])
+mutant("anew-by-a-strangers-mark", "what begins again is let go by its receiver's mark, without its sender's rules",
+       (STATIC, "    sp_flow_load_reg(b, SP_R_AGAIN, SP_AGAIN);\n    sp_emit_goto(e, SP_T_JUDGE);",
+        "    sp_flow_load_reg(b, SP_R_AGAIN, SP_AGAIN);\n    sp_emit_goto(e, SP_T_GATE);"), near=["truth/test_one_verdict.py"])
+mutant("anew-by-ct", "what begins again goes through ct() at its receiver, and the datapath gives it up, or another change overtakes it",
+       (STATIC, "sp_emit_begin(e, SP_T_CONNTRACK, 200);\n    sp_flow_match_exact(b, SP_R_PHASE, SP_PHASE_ENTERING);",
+        "sp_emit_begin(e, SP_T_CONNTRACK, 50);\n    sp_flow_match_exact(b, SP_R_PHASE, SP_PHASE_ENTERING);"),
+       near=["truth/test_one_verdict.py"])
 mutant("a-mark-that-nobody-knows-passes", "a fragment behind ct(commit) whose mark is dead is judged once more",
        (STATIC, "sp_emit_begin(e, SP_T_GATE, 190)", "sp_emit_begin(e, SP_T_GATE, 90)"), near=["formal/test_formal.py"])
 

@@ -1,9 +1,9 @@
 """Lists of rules are replaced while canaries sing: no packet that both the old and the new list allow is lost, none that both
 deny passes.
 
-Between two servers of the group that changes there are two verdicts, the sender's and the receiver's, each on its own way through
-the switch, or on another switch.  Each is that of one of the lists, but not need be the same one's: a packet that its sender
-might send by the old list only may meet a receiver that takes it by the new list only.  Such packets are counted."""
+Between two servers of the group that changes there are two verdicts, the sender's and the receiver's.  On one bridge they are those
+of one list.  On two bridges a packet that its sender might send by the old list only may meet a receiver that takes it by the new
+list only.  Such packets are counted."""
 
 import threading
 from collections import Counter, namedtuple
@@ -168,7 +168,7 @@ class Canaries:
 
     def _look(self, versions, note):
         """Judges what was sent while `versions` were in force one after the other."""
-        lost, leaked = [], []
+        lost, leaked, mixed = [], [], []
         for key, came in self.stream.take():
             # Each end's verdict is that of one of the lists.
             ends = [{version[i] for version in versions} for i in key.questions]
@@ -182,8 +182,10 @@ class Canaries:
                 if not may:
                     leaked.append((key, came))
                 elif not any(all(version[i] for i in key.questions) for version in versions):
-                    where = "on one bridge" if key.probe.source.bridge == key.probe.target.bridge else "across bridges"
-                    self.count["sender by one list, receiver by another, " + where] += 1
+                    if key.probe.source.bridge == key.probe.target.bridge:
+                        mixed.append((key, came))
+                    else:
+                        self.count["sender by one list, receiver by another, across bridges"] += 1
             elif came:
                 leaked.append((key, came))
             elif must:
@@ -197,7 +199,8 @@ class Canaries:
             lost = []
         self.count["lost"] += len(lost)
         self.count["leaked"] += len(leaked)
-        for what, found in (("lost", lost), ("leaked", leaked)):
+        self.count["mixed"] += len(mixed)
+        for what, found in (("lost", lost), ("leaked", leaked), ("sender by one list, receiver by another,", mixed)):
             self.wrong += [f"{note}: {what} {key.probe} {key.stage}{' answer' if key.is_answer else ''} "
                            f"{[[version[i] for version in versions] for i in key.questions]} {came}" for key, came in found[:5]]
         if self.prober.unmarked:

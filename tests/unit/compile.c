@@ -355,12 +355,13 @@ static void compiled_again(void **aux)
     sp_flow_list_clear(&flows[1]);
 }
 
-/* See "Why a VERSION before ct()" in sallyport/pipeline.h: what ct() freezes is another with each version. */
+/* See "Why a VERSION before ct()" in sallyport/pipeline.h: what ct() freezes is another with each version; and so is what SENDER
+ * takes for judged by what is still there. */
 static void version_is_frozen_by_conntrack(void **aux)
 {
     struct sp_rule_set_facts set = {.number = 9, .version = 3, .region = 1};
     struct sp_flow_list third, fourth;
-    size_t n = 0;
+    size_t n = 0, n_senders = 0;
 
     sp_flow_list_init(&third);
     sp_flow_list_init(&fourth);
@@ -376,6 +377,13 @@ static void version_is_frozen_by_conntrack(void **aux)
         }
     }
     assert_int_equal(n, 1);
+    for (size_t i = 0; i < third.n; i++) {
+        for (size_t j = 0; j < fourth.n && third.flows[i]->table == SP_T_SENDER; j++) {
+            assert_false(sp_flow_same_key(third.flows[i], fourth.flows[j]));
+            n_senders += fourth.flows[j]->table == SP_T_SENDER;
+        }
+    }
+    assert_int_equal(n_senders, 1);
     finish(&third);
     finish(&fourth);
 }
