@@ -225,7 +225,7 @@ sp_call_refuse_with(struct sp_call *call, unsigned status, const char *detail, c
     sp_json_text(out, "title", title);
     sp_json_key(out, "status");
     sp_json_integer(out, status);
-    sp_json_text(out, "detail", describe(&call->problems, detail, text, sizeof text));
+    sp_json_message(out, "detail", describe(&call->problems, detail, text, sizeof text));
     put_errors(out, &call->problems);
     if (status == 409) {
         put_holders(out, &call->problems);

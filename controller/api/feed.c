@@ -131,7 +131,7 @@ on_bridge(void *aux, const struct sp_bridge_status *bridge)
     sp_json_bool(out, bridge->pending);
     sp_json_key(out, "revision");
     sp_json_integer(out, (int64_t) bridge->revision);
-    sp_json_text(out, "last_error", bridge->last_error);
+    sp_json_message(out, "last_error", bridge->last_error);
     sp_json_object_close(out);
     tell(aux, "bridge", out);
 }

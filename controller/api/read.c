@@ -250,8 +250,8 @@ list_refusal(void *aux, const struct sp_refusal *refusal)
     struct sp_json_write *out = listing->render.out;
     char at[SP_TIME_TEXT_SIZE];
     sp_json_object_open(out);
-    sp_json_text(out, "peer", refusal->peer);
-    sp_json_text(out, "reason", refusal->why);
+    sp_json_message(out, "peer", refusal->peer);
+    sp_json_message(out, "reason", refusal->why);
     sp_json_text(out, "at", sp_time_format(refusal->at_us, at));
     sp_json_object_close(out);
 }

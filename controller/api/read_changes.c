@@ -34,7 +34,7 @@ sp_render_confirmation(struct sp_json_write *out, const struct sp_history_record
     sp_json_object_open(out);
     sp_json_text(out, "state", states[record->trial]);
     sp_json_text(out, "confirm_by", sp_time_format(record->confirm_by_us, time));
-    sp_json_text(out, "reason", record->reason);
+    sp_json_message(out, "reason", record->reason);
     sp_json_object_close(out);
 }
 

@@ -295,7 +295,7 @@ sp_render_bridge(const struct sp_render *render, const struct sp_bridge_status *
     put_integer(render, "installed", (int64_t) bridge->flows_installed);
     sp_json_object_close(render->out);
     put_integer(render, "revision", (int64_t) bridge->revision);
-    sp_json_text(render->out, "last_error", text_or_null(bridge->last_error));
+    sp_json_message(render->out, "last_error", text_or_null(bridge->last_error));
     sp_json_object_close(render->out);
 }
 

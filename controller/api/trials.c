@@ -113,7 +113,6 @@ struct rollback {
     struct sp_api *api;
     struct sp_trial_end verdict;
     struct sp_problems problems;
-    char reason[600];
     char what[SP_RECORD_WHAT_SIZE + 100];
     char path[64];
     char role[16];
@@ -213,14 +212,13 @@ done(void *aux, const struct sp_outcome *outcome)
     bool is_pending = entry && entry->record.trial == SP_TRIAL_PENDING; /* Else somebody was quicker. */
     sp_trials_forget(rollback->api->history, &rollback->verdict);
     if (outcome->error > 0 && is_pending && rollback->verdict.trial == SP_TRIAL_UNDONE) {
-        snprintf(rollback->reason, sizeof rollback->reason, "%s",
-                 rollback->problems.detail ? rollback->problems.detail : "Numbers for new objects have run out.");
+        const char *detail = rollback->problems.detail; /* Which stays: another try stages nothing. */
+        rollback->verdict.reason = detail ? detail : "Numbers for new objects have run out.";
         sp_log(SP_LOG_ERROR, "api", "change %" PRIu64 " was not confirmed and cannot be rolled back: %s",
-               rollback->verdict.change, rollback->reason);
+               rollback->verdict.change, rollback->verdict.reason);
         sp_history_entry_free(rollback->record);
         rollback->record = NULL;
         rollback->verdict.trial = SP_TRIAL_STUCK;
-        rollback->verdict.reason = rollback->reason;
         if (write_rollback(rollback)) {
             return;
         }

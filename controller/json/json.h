@@ -49,6 +49,9 @@ void sp_json_array_close(struct sp_json_write *);
 void sp_json_key(struct sp_json_write *, const char *key);
 void sp_json_string(struct sp_json_write *, const char *string); /* NULL writes null. */
 void sp_json_text(struct sp_json_write *, const char *key, const char *string); /* A member: both of them. */
+/* A member whose text is for people only and may be cut off in the middle of a character, or quote somebody: what of it is no
+ * UTF-8 is written as U+FFFD, so that one odd text does not take the whole answer away. */
+void sp_json_message(struct sp_json_write *, const char *key, const char *string); /* NULL writes null. */
 void sp_json_integer(struct sp_json_write *, int64_t);
 void sp_json_bool(struct sp_json_write *, bool);
 void sp_json_null(struct sp_json_write *);

@@ -122,6 +122,36 @@ sp_json_text(struct sp_json_write *w, const char *key, const char *string)
 }
 
 void
+sp_json_message(struct sp_json_write *w, const char *key, const char *string)
+{
+    static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD. */
+    size_t size = string ? strlen(string) : 0;
+
+    if (sp_utf8_is_valid(string, size)) {
+        sp_json_text(w, key, string);
+        return;
+    }
+
+    char *clean = malloc(size * strlen(replacement) + 1), *end = clean;
+
+    if (!clean) {
+        if (w && !w->error) {
+            w->error = -ENOMEM;
+        }
+        return;
+    }
+    for (size_t i = 0; i < size;) {
+        size_t n = sp_utf8_size(string + i, size - i);
+
+        end = n ? mempcpy(end, string + i, n) : stpcpy(end, replacement);
+        i += n ? n : 1;
+    }
+    *end = '\0';
+    sp_json_text(w, key, clean);
+    free(clean);
+}
+
+void
 sp_json_integer(struct sp_json_write *w, int64_t value)
 {
     if (w) {

@@ -166,6 +166,29 @@ def test_it_cannot_be_rolled_back(daemon):
     assert daemon.client().get(f"/v1/changes/{change}").json == told
 
 
+def test_a_reason_of_any_length(daemon):
+    """What is in the way has the longest name that there is; it is told whole, here and in every list, also after a start."""
+    api = daemon.client()
+    made(api.put("/v1/regions/A"))
+    name = "x" + "\N{GRINNING FACE}" * 254
+    for seconds in TRIES_S:
+        begun = time.monotonic()
+        group = made(api.post(f"/v1/security-groups?confirm_within={seconds}", {"region": "A", "name": name}))
+        server = api.post("/v1/servers", {"region": "A", "name": "vm", "security_groups": [group.json["id"]]})
+        if server.status == 201:
+            break
+        assert time.monotonic() >= begun + seconds, f"it is rolled back too early: {server}"
+    change = change_of(group)
+    until(lambda: api.get(f"/v1/changes/{change}").json["confirmation"]["state"] == "failed", "it has failed")
+    reason = api.get(f"/v1/changes/{change}").json["confirmation"]["reason"]
+    assert reason.startswith(f"security group {name} is used by 1 server")
+    daemon.process.send_signal(signal.SIGKILL)
+    daemon.process.wait()
+    daemon.start()
+    told = {one["id"]: one["confirmation"] for one in daemon.client().get("/v1/changes").json["changes"]}
+    assert told[change]["reason"] == reason
+
+
 def test_killed_before_its_time(daemon):
     """Killed and started again at once: the time runs on, and it can still be confirmed."""
     api = daemon.client()

@@ -293,3 +293,12 @@ def test_random_documents(api, region):
         part = copy.deepcopy(text)
         del part["security_groups"][maker.random.randrange(len(part["security_groups"]))]["rules"]
         assert apply(api, region, part) == []
+
+
+def test_a_long_name_twice(api, region):
+    """The sentence about the whole is cut where it is too long, within a character too."""
+    for n in range(4):
+        name = "x" * n + "\N{GRINNING FACE}" * (255 - n)
+        answer = api.put(f"/v1/regions/{region}/document", {"security_groups": [{"name": name}, {"name": name}]})
+        assert answer.status == 422 and answer.json["errors"] == [{"field": "security_groups", "message": f"has {name} twice"}]
+        assert answer.json["detail"].startswith("security_groups: has " + name[:100])

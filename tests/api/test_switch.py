@@ -162,6 +162,26 @@ def test_bridge_goes_away(daemon, switch):
     assert answer.status == 201 and answer.applied is True  # No connected bridge is touched.
 
 
+def test_what_is_refused_has_a_long_name(daemon, switch):
+    """The last error quotes as much of a name as there is room for; where it cuts, every list can still be read."""
+    client = daemon.client()
+    server = create(client).json
+    name = "\N{CJK UNIFIED IDEOGRAPH-5B89}" * 40
+    group = client.post("/v1/security-groups", {"region": "A", "name": name, "rules": []}).json
+    assert client.put(f"/v1/servers/{server['id']}/security-groups", {"security_groups": [group["id"]]}).applied is True
+    switch.vsctl("--", "--id=@full", "create", "Flow_Table", "flow_limit=1", "overflow_policy=refuse", "--",
+                 "set", "Bridge", "br0", "flow_tables:21=@full")
+    rules = [{"direction": "inbound", "protocol": "tcp", "port_min": port, "remote_ip": f"10.0.{port}.0/24"} for port in range(9)]
+    answer = client.put(f"/v1/security-groups/{group['id']}/rules", {"rules": rules})
+    assert answer.status == 202, answer
+
+    def error():
+        return client.get(BRIDGE).json["last_error"]
+
+    wait_until(lambda: error() and name[:20] in error(), "the bridge tells which group is refused")
+    assert client.get("/v1/status").json["bridges"][0]["last_error"] == client.get("/v1/bridges").json["bridges"][0]["last_error"] == error()
+
+
 def test_metrics_of_a_bridge(daemon, switch):
     client = daemon.client()
     create(client)

@@ -313,6 +313,29 @@ test_write_fails(void **state)
     assert_string_equal(text, "untouched");
 }
 
+/* Text for people is told as far as it is text. */
+static void
+test_write_message(void **state)
+{
+    struct sp_json_write *w = sp_json_write_new(false);
+    const char *text;
+    size_t size;
+
+    sp_json_object_open(w);
+    sp_json_message(w, "whole", "caf\xc3\xa9");
+    sp_json_message(w, "none", NULL);
+    sp_json_message(w, "empty", "");
+    sp_json_message(w, "cut", "a\xf0\x9f\x98");
+    sp_json_message(w, "cut inside", "\"\xe4\xbd\": b");
+    sp_json_message(w, "odd", "\xff\xfe\xfd");
+    sp_json_object_close(w);
+    assert_int_equal(sp_json_write_done(w, &text, &size), 0);
+    assert_string_equal(text, "{\"whole\":\"caf\xc3\xa9\",\"none\":null,\"empty\":\"\",\"cut\":\"a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\","
+                              "\"cut inside\":\"\\\"\xef\xbf\xbd\xef\xbf\xbd\\\": b\",\"odd\":\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"}");
+    sp_json_write_free(w);
+    sp_json_message(NULL, "key", "\xff");
+}
+
 static void
 test_round_trip(void **state)
 {
@@ -352,7 +375,7 @@ main(void)
         cmocka_unit_test(test_deep),        cmocka_unit_test(test_wide),
         cmocka_unit_test(test_long_number), cmocka_unit_test(test_bound_of_values), cmocka_unit_test(test_long_integers),
         cmocka_unit_test(test_why_names_the_place),
-        cmocka_unit_test(test_write),       cmocka_unit_test(test_write_fails),
+        cmocka_unit_test(test_write),       cmocka_unit_test(test_write_fails), cmocka_unit_test(test_write_message),
         cmocka_unit_test(test_round_trip),
     };
 
