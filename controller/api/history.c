@@ -213,7 +213,7 @@ void
 sp_history_settle(struct sp_history *history, struct sp_history_entry *entry, enum sp_trial trial, const char *reason)
 {
     history->n_pending -= entry->record.trial == SP_TRIAL_PENDING;
-    entry->is_settling = false;
+    entry->settling = SP_TRIAL_NONE;
     entry->record.trial = trial;
     if (reason) {
         free(entry->reason);

@@ -23,7 +23,7 @@ struct sp_history_entry {
     uint64_t undone_by; /* 0: nobody has. */
     size_t size;
     struct sp_history *stage; /* Where it is staged; NULL: it is not. */
-    bool is_settling;         /* A verdict on it is on its way to the store. */
+    enum sp_trial settling;   /* The verdict on it that is on its way to the store; SP_TRIAL_NONE: none is. */
     char *reason;             /* Of its own allocation, that of a verdict; the record's points here then. */
     struct sp_history_record record;
 };

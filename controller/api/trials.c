@@ -64,7 +64,7 @@ sp_trials_judge(const struct sp_history *history, const struct sp_trial_end *ver
 {
     struct sp_history_entry *entry = verdict->change ? sp_history_find(history, verdict->change) : NULL;
     if (entry) {
-        entry->is_settling = true;
+        entry->settling = verdict->trial;
         *ret = *verdict;
     }
     return entry;
@@ -75,7 +75,7 @@ sp_trials_forget(const struct sp_history *history, const struct sp_trial_end *ve
 {
     struct sp_history_entry *entry = verdict->change ? sp_history_find(history, verdict->change) : NULL;
     if (entry) {
-        entry->is_settling = false;
+        entry->settling = SP_TRIAL_NONE;
     }
 }
 
@@ -235,7 +235,7 @@ static int
 roll_back_due(void *aux, struct sp_history_entry *entry)
 {
     const struct run *run = aux;
-    if (entry->stage || entry->is_settling || entry->record.confirm_by_us > run->now_us) {
+    if (entry->stage || entry->settling || entry->record.confirm_by_us > run->now_us) {
         return 0;
     }
     struct rollback *rollback = calloc(1, sizeof *rollback);
@@ -246,7 +246,7 @@ roll_back_due(void *aux, struct sp_history_entry *entry)
     rollback->verdict = (struct sp_trial_end){.change = entry->record.revision, .trial = SP_TRIAL_UNDONE};
     sp_problems_init(&rollback->problems);
     if (write_rollback(rollback)) {
-        entry->is_settling = true;
+        entry->settling = SP_TRIAL_UNDONE;
     } else {
         free_rollback(rollback);
     }

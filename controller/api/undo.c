@@ -41,7 +41,7 @@ stage_undo(struct sp_call *call, struct sp_batch *batch)
     int r = describe(call, &entry->record);
     call->created = true;
     r = r ? r : sp_restore(&entry->record, sp_call_model(call), call->api->protocols, batch, &call->problems);
-    if (!r && entry->record.trial == SP_TRIAL_PENDING) {
+    if (!r && entry->record.trial == SP_TRIAL_PENDING && entry->settling != SP_TRIAL_CONFIRMED) {
         call->verdict = (struct sp_trial_end){.change = entry->record.revision, .trial = SP_TRIAL_UNDONE};
     }
     return r;
@@ -72,10 +72,10 @@ stage_confirm(struct sp_call *call, struct sp_batch *batch)
         return SP_E_MISSING;
     }
     call->made = call->change;
-    if (entry->record.trial == SP_TRIAL_CONFIRMED) {
-        return 0;
+    if (entry->record.trial == SP_TRIAL_CONFIRMED || entry->settling == SP_TRIAL_CONFIRMED) {
+        return 0; /* Somebody else's, of the same commit as this one, is answered with it. */
     }
-    if (entry->record.trial != SP_TRIAL_PENDING || entry->is_settling) {
+    if (entry->record.trial != SP_TRIAL_PENDING || entry->settling) {
         const char *why = entry->record.trial == SP_TRIAL_NONE    ? "It was not made with confirm_within."
                           : entry->record.trial == SP_TRIAL_STUCK ? "Its time is over, and it could not be rolled back."
                                                                   : "Its time is over: it has been rolled back.";

@@ -1,6 +1,8 @@
 """Commit-confirm: what nobody confirms in time is taken back, whatever happens to the daemon meanwhile."""
 
+import contextlib
 import signal
+import threading
 import time
 
 from test_events import Stream, metric
@@ -76,6 +78,52 @@ def test_somebody_confirms(daemon):
     assert daemon.stop() == 0
     daemon.start()
     assert state(daemon.client(), change) == "confirmed"
+
+
+def at_once(daemon, *calls):
+    """The answers to POSTs of all `calls` (paths), each by a client of its own, sent together."""
+    answers, start = [None] * len(calls), threading.Barrier(len(calls))
+    with contextlib.ExitStack() as stack:
+        def call(n, path):
+            client = daemon.client()
+            stack.callback(client.close)
+            client.get("/healthz")
+            start.wait()
+            answers[n] = client.post(path)
+
+        threads = [threading.Thread(target=call, args=one) for one in enumerate(calls)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return answers
+
+
+def test_several_confirm(daemon):
+    """Nobody who confirms in time is told that it was too late, also if others do so in the same moment."""
+    api = daemon.client()
+    made(api.put("/v1/regions/A"))
+    for n in range(10):
+        change = change_of(made(api.post("/v1/security-groups?confirm_within=3600", {"region": "A", "name": f"g{n}"})))
+        answers = at_once(daemon, *[f"/v1/changes/{change}/confirm"] * 4)
+        assert [answer.status for answer in answers] == [200] * 4, answers
+        assert {answer.json["confirmation"]["state"] for answer in answers} == {"confirmed"}
+    assert metric(api, 'sallyport_trials_ended_total{state="confirmed"}') == 10
+
+
+def test_one_confirms_and_one_undoes(daemon):
+    """It is confirmed for him who confirms, and undone after that; or it is undone, and nothing is left to confirm."""
+    api = daemon.client()
+    made(api.put("/v1/regions/A"))
+    for n in range(20):
+        change = change_of(made(api.post("/v1/security-groups?confirm_within=3600", {"region": "A", "name": f"g{n}"})))
+        pair = [f"/v1/changes/{change}/confirm", f"/v1/changes/{change}/undo"]
+        answers = at_once(daemon, *(pair if n % 2 else reversed(pair)))
+        confirmed, undone = answers if n % 2 else reversed(answers)
+        assert (confirmed.status, undone.status) in ((200, 201), (409, 201)), answers
+        assert state(api, change) == ("confirmed" if confirmed.status == 200 else "rolled_back")
+        assert api.get(f"/v1/changes/{change}").json["undone_by"] == change_of(undone)
+    assert not api.get("/v1/security-groups").json["security_groups"]
 
 
 def test_events_and_metrics(daemon):

@@ -361,7 +361,7 @@ mutant("undone-but-for-new-rules", "undoing leaves the rules that the change has
         "    if (!found->before) {\n        rules->list[rules->n++] = sp_rule_ref(rule);\n        return 0;\n    }\n"
         "    return add_rule(restoring, rules, found->before);\n"), near=["api/test_undo.py"])
 mutant("undone-twice", "a change can be undone again after it has been",
-       ("controller/api/undo.c", "    if (entry->undone_by) {\n", "    if (entry->undone_by && entry->is_settling) {\n"), near=["api/test_undo.py"])
+       ("controller/api/undo.c", "    if (entry->undone_by) {\n", "    if (entry->undone_by && entry->settling) {\n"), near=["api/test_undo.py"])
 mutant("a-dry-run-is-made", "?dry_run makes the change",
        ("controller/engine_writes.c", "        if (pending->error || pending->write.preview) {\n", "        if (pending->error) {\n"),
        near=["api/test_dry_run.py"])

@@ -148,11 +148,11 @@ test_verdict(void **state)
     assert_int_equal(told.change, 3);
     assert_int_equal(told.trial, SP_TRIAL_STUCK);
     assert_string_equal(told.reason, "why");
-    assert_true(sp_history_find(f->history, 3)->is_settling);
+    assert_int_equal(sp_history_find(f->history, 3)->settling, SP_TRIAL_STUCK);
     sp_trials_forget(f->history, &none);
-    assert_true(sp_history_find(f->history, 3)->is_settling);
+    assert_int_equal(sp_history_find(f->history, 3)->settling, SP_TRIAL_STUCK);
     sp_trials_forget(f->history, &verdict);
-    assert_false(sp_history_find(f->history, 3)->is_settling);
+    assert_int_equal(sp_history_find(f->history, 3)->settling, SP_TRIAL_NONE);
     assert_int_equal(sp_history_find(f->history, 3)->record.trial, SP_TRIAL_PENDING);
 }
 
