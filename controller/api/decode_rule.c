@@ -60,24 +60,6 @@ read_remote_ip(const struct sp_reader *reader, struct sp_meaning *meaning)
     meaning->remote = SP_REMOTE_CIDR;
 }
 
-/* Returns whether 'id' is a group of 'region'; notes it down if not. */
-static bool
-check_group(const struct sp_decode *decode, const struct sp_reader *reader, const char *name, const struct sp_uuid *id,
-            const char *region)
-{
-    if (!decode->model) {
-        return true;
-    }
-    const struct sp_group *group = sp_model_group(decode->model, id);
-    if (!group) {
-        sp_reader_problem(reader, name, "no security group has this id");
-    } else if (region && strcmp(group->region, region)) {
-        sp_reader_problem(reader, name, "is a security group of region %s, not of %s", group->region, region);
-        return false;
-    }
-    return group;
-}
-
 static void
 read_remote_group(const struct sp_decode *decode, const struct sp_reader *reader, const char *region, struct sp_meaning *meaning)
 {
@@ -89,7 +71,7 @@ read_remote_group(const struct sp_decode *decode, const struct sp_reader *reader
             meaning->remote = SP_REMOTE_GROUP;
         }
     } else if (sp_reader_uuid(reader, "remote_group", &meaning->remote_group) &&
-        check_group(decode, reader, "remote_group", &meaning->remote_group, region)) {
+        sp_decode_check_group(decode, reader, "remote_group", &meaning->remote_group, region)) {
         meaning->remote = SP_REMOTE_GROUP;
     }
 }

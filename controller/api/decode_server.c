@@ -52,6 +52,21 @@ sp_decode_is_region_name(const char *name)
     return len >= 1 && len <= 64 && strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == len;
 }
 
+bool
+sp_decode_check_group(const struct sp_decode *decode, const struct sp_reader *reader, const char *name, const struct sp_uuid *id,
+                      const char *region)
+{
+    if (!decode->model) {
+        return true;
+    }
+    const struct sp_group *group = sp_model_group(decode->model, id);
+    if (!group || (region && strcmp(group->region, region))) {
+        sp_reader_problem(reader, name, "no security group%s%s has this id", region ? " of region " : "", region ? region : "");
+        return false;
+    }
+    return true;
+}
+
 /* The name of an OpenFlow port. */
 static bool
 read_port_name(const struct sp_reader *reader, const char *name, const char **ret)
@@ -141,12 +156,7 @@ read_group(const struct sp_decode *decode, const struct sp_reader *reader, const
         sp_reader_problem(reader, name, "must be the id of a security group");
         return false;
     }
-    const struct sp_group *group = sp_model_group(decode->model, ret);
-    if (!group) {
-        sp_reader_problem(reader, name, "no security group has this id");
-    } else if (region && strcmp(group->region, region)) {
-        sp_reader_problem(reader, name, "is a security group of region %s, not of %s", group->region, region);
-    }
+    sp_decode_check_group(decode, reader, name, ret, region);
     return true;
 }
 

@@ -220,6 +220,17 @@ def test_hidden_is_as_missing(site):
         hidden, missing = client.get(path.format(world.at["B"]["group"])), client.get(path.format(nobody))
         assert (hidden.status, hidden.json) == (missing.status, missing.json)
     assert client.get("/v1/servers/" + world.at["B"]["server"]).json == client.get(f"/v1/servers/{nobody}").json
+    # In a body as well as in a path.
+    rule = {"direction": "inbound", "protocol": "tcp"}
+    for method, path, body in (("PUT", f"/v1/servers/{world.at['A']['server']}/security-groups", lambda id: {"security_groups": [id]}),
+                               ("PATCH", f"/v1/servers/{world.at['A']['server']}", lambda id: {"security_groups": [id]}),
+                               ("POST", "/v1/servers", lambda id: World.server("A", 2, id)),
+                               ("POST", f"/v1/security-groups/{world.at['A']['group']}/rules", lambda id: dict(rule, remote_group=id)),
+                               ("PUT", "/v1/regions/A/document", lambda id: {"servers": [{"name": "s", "security_groups": [id]}]}),
+                               ("POST", "/v1/security-groups",
+                                lambda id: {"region": "A", "name": "g", "rules": [dict(rule, remote_group=id)]})):
+        hidden, missing = client(method, path, body(world.at["B"]["group"])), client(method, path, body(nobody))
+        assert hidden.status == missing.status == 422 and hidden.json == missing.json, (hidden, missing)
 
 
 def test_the_name_is_in_the_log_and_the_token_nowhere(site):
