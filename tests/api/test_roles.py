@@ -4,7 +4,6 @@ What a call needs is said here once more, in one table; the calls themselves com
 new one fails until it is in the table."""
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -97,6 +96,10 @@ class World:
         self.last = int(answer.headers["Sallyport-Change"])
         return answer.json
 
+    def newest_of_b(self):
+        """The last change of anything in region B."""
+        return self.admin.get("/v1/changes?region=B&limit=1").json["changes"][0]["id"]
+
     def request(self, operation, method, path, region):
         """The call as it succeeds for who may do everything."""
         here = self.at[region]
@@ -184,7 +187,7 @@ def test_every_call_and_region(site, name):
             continue
         world = World(site)
         requests = {region: world.request(operation, method, path, region) for region in "AB"}
-        before = json.dumps(world.admin.get("/v1/security-groups?region=B").json) + json.dumps(world.admin.get("/v1/servers?region=B").json)
+        before = world.newest_of_b()
         for region in "AB":
             verb, real, body = requests[region]
             answer = status_of(client, verb, real, body, operation in OPEN_STREAM)
@@ -207,8 +210,7 @@ def test_every_call_and_region(site, name):
                     if operation == "listChanges":
                         items = [thing for change in items for thing in change["objects"] if thing["kind"] != "bridge"]
                     assert items and all((item.get("region") or item["name"]) == "A" for item in items), what
-        after = json.dumps(world.admin.get("/v1/security-groups?region=B").json) + json.dumps(world.admin.get("/v1/servers?region=B").json)
-        assert after == before, operation
+        assert world.newest_of_b() == before, operation
 
 
 def test_hidden_is_as_missing(site):
