@@ -8,7 +8,7 @@
 #include "controller/model/port_check.h"
 #include "controller/model/staging.h"
 
-#define GROUPS_MAX 1000 /* Of a server. */
+#define GROUPS_MAX 1024 /* Of a server. */
 
 /* Notes each of 'groups' that is not a group of 'region'; NULL: nothing can be said about them. */
 static void check_groups(const struct sp_batch *batch, const char *region, const struct sp_uuid *groups, size_t n,

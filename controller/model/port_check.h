@@ -5,8 +5,8 @@
 
 #include "controller/model/staging.h"
 
-#define SP_PORTS_MAX 1000    /* Of a server. */
-#define SP_ADDRESSES_MAX 1000 /* Of a port, and allowed address pairs likewise. */
+#define SP_PORTS_MAX 1024     /* Of a server. */
+#define SP_ADDRESSES_MAX 1024 /* Of a port, and allowed address pairs likewise. */
 
 /* Notes everything that is wrong with 'ports' (all ports that the server is to have, 'n' of them): each in itself, among
  * each other, and with those of other servers and the uplinks.  'server': its present form; NULL for a new one. */

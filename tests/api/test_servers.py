@@ -174,3 +174,25 @@ def test_if_match_where_there_is_no_tag(api, region, new_server):
     assert api.post("/v1/security-groups", {"region": region, "name": "g"}, headers={"If-Match": '"1"'}).status == 412
     assert api.patch(path, {"name": "y"}, headers={"If-Match": "*"}).json["name"] == "y"
     assert "ETag" not in api.get(path).headers
+
+
+def test_the_longest_lists(api, region):
+    """Every list takes the 1024 items that the description of the interface promises."""
+    groups = [{"name": f"g{n}", "rules": []} for n in range(1024)]
+    assert api.put(f"/v1/regions/{region}/document?wait=0", {"security_groups": groups}).status in (200, 202)
+    ids = [group["id"] for group in api.get(f"/v1/security-groups?region={region}").json["security_groups"]]
+    ips = [f"10.77.{n >> 8}.{n & 255}" for n in range(1024)]
+    ports = [{"mac": f"52:54:77:00:{n >> 8:02x}:{n & 255:02x}", "iface_id": f"{region}-{n}"} for n in range(1024)]
+    ports[0].update(ips=ips, allowed_address_pairs=[{"ip": ip} for ip in ips])
+    body = {"region": region, "name": "vm", "security_groups": ids, "ports": ports}
+    made = api.post(SERVERS, body)
+    assert made.status == 201, made
+    assert len(made.json["security_groups"]) == len(made.json["ports"]) == len(ids) == 1024
+    assert len(made.json["ports"][0]["ips"]) == len(made.json["ports"][0]["allowed_address_pairs"]) == 1024
+    path = f"{SERVERS}/{made.json['id']}"
+    for field, longer in (("security_groups", ids + ids[:1]), ("ports", ports + ports[:1])):
+        refused = api.patch(path, {field: longer})
+        assert refused.status == 422 and refused.fields == [field]
+    ports[0]["ips"] = ips + ["10.78.0.1"]
+    assert api.patch(path, {"ports": ports}).fields == ["ports[0].ips"]
+    assert api.delete(path).status == 204

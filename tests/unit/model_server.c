@@ -157,18 +157,18 @@ static void test_create_names_every_problem(void **state)
 static void test_bounds(void **state)
 {
     struct sp_uuid id;
-    struct sp_port_input *ports = calloc(1001, sizeof *ports);
-    struct sp_uuid *groups = calloc(1001, sizeof *groups);
-    struct sp_cidr *ips = calloc(1001, sizeof *ips);
-    struct sp_address_pair *pairs = calloc(1001, sizeof *pairs);
+    struct sp_port_input *ports = calloc(1025, sizeof *ports);
+    struct sp_uuid *groups = calloc(1025, sizeof *groups);
+    struct sp_cidr *ips = calloc(1025, sizeof *ips);
+    struct sp_address_pair *pairs = calloc(1025, sizeof *pairs);
     assert_true(ports && groups && ips && pairs);
-    struct sp_server_input input = { .region = "SV2", .name = "vm", .has_groups = true, .groups = groups, .n_groups = 1001,
-                                     .ports = ports, .n_ports = 1001 };
+    struct sp_server_input input = { .region = "SV2", .name = "vm", .has_groups = true, .groups = groups, .n_groups = 1025,
+                                     .ports = ports, .n_ports = 1025 };
     assert_int_equal(create(input, &id), SP_E_INVALID);
     assert_true(world_has_problem(&w, "ports"));
     assert_true(world_has_problem(&w, "security_groups"));
-    ports[0] = (struct sp_port_input) { .mac = { { 2 } }, .iface_id = "x", .ips = ips, .n_ips = 1001, .pairs = pairs,
-                                        .n_pairs = 1001 };
+    ports[0] = (struct sp_port_input) { .mac = { { 2 } }, .iface_id = "x", .ips = ips, .n_ips = 1025, .pairs = pairs,
+                                        .n_pairs = 1025 };
     input = (struct sp_server_input) { .region = "SV2", .name = "vm", .ports = ports, .n_ports = 1 };
     assert_int_equal(create(input, &id), SP_E_INVALID);
     assert_true(world_has_problem(&w, "ports[0].ips"));
