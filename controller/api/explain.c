@@ -1,5 +1,6 @@
 #include "flows/explain.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +15,6 @@ static const char *const directions[] = {"inbound", "outbound", NULL};
 struct question {
     const struct sp_server *server;
     struct sp_connection connection;
-};
-
-/* A rule among those of all groups, in the order of the flows: by time of creation, then id. */
-struct candidate {
-    const struct sp_rule *rule;
-    const struct sp_group *group;
 };
 
 static void
@@ -133,42 +128,6 @@ is_valid(struct sp_call *call, struct question *question)
     return !call->problems.n && !call->problems.n_lost;
 }
 
-static int
-compare(const void *a_, const void *b_)
-{
-    const struct candidate *a = a_, *b = b_;
-    if (a->rule->created_at != b->rule->created_at) {
-        return a->rule->created_at < b->rule->created_at ? -1 : 1;
-    }
-    return sp_uuid_compare(&a->rule->id, &b->rule->id);
-}
-
-/* All rules of the server's groups; NULL: no memory. */
-static struct candidate *
-collect(struct sp_call *call, const struct sp_server *server, size_t *ret_n)
-{
-    const struct sp_model *model = sp_call_model(call);
-    size_t n = 0;
-    for (size_t i = 0; i < server->n_groups; i++) {
-        const struct sp_group *group = sp_model_group(model, &server->groups[i]);
-        n += group ? group->n_rules : 0;
-    }
-    struct candidate *candidates = sp_pool_alloc(&call->pool, n, sizeof *candidates);
-    if (!candidates) {
-        return NULL;
-    }
-    n = 0;
-    for (size_t i = 0; i < server->n_groups; i++) {
-        const struct sp_group *group = sp_model_group(model, &server->groups[i]);
-        for (size_t j = 0; group && j < group->n_rules; j++) {
-            candidates[n++] = (struct candidate){group->rules[j], group};
-        }
-    }
-    qsort(candidates, n, sizeof *candidates, compare);
-    *ret_n = n;
-    return candidates;
-}
-
 static bool
 is_member(void *aux, const struct sp_uuid *group, const struct sp_cidr *address)
 {
@@ -195,7 +154,7 @@ describe(const struct sp_call *call, const struct sp_connection *connection, cha
 }
 
 static void
-answer(struct sp_call *call, const struct question *question, const struct candidate *decider)
+answer(struct sp_call *call, const struct question *question, const struct sp_ruling *decider)
 {
     char what[160], id[SP_UUID_TEXT_SIZE], reason[1600];
     describe(call, &question->connection, what, sizeof what);
@@ -237,17 +196,22 @@ sp_read_explain(struct sp_call *call)
         sp_call_fail(call, SP_E_INVALID, NULL);
         return;
     }
-    size_t n = 0;
-    struct candidate *candidates = collect(call, question.server, &n);
-    const struct sp_meaning **meanings = sp_pool_alloc(&call->pool, n, sizeof *meanings);
-    if (!candidates || !meanings) {
+    const struct sp_model *model = sp_call_model(call);
+    const struct sp_server *server = question.server;
+    struct sp_ruling *rulings = NULL;
+    size_t n;
+    assert(server); /* Or the question is not valid. */
+    int r = sp_model_rulings(model, server->groups, server->n_groups, &rulings, &n);
+    const struct sp_meaning **meanings = r ? NULL : sp_pool_alloc(&call->pool, n, sizeof *meanings);
+    if (!meanings) {
+        free(rulings);
         sp_call_refuse(call, 503, "There is no memory.");
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        meanings[i] = &candidates[i].rule->meaning;
+        meanings[i] = &rulings[i].rule->meaning;
     }
-    const struct sp_model *model = sp_call_model(call);
     ptrdiff_t index = sp_explain(meanings, n, &question.connection, is_member, &model);
-    answer(call, &question, index < 0 ? NULL : &candidates[index]);
+    answer(call, &question, index < 0 ? NULL : &rulings[index]);
+    free(rulings);
 }

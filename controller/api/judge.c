@@ -7,19 +7,20 @@
 #include "flows/compile.h"
 #include "sallyport/pipeline.h"
 
-struct listed {
-    const struct sp_rule *rule;
-    const struct sp_group *group;
-    uint32_t mark; /* 0: it admits nothing. */
+/* An admitting rule, by its place among all of the set's. */
+struct marked {
+    uint32_t mark;
+    size_t place;
 };
 
 struct sp_judge_list {
     uint32_t set;
     uint32_t fragment_mark;
     size_t n;
-    struct listed *by_age;             /* In the order of the flows: by time of creation, then id. */
+    struct sp_ruling *rules;            /* In the order of the flows. */
     const struct sp_meaning **meanings; /* Likewise. */
-    struct listed *by_mark;
+    struct marked *by_mark;
+    size_t n_marks;
 };
 
 void
@@ -31,7 +32,7 @@ sp_judge_init(struct sp_judge *judge, const struct sp_model *model)
 static void
 clear_list(struct sp_judge_list *list)
 {
-    free(list->by_age);
+    free(list->rules);
     free(list->by_mark);
     free(list->meanings);
 }
@@ -48,19 +49,9 @@ sp_judge_clear(struct sp_judge *judge)
 }
 
 static int
-compare_ages(const void *a_, const void *b_)
-{
-    const struct sp_rule *a = ((const struct listed *) a_)->rule, *b = ((const struct listed *) b_)->rule;
-    if (a->created_at != b->created_at) {
-        return a->created_at < b->created_at ? -1 : 1;
-    }
-    return sp_uuid_compare(&a->id, &b->id);
-}
-
-static int
 compare_marks(const void *a_, const void *b_)
 {
-    const struct listed *a = a_, *b = b_;
+    const struct marked *a = a_, *b = b_;
     return (a->mark > b->mark) - (a->mark < b->mark);
 }
 
@@ -68,31 +59,24 @@ compare_marks(const void *a_, const void *b_)
 static int
 fill_list(const struct sp_model *model, const struct sp_rule_set *set, struct sp_judge_list *list)
 {
-    for (size_t i = 0; i < set->n_groups; i++) {
-        const struct sp_group *group = sp_model_group(model, &set->groups[i]);
-        list->n += group ? group->n_rules : 0;
+    int r = sp_model_rulings(model, set->groups, set->n_groups, &list->rules, &list->n);
+    if (r) {
+        return r;
     }
-    list->by_age = calloc(list->n + 1, sizeof *list->by_age);
     list->by_mark = calloc(list->n + 1, sizeof *list->by_mark);
     list->meanings = calloc(list->n + 1, sizeof *list->meanings);
-    if (!list->by_age || !list->by_mark || !list->meanings) {
+    if (!list->by_mark || !list->meanings) {
         return -ENOMEM;
     }
-    size_t n = 0;
-    for (size_t i = 0; i < set->n_groups; i++) {
-        const struct sp_group *group = sp_model_group(model, &set->groups[i]);
-        for (size_t j = 0; group && j < group->n_rules; j++) {
-            const struct sp_rule *rule = group->rules[j];
-            const struct sp_admission *admission = sp_rule_set_admission(set, &rule->id);
-            list->by_age[n++] = (struct listed){rule, group, admission ? admission->mark : 0};
+    for (size_t i = 0; i < list->n; i++) {
+        const struct sp_rule *rule = list->rules[i].rule;
+        const struct sp_admission *admission = sp_rule_set_admission(set, &rule->id);
+        list->meanings[i] = &rule->meaning;
+        if (admission && admission->mark) {
+            list->by_mark[list->n_marks++] = (struct marked){admission->mark, i};
         }
     }
-    qsort(list->by_age, n, sizeof *list->by_age, compare_ages);
-    memcpy(list->by_mark, list->by_age, n * sizeof *list->by_mark);
-    qsort(list->by_mark, n, sizeof *list->by_mark, compare_marks);
-    for (size_t i = 0; i < n; i++) {
-        list->meanings[i] = &list->by_age[i].rule->meaning;
-    }
+    qsort(list->by_mark, list->n_marks, sizeof *list->by_mark, compare_marks);
     return 0;
 }
 
@@ -139,13 +123,14 @@ judge_by_mark(const struct sp_judge_list *list, uint32_t mark, struct sp_judged 
         judged->admitter = SP_ADMITTED_BY_FRAGMENT;
         return mark == list->fragment_mark;
     }
-    const struct listed key = {.mark = mark};
-    const struct listed *found = mark && list->n ? bsearch(&key, list->by_mark, list->n, sizeof key, compare_marks) : NULL;
+    const struct marked key = {.mark = mark};
+    const struct marked *found = list->n_marks ? bsearch(&key, list->by_mark, list->n_marks, sizeof key, compare_marks) : NULL;
     if (found) {
+        const struct sp_ruling *ruling = &list->rules[found->place];
         judged->admitter = SP_ADMITTED_BY_RULE;
-        judged->rule = found->rule->id;
-        judged->group = found->group->id;
-        judged->way = found->rule->meaning.direction == SP_INBOUND ? SP_WAY_INBOUND : SP_WAY_OUTBOUND;
+        judged->rule = ruling->rule->id;
+        judged->group = ruling->group->id;
+        judged->way = ruling->rule->meaning.direction == SP_INBOUND ? SP_WAY_INBOUND : SP_WAY_OUTBOUND;
     }
     return found;
 }
@@ -176,8 +161,8 @@ judge_by_rules(struct sp_judge *judge, const struct sp_judge_list *list, const s
     judged->passage = sp_tracked_judge(list->meanings, list->n, &tracked, is_member, judge, &rule);
     if (judged->passage == SP_PASSAGE_PASSES) {
         judged->admitter = SP_ADMITTED_BY_RULE;
-        judged->rule = list->by_age[rule].rule->id;
-        judged->group = list->by_age[rule].group->id;
+        judged->rule = list->rules[rule].rule->id;
+        judged->group = list->rules[rule].group->id;
     } else if (judged->passage == SP_PASSAGE_UNKNOWN) {
         judged->reason = judged->way == SP_WAY_UNKNOWN ? "it is not known who opened some connections"
                                                        : "the switch does not tell the ports of some SCTP associations";

@@ -81,6 +81,15 @@ size_t sp_model_count_servers(const struct sp_model *, const char *region);
 size_t sp_model_count_groups(const struct sp_model *, const char *region);
 size_t sp_model_count_members(const struct sp_model *, const struct sp_uuid *group);
 
+/* The rules of 'groups' (ids, 'n' of them; one that is not there has none) in order of precedence among equals: by time of
+ * creation, then id.  The caller frees '*ret_rules'.  Returns 0 or -ENOMEM. */
+struct sp_ruling {
+    const struct sp_rule *rule;
+    const struct sp_group *group; /* Which has it. */
+};
+int sp_model_rulings(const struct sp_model *, const struct sp_uuid *groups, size_t n, struct sp_ruling **ret_rules,
+                     size_t *ret_n) SP_MUST_USE;
+
 /* The rules of rule set 'set' in order of precedence among equals (created_at, id), with slots, marks and the classes of
  * remote groups, as flows/compile.h wants them.  '*ret_rules' and everything it points to is one allocation that the
  * caller frees with free().  Returns 0 or -ENOMEM. */

@@ -9,14 +9,46 @@
 
 /* What follows from rule sets: their rules, and the classes of addresses. */
 
+static int compare_ages(const struct sp_rule *a, const struct sp_rule *b)
+{
+    if (a->created_at != b->created_at) {
+        return a->created_at > b->created_at ? 1 : -1;
+    }
+    return sp_uuid_compare(&a->id, &b->id);
+}
+
 static int compare_rules(const void *a, const void *b)
 {
-    const struct sp_rule *x = *(const struct sp_rule *const *) a;
-    const struct sp_rule *y = *(const struct sp_rule *const *) b;
-    if (x->created_at != y->created_at) {
-        return x->created_at > y->created_at ? 1 : -1;
+    return compare_ages(*(const struct sp_rule *const *) a, *(const struct sp_rule *const *) b);
+}
+
+static int compare_rulings(const void *a, const void *b)
+{
+    return compare_ages(((const struct sp_ruling *) a)->rule, ((const struct sp_ruling *) b)->rule);
+}
+
+int sp_model_rulings(const struct sp_model *model, const struct sp_uuid *groups, size_t n, struct sp_ruling **ret_rules,
+                     size_t *ret_n)
+{
+    size_t n_rules = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct sp_group *group = sp_model_group(model, &groups[i]);
+        n_rules += group ? group->n_rules : 0;
     }
-    return sp_uuid_compare(&x->id, &y->id);
+    struct sp_ruling *rules = calloc(n_rules ? n_rules : 1, sizeof *rules), *end = rules;
+    if (!rules) {
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct sp_group *group = sp_model_group(model, &groups[i]);
+        for (size_t j = 0; group && j < group->n_rules; j++) {
+            *end++ = (struct sp_ruling) { group->rules[j], group };
+        }
+    }
+    qsort(rules, n_rules, sizeof *rules, compare_rulings);
+    *ret_rules = rules;
+    *ret_n = n_rules;
+    return 0;
 }
 
 int sp_model_collect_rules(const struct sp_uuid *groups, size_t n_groups, sp_group_version *version, void *aux,
