@@ -30,12 +30,13 @@ sp_call(struct sp_cli *cli, const char *method, char *path, struct sp_json_write
         sp_path_query(&path, "dry_run", sp_cli_has(cli, SP_OPTION_DRY_RUN) ? "true" : NULL);
         sp_path_query(&path, "confirm_within", sp_cli_value(cli, SP_OPTION_CONFIRM_WITHIN, 0));
     }
-    if (!path || (body && sp_json_write_done(body, &text, &size))) {
+    int error = body ? sp_json_write_done(body, &text, &size) : 0;
+    if (!path || error) {
         free(path);
-        return sp_call_no_memory();
+        return error > 0 ? sp_cli_usage(cli->command, "an argument is not UTF-8") : sp_call_no_memory();
     }
     char why[512];
-    int error = sp_client_call(cli->client, method, path, text, size, wait_s + ANSWER_S, reply, why, sizeof why);
+    error = sp_client_call(cli->client, method, path, text, size, wait_s + ANSWER_S, reply, why, sizeof why);
     free(path);
     if (error < 0) {
         return sp_call_no_memory();

@@ -22,7 +22,7 @@ const struct sp_option_info sp_options[SP_N_OPTIONS] = {
     [SP_OPTION_TEMPLATE] = {"template", "NAME", false, "its first rules: outbound (default), remote-login or none"},
     [SP_OPTION_RULES_FILE] = {"rules-file", "FILE", false,
                               "rules as a JSON array, or an object with \"rules\"; - reads standard input"},
-    [SP_OPTION_REMOTE] = {"remote", "ADDRESS", false, "the other side: an address or CIDR of IPv4 or IPv6, or any"},
+    [SP_OPTION_REMOTE] = {"remote", "ADDRESS", false, "the other side: an address of IPv4 or IPv6; of a rule a CIDR or any, too"},
     [SP_OPTION_REMOTE_GROUP] = {"remote-group", "GROUP", false,
                                 "the other side: the servers of a group of the same region"},
     [SP_OPTION_ALLOW] = {"allow", NULL, false, "let it pass"},

@@ -41,6 +41,11 @@ sp_cli_parse(int argc, char **argv, struct sp_cli *cli)
     if (cli->n_args > command->n_args_max) {
         return sp_cli_usage(command, "'%s' is one argument too many", cli->args[command->n_args_max]);
     }
+    for (size_t i = 0; i < cli->n_args; i++) {
+        if (!*cli->args[i]) { /* A variable of a script that is not set: nothing has this name. */
+            return sp_cli_usage(command, "argument %zu of %s is empty", i + 1, command->arguments);
+        }
+    }
     cli->json = sp_cli_has(cli, SP_OPTION_JSON);
     return check_options(cli);
 }

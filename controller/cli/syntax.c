@@ -160,6 +160,7 @@ read_file(const char *name, size_t size_max, char **ret_text, size_t *ret_size)
     char *text = NULL;
     size_t size = 0, allocated = 0;
     int error = 0;
+    errno = 0;
     while (!error && !feof(stream)) {
         if (size == allocated) {
             allocated = allocated ? 2 * allocated : 1u << 16;
@@ -171,7 +172,7 @@ read_file(const char *name, size_t size_max, char **ret_text, size_t *ret_size)
             text = grown;
         }
         size += fread(text + size, 1, allocated - size, stream);
-        error = ferror(stream) ? -EIO : size > size_max ? -EFBIG : 0;
+        error = ferror(stream) ? -(errno ? errno : EIO) : size > size_max ? -EFBIG : 0;
     }
     if (stream != stdin) {
         fclose(stream);

@@ -102,7 +102,7 @@ int sp_batch_delete_bridge(struct sp_batch *batch, uint64_t dpid, struct sp_prob
         *server = sp_node_entry(node)->server;
     }
     sp_vector_sort_unique(&servers, sizeof(const struct sp_server *), compare_servers);
-    sp_problems_detail(problems, "ports of %zu servers are on bridge %016" PRIx64, servers.n, dpid);
+    sp_problems_detail(problems, "ports of %zu server%s are on bridge %016" PRIx64, servers.n, servers.n == 1 ? "" : "s", dpid);
     for (size_t i = 0; i < servers.n; i++) {
         const struct sp_server *server = ((const struct sp_server **) servers.items)[i];
         sp_problems_hold(problems, "server", &server->id, server->name);

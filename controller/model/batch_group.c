@@ -169,8 +169,8 @@ int sp_batch_patch_group(struct sp_batch *batch, const struct sp_uuid *id, const
     bool swaps = patch->is_default >= 0 && (patch->is_default > 0) != is_default;
     size_t n_servers = sp_model_count_servers(batch->model, group->region);
     if (swaps && is_default && n_servers) {
-        sp_problems_detail(problems, "region %s has %zu servers, which need a default group; make another group the default",
-                           group->region, n_servers);
+        sp_problems_detail(problems, "region %s has %zu server%s, so it needs a default group; make another group the default",
+                           group->region, n_servers, n_servers == 1 ? "" : "s");
         return SP_E_IN_USE;
     }
 
@@ -250,9 +250,9 @@ int sp_batch_delete_group(struct sp_batch *batch, const struct sp_uuid *id, stru
         size_t n = sp_model_count_servers(batch->model, group->region);
         if (n) {
             sp_problems_detail(problems,
-                               "security group %s is the default of region %s, which has %zu servers; "
+                               "security group %s is the default of region %s, which has %zu server%s; "
                                "make another group the default first",
-                               group->name, group->region, n);
+                               group->name, group->region, n, n == 1 ? "" : "s");
             return SP_E_IN_USE;
         }
         const struct sp_region *region = sp_model_region(batch->model, group->region);

@@ -79,7 +79,8 @@ int sp_batch_delete_region(struct sp_batch *batch, const char *name, struct sp_p
     }
     size_t n_groups = sp_model_count_groups(model, name), n_servers = sp_model_count_servers(model, name);
     if (n_groups || n_servers) {
-        sp_problems_detail(problems, "region %s has %zu security groups and %zu servers", name, n_groups, n_servers);
+        sp_problems_detail(problems, "region %s has %zu security group%s and %zu server%s", name, n_groups,
+                           n_groups == 1 ? "" : "s", n_servers, n_servers == 1 ? "" : "s");
         sp_model_each_group(model, name, hold_group, problems);
         sp_model_each_server(model, name, hold_server, problems);
         return SP_E_IN_USE;

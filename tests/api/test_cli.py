@@ -155,6 +155,10 @@ def test_version():
     (["bridge", "set", DPID], "--no-uplinks"),
     (["bridge", "set", DPID, "--uplink", "a", "--no-uplinks"], "--no-uplinks"),
     (["explain", "vm1", "inbound", "tcp", "80"], "needs --remote"),
+    (["region", "create", ""], "argument 1 of REGION is empty"),
+    (["rule", "delete", "web", ""], "argument 2 of GROUP RULE is empty"),
+    (["group", "create", "--region", "SV2", "--name", "caf\udce9"], "an argument is not UTF-8"),
+    (["apply", "/"], "/: Is a directory"),
     (["explain", "vm1", "inbound", "tcp", "80", "--local-port", "81", "--remote", "10.0.0.1"], "given twice"),
 ])
 def test_wrong_usage_sends_nothing(tmp_path, words, said):

@@ -89,7 +89,7 @@ static void test_first_server_with_groups_of_its_own(void **state)
     world_begin(&w);
     assert_int_equal(world_end(&w, sp_batch_delete_group(w.batch, &id, &w.problems)), SP_E_IN_USE);
     assert_int_equal(w.problems.n_holders, 0);
-    assert_non_null(strstr(w.problems.detail, "1 servers"));
+    assert_non_null(strstr(w.problems.detail, "which has 1 server;"));
     /* Without servers it may go; the next first server makes another. */
     world_begin(&w);
     assert_int_equal(world_end(&w, sp_batch_delete_server(w.batch, &vm1, &w.problems)), 0);
