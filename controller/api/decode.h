@@ -70,8 +70,8 @@ int sp_decode_region(const struct sp_decode *, const struct sp_json *body, int *
 int sp_decode_uplinks(const struct sp_decode *, const struct sp_json *body, bool *ret_has, const char ***ret_names,
                       size_t *ret_n) SP_MUST_USE;
 
-/* Whether 'id', the field 'name', is a group of 'region' (NULL: of any); notes it down if not.  A group of another region is as one
- * that nobody has: the caller may be one who is not to know of it. */
+/* Whether 'id', the field 'name', is a group of 'region' (NULL: of any); notes it down if not.  A group of another region is as
+ * one that nobody has: the caller may be one who is not to know of it. */
 bool sp_decode_check_group(const struct sp_decode *, const struct sp_reader *, const char *name, const struct sp_uuid *id,
                            const char *region);
 

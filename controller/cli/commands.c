@@ -126,7 +126,10 @@ const struct sp_command sp_commands[] = {
     {"bridge", "list", "", 0, 0, 0, 0, "list the switches", NULL, sp_cli_bridge_list},
     {"bridge", "show", "DPID", 1, 1, 0, 0, "show a switch with its ports", NULL, sp_cli_bridge_show},
     {"bridge", "set", "DPID", 1, 1, O(UPLINK) | O(NO_UPLINKS) | CHANGE, 0, "adopt a switch and name its uplinks",
-     "DPID is the datapath id, 16 hexadecimal digits.\n", sp_cli_bridge_set},
+     "DPID is the datapath id, 16 hexadecimal digits: 'sallyport bridge list' and 'ovs-vsctl get bridge NAME datapath_id' tell\n"
+     "it.  Name all uplinks, and the bridge's own port, which has its name, if the machine itself speaks through it: any other\n"
+     "port that is no server's passes nothing from then on.\n"
+     "Example: sallyport bridge set 0000000000000001 --uplink eth1\n", sp_cli_bridge_set},
     {"bridge", "delete", "DPID", 1, 1, CHANGE, 0, "remove our flows from a switch that no server names", NULL,
      sp_cli_bridge_delete},
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import threading
 
 import pytest
@@ -160,6 +161,28 @@ def test_bridge_goes_away(daemon, switch):
     rules = f"/v1/security-groups/{server['security_groups'][0]}/rules"
     answer = client.post(rules, {"direction": "inbound", "protocol": "udp"})
     assert answer.status == 201 and answer.applied is True  # No connected bridge is touched.
+
+
+def test_the_machine_itself_speaks_through_the_bridge(daemon):
+    """The bridge's own port is closed as every other, unless it is named as an uplink."""
+    client = daemon.client()
+    with Ovs() as one:
+        one.add_bridge("br0", int(DPID, 16), [f"unix:{daemon.openflow}"])
+        host = one.add_host("out")
+        one.add_port("br0", "eth9", host, ips=["10.0.9.1/24"])
+        one.inside("ip", "addr", "add", "10.0.9.2/24", "dev", "br0")
+        one.inside("ip", "link", "set", "dev", "br0", "up")
+        wait_until(lambda: {"br0", "eth9"} <= set(ports(client)), "the ports are known")
+
+        def answers():
+            return not subprocess.run(["ip", "netns", "exec", host.netns, "ping", "-c1", "-W1", "10.0.9.2"], stdout=subprocess.DEVNULL,
+                                      check=False).returncode
+
+        assert client.put(BRIDGE, {"uplinks": ["eth9"]}).applied is True
+        assert ports(client)["br0"]["role"] == "closed" and not answers()
+        assert client.put(BRIDGE, {"uplinks": ["eth9", "br0"]}).applied is True
+        assert ports(client)["br0"]["role"] == "uplink"
+        wait_until(answers, "the machine can be reached")
 
 
 def test_what_is_refused_has_a_long_name(daemon, switch):
