@@ -10,7 +10,7 @@
  *
  * Bridges are begun with one after the other, and not so many at a time that the loop could not read what all of them tell before
  * they seem to be dead: that would end in doing everything again and again.  One that takes long itself stands in nobody's way
- * after a second. */
+ * after a second; but not one for which it is the loop that has no time. */
 
 #define TURN_NS 1000000u   /* What all this may take of a turn of the loop; it takes one part more. */
 #define STARTING_MAX 32
@@ -123,7 +123,9 @@ count_starting(const struct sp_engine *engine)
     size_t n = 0, cursor = 0;
     for (struct sp_index_node *node = NULL; (node = sp_index_next_head(&engine->datapaths, node, &cursor));) {
         const struct sp_datapath *dp = node->owner;
-        n += sp_switch_is_starting(dp->sw) && sp_engine_now(engine) - dp->begun_ms < STARTING_MS;
+        bool is_young = sp_engine_now(engine) - dp->begun_ms < STARTING_MS;
+        const struct sp_link *link = sp_switch_link(dp->sw);
+        n += sp_switch_is_starting(dp->sw) && (is_young || (link && sp_link_is_behind(link)));
     }
     return n;
 }

@@ -243,6 +243,7 @@ sp_switch_enforce(struct sp_switch *sw, int64_t now_ms)
     sw->units_limit = SIZE_MAX;
     sw->flushes_limit = SP_FLUSHES_MIN;
     sw->installed = sp_flow_table_new();
+    sw->is_mirrored = false;
     sw->dump = sp_flow_table_new();
     sw->owners = sw->owners ? sw->owners : sp_flow_table_new();
     sw->known = sw->known ? sw->known : sp_known_new(sw->seed);
@@ -361,6 +362,9 @@ sp_switch_event(struct sp_switch *sw, struct sp_event *event, int64_t now_ms)
         if (sw->dump && !sw->work.stage && sp_flow_table_put(sw->dump, event->flow)) {
             sp_switch_give_up(sw);
         }
+        break;
+    case SP_EVENT_DUMP_COUNT:
+        tell_count(sw, event, false);
         break;
     case SP_EVENT_REMOVED:
         tell_count(sw, event, true);
@@ -606,6 +610,7 @@ forget(struct sp_switch *sw)
     sp_flow_table_free(sw->installed);
     sp_flow_table_free(sw->dump);
     sw->installed = sw->dump = NULL;
+    sw->is_mirrored = false;
     sp_flow_list_clear(&sw->orphans);
     sp_flow_list_clear(&sw->stuck);
     sw->stuck_error[0] = '\0';
@@ -644,6 +649,11 @@ end_dump(struct sp_switch *sw)
         int64_t rest_ms = CHECK_SHARE * length_ms > CHECK_MS ? CHECK_SHARE * length_ms : CHECK_MS;
         sw->check_at_ms = sw->now_ms + (rest_ms < CHECK_MAX_MS ? rest_ms : CHECK_MAX_MS);
         sw->check_again_ms = sw->now_ms + SUSPECT_MS + SUSPECT_SHARE * length_ms;
+    }
+    if (sw->phase == SP_SWITCH_CHECKING && sp_switch_is_as_confirmed(sw)) {
+        sw->phase = SP_SWITCH_IDLE;
+        sw->events->settled(sw->aux, sw);
+        return;
     }
     sp_switch_begin_work(sw);
     sw->events->busy(sw->aux, sw);

@@ -21,7 +21,10 @@
  * switch_dump.c and switch_left.c (the dump against what is wanted), switch_zones.c (whose connections are in a zone),
  * switch_link.c (the connection).
  *
- * What a dump means is found out in parts (sp_switch_work()), as that takes some milliseconds for some thousand flows.  Nothing
+ * Where a dump tells all that is installed in the bytes in which the last one told it, and nothing else, nothing is to be found
+ * out: no flow is looked at, and an unchanged bridge costs little more than reading what it says.
+ *
+ * What any other dump means is found out in parts (sp_switch_work()), as that takes some milliseconds for some thousand flows.  Nothing
  * is sent meanwhile, so that what is installed stays as it was told; and a unit that changes while it is being found out what
  * each has makes the rest of that be done at once, before it changes: no change ever meets a switch that is half known.
  *

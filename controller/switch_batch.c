@@ -345,6 +345,7 @@ take_over(struct sp_switch *sw)
 {
     struct sp_switch_batch *batch = &sw->batch;
     int error = 0;
+    sw->is_mirrored = sw->is_mirrored && !batch->mods.n && !batch->news.n;
     for (size_t i = 0; i < batch->mods.n; i++) {
         const struct sp_flow_mod *mod = &batch->mods.mods[i];
         if (mod->verb == SP_FLOW_DELETE) {

@@ -10,6 +10,7 @@
 #define FLOWS_PER_PART 256
 #define DONE 1
 
+static int gather_known(struct sp_switch *);
 static int learn_owners(struct sp_switch *);
 static int learn_units(struct sp_switch *);
 static int learn_left(struct sp_switch *);
@@ -27,9 +28,18 @@ static void log_drift(const struct sp_switch *, const struct sp_flow_list *lost,
 void
 sp_switch_begin_work(struct sp_switch *sw)
 {
-    sw->work.stage = sw->phase == SP_SWITCH_LEARNING ? SP_DUMP_OWNERS : SP_DUMP_LOST;
+    sw->work.stage = SP_DUMP_GATHER;
     sw->work.cursor = 0;
-    sw->work.begun = false;
+    sw->work.begun = sw->work.is_odd = false;
+    sw->work.n_equal = 0;
+}
+
+/* Each flow that is installed is known, once, by the bytes in which the switch tells it; if all of these were told, and nothing
+ * else, nothing is otherwise. */
+bool
+sp_switch_is_as_confirmed(const struct sp_switch *sw)
+{
+    return sw->is_mirrored && sp_known_is_same(sw->known) && !sp_flow_table_count(sw->dump);
 }
 
 void
@@ -43,9 +53,22 @@ sp_switch_drop_work(struct sp_switch *sw)
 /* Each does a part of its stage; 0: there is more, DONE: there is not, < 0: an error. */
 typedef int do_stage(struct sp_switch *);
 static do_stage *const stages[] = {
-    [SP_DUMP_OWNERS] = learn_owners, [SP_DUMP_UNITS] = learn_units,     [SP_DUMP_LEFT] = learn_left, [SP_DUMP_LOST] = find_lost,
-    [SP_DUMP_STRANGE] = find_strange, [SP_DUMP_KNOWN] = adopt_known, [SP_DUMP_DRAIN] = drain_dump,
+    [SP_DUMP_GATHER] = gather_known, [SP_DUMP_OWNERS] = learn_owners,   [SP_DUMP_UNITS] = learn_units, [SP_DUMP_LEFT] = learn_left,
+    [SP_DUMP_LOST] = find_lost,      [SP_DUMP_STRANGE] = find_strange, [SP_DUMP_KNOWN] = adopt_known, [SP_DUMP_DRAIN] = drain_dump,
 };
+
+static enum sp_dump_stage
+stage_after(const struct sp_switch *sw)
+{
+    switch (sw->work.stage) {
+    case SP_DUMP_GATHER:
+        return sw->phase == SP_SWITCH_LEARNING ? SP_DUMP_OWNERS : SP_DUMP_LOST;
+    case SP_DUMP_LEFT:
+        return SP_DUMP_KNOWN;
+    default:
+        return sw->work.stage + 1;
+    }
+}
 
 bool
 sp_switch_do_part(struct sp_switch *sw)
@@ -59,7 +82,7 @@ sp_switch_do_part(struct sp_switch *sw)
         return true;
     }
     if (r == DONE) {
-        work->stage = work->stage == SP_DUMP_LEFT ? SP_DUMP_KNOWN : work->stage + 1;
+        work->stage = stage_after(sw);
         work->cursor = 0;
     }
     if (work->stage == SP_DUMP_END) {
@@ -72,9 +95,23 @@ sp_switch_do_part(struct sp_switch *sw)
 void
 sp_switch_finish_units(struct sp_switch *sw)
 {
-    while (SP_DUMP_OWNERS <= sw->work.stage && sw->work.stage <= SP_DUMP_LEFT) {
+    while (sw->phase == SP_SWITCH_LEARNING && SP_DUMP_GATHER <= sw->work.stage && sw->work.stage <= SP_DUMP_LEFT) {
         sp_switch_do_part(sw);
     }
+}
+
+/* The dump has what was told as an event, which is the younger one where it and something known have the same key. */
+static int
+gather_known(struct sp_switch *sw)
+{
+    struct sp_flow *flow = NULL;
+    int error = 0;
+    for (size_t i = 0; !error && i < FLOWS_PER_PART && (flow = sp_known_next(sw->known, &sw->work.cursor)); i++) {
+        const struct sp_flow *there = sp_flow_table_find(sw->dump, flow);
+        sw->work.is_odd = sw->work.is_odd || (there && there != flow);
+        error = there ? 0 : sp_flow_table_put(sw->dump, flow);
+    }
+    return error ? error : flow ? 0 : DONE;
 }
 
 static int
@@ -165,6 +202,7 @@ find_strange(struct sp_switch *sw)
 static int
 put_right(struct sp_switch *sw, const struct sp_flow_list *lost, const struct sp_flow_list *strange)
 {
+    sw->work.is_odd = true;
     sw->counters->drift_repaired += lost->n + strange->n;
     sp_log(SP_LOG_WARNING, "switch", "%016llx: another hand changed %zu flows of ours and added %zu; putting them right",
            (unsigned long long) sw->dpid, lost->n, strange->n);
@@ -181,7 +219,14 @@ put_right(struct sp_switch *sw, const struct sp_flow_list *lost, const struct sp
 static int
 adopt_known(struct sp_switch *sw)
 {
-    return sp_known_adopt(sw->known, sw->installed, &sw->work.cursor, FLOWS_PER_PART) ? 0 : DONE;
+    struct sp_dump_work *work = &sw->work;
+    if (sp_known_adopt(sw->known, sw->installed, &work->cursor, FLOWS_PER_PART, &work->n_equal)) {
+        return 0;
+    }
+    size_t n = sp_known_count(sw->known);
+    sw->is_mirrored = !work->is_odd && work->n_equal == n && sp_flow_table_count(sw->dump) == n
+                      && sp_flow_table_count(sw->installed) == n;
+    return DONE;
 }
 
 static int
@@ -194,12 +239,13 @@ drain_dump(struct sp_switch *sw)
 void
 sp_switch_suspect(struct sp_switch *sw, const struct sp_flow *flow)
 {
-    /* Learned, but not all of it is in its place yet. */
+    /* Learned, but not all of it is in its place yet; at first not even in the dump. */
+    bool gathering = sw->phase == SP_SWITCH_LEARNING && sw->work.stage == SP_DUMP_GATHER;
     bool learning = SP_DUMP_OWNERS <= sw->work.stage && sw->work.stage <= SP_DUMP_LEFT;
     bool knowing = sw->phase != SP_SWITCH_PASSIVE && (sw->phase != SP_SWITCH_LEARNING || sw->work.stage);
     bool ours = (flow->cookie & SP_COOKIE_OWNER_MASK) == SP_COOKIE_OWNER;
     const struct sp_flow_table *there = learning ? sw->dump : sw->installed;
-    sw->suspected = sw->suspected || (knowing && (ours || sp_flow_table_find(there, flow)));
+    sw->suspected = sw->suspected || (knowing && (ours || gathering || sp_flow_table_find(there, flow)));
 }
 
 /* What is installed under a key that 'unit' wants is the unit's: its own object if it is as desired, else the one that is to be

@@ -113,6 +113,12 @@ sp_link_may_be(const struct sp_link *link, uint64_t dpid)
 }
 
 bool
+sp_link_is_behind(const struct sp_link *link)
+{
+    return link->stream && sp_stream_is_behind(link->stream);
+}
+
+bool
 sp_link_idle(const struct sp_link *link)
 {
     return !link->closing && sp_session_idle(link->session);
@@ -208,6 +214,9 @@ on_timer(uv_timer_t *timer)
         int64_t taken_ms;
         if (sp_stream_taken(link->stream, &taken_ms)) {
             sp_session_taken(link->session, taken_ms);
+        }
+        if (sp_stream_is_behind(link->stream)) {
+            sp_session_unread(link->session, now_ms(link));
         }
         sp_session_tick(link->session, now_ms(link));
         deliver(link);

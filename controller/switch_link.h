@@ -36,6 +36,9 @@ const char *sp_link_why(const struct sp_link *);                /* Why it is clo
 const struct sp_stream *sp_link_stream(const struct sp_link *); /* For readings only; NULL once the stream has gone. */
 bool sp_link_may_be(const struct sp_link *, uint64_t dpid);     /* As sp_stream_may_be(); true once the stream has gone. */
 
+/* As sp_stream_is_behind(); false once the stream has gone. */
+bool sp_link_is_behind(const struct sp_link *);
+
 /* As the functions of the session (flows/openflow/session.h). */
 bool sp_link_idle(const struct sp_link *);
 void sp_link_dump(struct sp_link *, struct sp_known *);

@@ -68,10 +68,11 @@ struct sp_switch_batch {
     bool is_withdrawn;
 };
 
-/* What is to be done when a dump has come to its end, one after the other.  The first three are for a switch that was not known,
- * the next two for one that was. */
+/* What is to be done when a dump has come to its end, one after the other; nothing if it has told just what is mirrored.  After
+ * the first one three are for a switch that was not known, the next two for one that was. */
 enum sp_dump_stage {
     SP_DUMP_NONE,    /* Nothing. */
+    SP_DUMP_GATHER,  /* What was known before is in the dump, too. */
     SP_DUMP_OWNERS,  /* Whose are the zones? */
     SP_DUMP_UNITS,   /* What has each unit? */
     SP_DUMP_LEFT,    /* What has none? */
@@ -88,6 +89,8 @@ struct sp_dump_work {
     bool begun;                  /* UNITS: it is. */
     struct sp_flow_list lost;    /* Installed, but not in the dump, or otherwise. */
     struct sp_flow_list strange; /* In the dump, but not installed, or of no unit. */
+    bool is_odd;                 /* It cannot be mirrored: two that are known have one key, or another hand was at work. */
+    size_t n_equal;              /* KNOWN: flows that are installed just so. */
 };
 
 struct sp_switch {
@@ -112,6 +115,7 @@ struct sp_switch {
     struct sp_dump_work work;
     struct sp_flow_table *owners;  /* Of zones: see switch_zones.c.  Outlives the connection. */
     struct sp_known *known;        /* Flows of the last dump; outlives the connection. */
+    bool is_mirrored;              /* 'known' has the flows that are installed, each once, and no other. */
     struct sp_flow_list orphans;   /* Installed, under our cookie, of no unit: to be deleted. */
     struct sp_flow_list stuck;     /* Orphans that the switch would not delete; tried again with the poisoned units. */
     char stuck_error[300];
@@ -168,6 +172,7 @@ void sp_switch_end_ahead(struct sp_switch *, const char *why); /* It was discard
 /* switch_dump.c: what the dump means for a switch that knows nothing yet, and for one that does; and whether a change that the
  * switch tells of is a reason for one.  A dump has come to its end: what it means is to be found out, by parts, or not at all. */
 void sp_switch_begin_work(struct sp_switch *);
+bool sp_switch_is_as_confirmed(const struct sp_switch *); /* The dump has told just what is installed: nothing is to be found out. */
 void sp_switch_drop_work(struct sp_switch *);
 bool sp_switch_do_part(struct sp_switch *); /* False: that was the last one. */
 /* If it is being found out what each unit has: does the rest of that. */

@@ -211,6 +211,12 @@ sp_stream_taken(struct sp_stream *s, int64_t *ret_at_ms)
 }
 
 bool
+sp_stream_is_behind(const struct sp_stream *s)
+{
+    return s->cohort;
+}
+
+bool
 sp_stream_waits(const struct sp_stream *s)
 {
     return s->queued || s->was_waiting;

@@ -68,6 +68,8 @@ void sp_stream_start(struct sp_stream *, const struct sp_stream_events *, void *
  * '*ret_at_ms' when at the latest, in the loop's time.  To be called some seconds apart: what is confirmed at once does not show
  * then, as it should, for that a system takes some bytes says nothing about whether anybody reads them. */
 bool sp_stream_taken(struct sp_stream *, int64_t *ret_at_ms);
+/* The peer has said something that has not been read yet, as others' had to be read first: it is not the peer that is slow. */
+bool sp_stream_is_behind(const struct sp_stream *);
 bool sp_stream_waits(const struct sp_stream *); /* Some output waits, or did at the last call of sp_stream_taken(). */
 /* Queues a copy of 'size' bytes; the owner sends only from 'writable' and stays within SP_STREAM_CHUNK bytes a call.  Returns 0,
  * SP_E_FULL (a chunk beyond the low mark is queued), SP_E_CLOSED or a negative errno; nothing is queued

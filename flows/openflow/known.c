@@ -9,152 +9,24 @@
 
 #define OXS_BASIC 0x8002u /* OFPXSC_OPENFLOW_BASIC.  Source: OpenFlow 1.5 section 7.2.4.2. */
 
-struct slot {
+struct entry {
     uint64_t digest;
-    struct sp_flow *flow; /* NULL = free. */
-};
-
-/* Open addressing with linear probing, at most three quarters full; nothing is ever removed. */
-struct slots {
-    struct slot *slots;
-    size_t n;
-    size_t n_slots; /* A power of two, or 0. */
+    struct sp_flow *flow;
 };
 
 struct sp_known {
     uint64_t seed;
-    struct slots before; /* Seen before this dump and, so far, not in it. */
-    struct slots seen;
+    uint64_t key;
+    struct entry *entries; /* In the order of their telling, new ones last. */
+    uint8_t *seen;         /* Of each, whether this dump has told it. */
+    size_t n;
+    size_t capacity;
+    uint32_t *index;       /* By digest: 1 + an entry's place, 0 = free; linear probing, at most three quarters full. */
+    size_t n_index;        /* A power of two, or 0. */
+    size_t n_seen;
+    size_t next;           /* Behind the entry that was found last. */
+    bool is_same;          /* Nothing was put since the dump began, or, after it, since it did and all was seen. */
 };
-
-struct sp_known *sp_known_new(uint64_t seed)
-{
-    struct sp_known *known = calloc(1, sizeof *known);
-
-    if (known) {
-        known->seed = seed;
-    }
-    return known;
-}
-
-static void clear(struct slots *s)
-{
-    for (size_t i = 0; i < s->n_slots; i++) {
-        sp_flow_unref(s->slots[i].flow);
-    }
-    free(s->slots);
-    *s = (struct slots){0};
-}
-
-void sp_known_free(struct sp_known *known)
-{
-    if (known) {
-        clear(&known->before);
-        clear(&known->seen);
-        free(known);
-    }
-}
-
-size_t sp_known_count(const struct sp_known *known)
-{
-    return known->seen.n;
-}
-
-/* The slot of 'digest', or the free one where it belongs; 's' has a free one. */
-static struct slot *find(const struct slots *s, uint64_t digest)
-{
-    size_t i = digest & (s->n_slots - 1);
-
-    while (s->slots[i].flow && s->slots[i].digest != digest) {
-        i = (i + 1) & (s->n_slots - 1);
-    }
-    return &s->slots[i];
-}
-
-static bool reserve(struct slots *s)
-{
-    struct slots new = {.n = s->n, .n_slots = s->n_slots ? 2 * s->n_slots : 16};
-
-    if (4 * (s->n + 1) <= 3 * s->n_slots) {
-        return true;
-    }
-    new.slots = calloc(new.n_slots, sizeof *new.slots);
-    if (!new.slots) {
-        return false;
-    }
-    for (size_t i = 0; i < s->n_slots; i++) {
-        if (s->slots[i].flow) {
-            *find(&new, s->slots[i].digest) = s->slots[i];
-        }
-    }
-    free(s->slots);
-    *s = new;
-    return true;
-}
-
-/* Adds 'flow' or puts it in the place of what is there.  Returns false without memory. */
-static bool put(struct slots *s, uint64_t digest, struct sp_flow *flow)
-{
-    struct slot *slot;
-
-    if (!reserve(s)) {
-        return false;
-    }
-    slot = find(s, digest);
-    s->n += !slot->flow;
-    sp_flow_ref(flow);
-    sp_flow_unref(slot->flow);
-    *slot = (struct slot){digest, flow};
-    return true;
-}
-
-void sp_known_begin(struct sp_known *known)
-{
-    if (!known->before.n) {
-        clear(&known->before);
-        known->before = known->seen;
-    } else {
-        /* The last dump broke off. */
-        for (size_t i = 0; i < known->seen.n_slots; i++) {
-            if (known->seen.slots[i].flow && !put(&known->before, known->seen.slots[i].digest, known->seen.slots[i].flow)) {
-                break;
-            }
-        }
-        clear(&known->seen);
-    }
-    known->seen = (struct slots){0};
-}
-
-struct sp_flow *sp_known_find(struct sp_known *known, uint64_t digest)
-{
-    struct sp_flow *flow = known->before.n ? find(&known->before, digest)->flow : NULL;
-
-    return flow && put(&known->seen, digest, flow) ? flow : NULL;
-}
-
-void sp_known_put(struct sp_known *known, uint64_t digest, struct sp_flow *flow)
-{
-    (void) put(&known->seen, digest, flow); /* Without memory it is decoded again next time. */
-}
-
-void sp_known_end(struct sp_known *known)
-{
-    clear(&known->before);
-}
-
-bool sp_known_adopt(struct sp_known *known, const struct sp_flow_table *table, size_t *cursor, size_t n)
-{
-    for (size_t i = 0; i < n && *cursor < known->seen.n_slots; i++) {
-        struct slot *slot = &known->seen.slots[(*cursor)++];
-        struct sp_flow *same = slot->flow ? sp_flow_table_find(table, slot->flow) : NULL;
-
-        if (same && same != slot->flow && sp_flow_equal(same, slot->flow)) {
-            sp_flow_unref(slot->flow);
-            slot->flow = sp_flow_ref(same);
-        }
-    }
-    return *cursor < known->seen.n_slots;
-}
 
 /* Mixes by a multiplication of 64 by 64 bits whose halves are folded. */
 static uint64_t mix(uint64_t a, uint64_t b)
@@ -164,17 +36,213 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t) product ^ (uint64_t) (product >> 64);
 }
 
-/* Takes in 'size' bytes, eight at a time. */
-static uint64_t take(uint64_t digest, const uint8_t *data, size_t size)
+struct sp_known *sp_known_new(uint64_t seed)
 {
-    while (size) {
-        uint64_t word = 0;
-        size_t n = size < sizeof word ? size : sizeof word;
+    struct sp_known *known = calloc(1, sizeof *known);
 
-        memcpy(&word, data, n);
-        digest = mix(digest ^ word, 0x9e3779b97f4a7c15ull);
-        data += n;
-        size -= n;
+    if (known) {
+        known->seed = mix(seed ^ 0x9e3779b97f4a7c15ull, 0xff51afd7ed558ccdull);
+        known->key = mix(seed ^ 0xc4ceb9fe1a85ec53ull, 0x9e3779b97f4a7c15ull);
+    }
+    return known;
+}
+
+void sp_known_free(struct sp_known *known)
+{
+    if (known) {
+        for (size_t i = 0; i < known->n; i++) {
+            sp_flow_unref(known->entries[i].flow);
+        }
+        free(known->entries);
+        free(known->seen);
+        free(known->index);
+        free(known);
+    }
+}
+
+size_t sp_known_count(const struct sp_known *known)
+{
+    return known->n;
+}
+
+/* Where in the index 'digest' is, or the free place where it belongs; there is one. */
+static uint32_t *place(const struct sp_known *known, uint64_t digest)
+{
+    size_t i = digest & (known->n_index - 1);
+
+    while (known->index[i] && known->entries[known->index[i] - 1].digest != digest) {
+        i = (i + 1) & (known->n_index - 1);
+    }
+    return &known->index[i];
+}
+
+static void fill_index(struct sp_known *known)
+{
+    memset(known->index, 0, known->n_index * sizeof *known->index);
+    for (size_t i = 0; i < known->n; i++) {
+        *place(known, known->entries[i].digest) = (uint32_t) i + 1;
+    }
+}
+
+/* Memory for 'capacity' entries, no fewer than there are.  Returns false without. */
+static bool resize(struct sp_known *known, size_t capacity)
+{
+    struct entry *entries = reallocarray(known->entries, capacity, sizeof *entries);
+    uint8_t *seen;
+
+    if (!entries) {
+        return false;
+    }
+    known->entries = entries;
+    seen = realloc(known->seen, capacity);
+    if (!seen) {
+        known->capacity = known->capacity < capacity ? known->capacity : capacity;
+        return false;
+    }
+    known->seen = seen;
+    known->capacity = capacity;
+    return true;
+}
+
+/* Makes room for one more entry. */
+static bool reserve(struct sp_known *known)
+{
+    size_t n_index = known->n_index ? 2 * known->n_index : 16;
+    uint32_t *index;
+
+    if (known->n == known->capacity && !resize(known, known->n + known->n / 2 + 16)) {
+        return false;
+    }
+    if (4 * (known->n + 1) <= 3 * known->n_index) {
+        return true;
+    }
+    index = n_index <= UINT32_MAX ? calloc(n_index, sizeof *index) : NULL;
+    if (!index) {
+        return false;
+    }
+    free(known->index);
+    known->index = index;
+    known->n_index = n_index;
+    fill_index(known);
+    return true;
+}
+
+/* A dump that broke off has forgotten nothing. */
+void sp_known_begin(struct sp_known *known)
+{
+    if (known->n) {
+        memset(known->seen, 0, known->n);
+    }
+    known->n_seen = known->next = 0;
+    known->is_same = true;
+}
+
+static void see(struct sp_known *known, size_t at)
+{
+    known->n_seen += !known->seen[at];
+    known->seen[at] = true;
+    known->next = at + 1;
+}
+
+struct sp_flow *sp_known_find(struct sp_known *known, uint64_t digest)
+{
+    size_t at = known->next;
+
+    if (at >= known->n || known->entries[at].digest != digest) {
+        uint32_t found = known->n ? *place(known, digest) : 0;
+
+        if (!found) {
+            return NULL;
+        }
+        at = found - 1;
+    }
+    see(known, at);
+    return known->entries[at].flow;
+}
+
+void sp_known_put(struct sp_known *known, uint64_t digest, struct sp_flow *flow)
+{
+    uint32_t *found;
+
+    known->is_same = false;
+    if (!reserve(known)) {
+        return; /* It is decoded again next time. */
+    }
+    found = place(known, digest);
+    sp_flow_ref(flow);
+    if (*found) {
+        sp_flow_unref(known->entries[*found - 1].flow);
+    } else {
+        known->seen[known->n++] = false;
+        *found = (uint32_t) known->n;
+    }
+    known->entries[*found - 1] = (struct entry){digest, flow};
+    see(known, *found - 1);
+}
+
+void sp_known_end(struct sp_known *known)
+{
+    size_t n = 0;
+
+    known->is_same = known->is_same && known->n_seen == known->n;
+    for (size_t i = 0; i < known->n && known->n_seen < known->n; i++) {
+        if (known->seen[i]) {
+            known->entries[n++] = known->entries[i];
+        } else {
+            sp_flow_unref(known->entries[i].flow);
+        }
+    }
+    if (known->n_seen < known->n) {
+        known->n = n;
+        fill_index(known);
+    }
+    if (known->n && known->capacity > known->n + known->n / 8 + 16) {
+        (void) resize(known, known->n); /* If not it keeps what it has. */
+    }
+}
+
+bool sp_known_is_same(const struct sp_known *known)
+{
+    return known->is_same;
+}
+
+struct sp_flow *sp_known_next(const struct sp_known *known, size_t *cursor)
+{
+    return *cursor < known->n ? known->entries[(*cursor)++].flow : NULL;
+}
+
+bool sp_known_adopt(struct sp_known *known, const struct sp_flow_table *table, size_t *cursor, size_t n, size_t *n_equal)
+{
+    for (size_t i = 0; i < n && *cursor < known->n; i++) {
+        struct entry *entry = &known->entries[(*cursor)++];
+        struct sp_flow *same = sp_flow_table_find(table, entry->flow);
+
+        if (same && (same == entry->flow || sp_flow_equal(same, entry->flow))) {
+            sp_flow_ref(same);
+            sp_flow_unref(entry->flow);
+            entry->flow = same;
+            ++*n_equal;
+        }
+    }
+    return *cursor < known->n;
+}
+
+/* The next eight bytes, or the 'size' that there are. */
+static uint64_t word_at(const uint8_t *data, size_t size)
+{
+    uint64_t word = 0;
+
+    memcpy(&word, data, size < sizeof word ? size : sizeof word);
+    return word;
+}
+
+/* Takes in 'size' bytes, sixteen at a time.  Both factors have something that the peer does not know. */
+static uint64_t take(const struct sp_known *known, uint64_t digest, const uint8_t *data, size_t size)
+{
+    for (size_t i = 0; i < size; i += 16) {
+        uint64_t second = size - i > 8 ? word_at(data + i + 8, size - i - 8) : 0;
+
+        digest = mix(digest ^ word_at(data + i, size - i), known->key ^ second);
     }
     return digest;
 }
@@ -209,14 +277,14 @@ bool sp_known_digest(const struct sp_known *known, uint8_t version, const void *
         return false;
     }
     if (is_15) { /* Table to cookie. */
-        digest = take(digest, bytes + 4, head - 4);
+        digest = take(known, digest, bytes + 4, head - 4);
     } else {
-        digest = take(digest, bytes + offsetof(struct ofp11_flow_stats, table_id), 1);
-        digest = take(digest, bytes + offsetof(struct ofp11_flow_stats, priority),
+        digest = take(known, digest, bytes + offsetof(struct ofp11_flow_stats, table_id), 1);
+        digest = take(known, digest, bytes + offsetof(struct ofp11_flow_stats, priority),
                       offsetof(struct ofp11_flow_stats, packet_count) - offsetof(struct ofp11_flow_stats, priority));
     }
-    digest = take(mix(digest ^ match_size, size - at + 1), bytes + head, match_size);
-    *ret_digest = take(digest, bytes + at, size - at);
+    digest = take(known, mix(digest ^ match_size, known->key ^ (size - at)), bytes + head, match_size);
+    *ret_digest = take(known, digest, bytes + at, size - at);
     *ret_size = size;
     return true;
 }
@@ -251,7 +319,18 @@ static void count_15(const uint8_t *at, size_t size, struct sp_count *ret)
     }
 }
 
-void sp_known_counters(uint8_t version, const void *entry, size_t size, struct sp_count *ret)
+/* Whether the flow of an entry of 'version' is one that is counted. */
+static bool is_counted(uint8_t version, const uint8_t *entry)
+{
+    bool is_15 = version == SP_OF15;
+    uint8_t table = entry[is_15 ? offsetof(struct ofp15_flow_desc, table_id) : offsetof(struct ofp11_flow_stats, table_id)];
+    size_t priority_at = is_15 ? offsetof(struct ofp15_flow_desc, priority) : offsetof(struct ofp11_flow_stats, priority);
+    size_t cookie_at = is_15 ? offsetof(struct ofp15_flow_desc, cookie) : offsetof(struct ofp11_flow_stats, cookie);
+
+    return sp_flow_is_counted(integer_at(entry + cookie_at), table, (uint16_t) length_at(entry + priority_at));
+}
+
+bool sp_known_counters(uint8_t version, const void *entry, size_t size, struct sp_count *ret)
 {
     const uint8_t *bytes = entry;
 
@@ -267,4 +346,5 @@ void sp_known_counters(uint8_t version, const void *entry, size_t size, struct s
             .bytes = integer_at(bytes + offsetof(struct ofp11_flow_stats, byte_count)),
         };
     }
+    return (ret->packets || ret->bytes) && is_counted(version, bytes);
 }

@@ -366,6 +366,13 @@ void sp_session_taken(struct sp_session *s, int64_t at_ms)
     }
 }
 
+void sp_session_unread(struct sp_session *s, int64_t now_ms)
+{
+    s->received_ms = now_ms > s->received_ms ? now_ms : s->received_ms;
+    s->progress_ms = now_ms > s->progress_ms ? now_ms : s->progress_ms;
+    s->echo_ms = now_ms > s->echo_ms ? now_ms : s->echo_ms;
+}
+
 /* When the next echo request goes out, or the last one has been without an answer for too long: the switch may have much to say
  * and hear nothing of us.  One that was sent while a dump or batch was under way may have to wait for the end of that. */
 static int64_t echo_deadline(const struct sp_session *s)

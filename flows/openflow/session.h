@@ -42,7 +42,9 @@ enum sp_event_kind {
     SP_EVENT_READY,      /* Handshake done; 'ready' is valid.  Port events of the ports that exist follow, then PORTS_DONE. */
     SP_EVENT_PORT,       /* 'port': added, changed or deleted. */
     SP_EVENT_PORTS_DONE,
-    SP_EVENT_DUMP_FLOW,  /* 'flow': one flow of ours; its reference goes to the receiver.  'count': its counters. */
+    SP_EVENT_DUMP_FLOW,  /* 'flow': one flow of ours that is not known; its reference goes to the receiver.  'count': its
+                          * counters. */
+    SP_EVENT_DUMP_COUNT, /* 'flow', a known one that is counted, and whose reference goes to the receiver, has 'count'. */
     SP_EVENT_DUMP_DONE,
     SP_EVENT_REMOVED,    /* A counted 'flow' of ours has been deleted, by whomever; its actions are not told, its reference goes
                           * to the receiver.  'count': its last counters.  Comes some time after the deletion, at any time. */
@@ -94,7 +96,7 @@ struct sp_session_denied {
 
 struct sp_event {
     enum sp_event_kind kind;
-    struct sp_flow *flow; /* NULL but for SP_EVENT_DUMP_FLOW, SP_EVENT_REMOVED and SP_EVENT_CHANGED. */
+    struct sp_flow *flow; /* NULL but for SP_EVENT_DUMP_FLOW, _DUMP_COUNT, _REMOVED and _CHANGED. */
     union { /* As 'kind' says. */
         struct sp_count count;
         struct sp_session_ready ready;
@@ -120,6 +122,10 @@ size_t sp_session_output(struct sp_session *, void *out, size_t size, int64_t no
  * at a slow link says nothing while a long batch is on its way.  To be told before a tick. */
 void sp_session_taken(struct sp_session *, int64_t at_ms);
 
+/* The peer has said something by now that the owner has not had the time to pass on: it counts as what the peer is waited for,
+ * as long as that is so.  A handshake must be through in its time all the same.  To be told before a tick. */
+void sp_session_unread(struct sp_session *, int64_t now_ms);
+
 /* When sp_session_tick() must be called next. */
 int64_t sp_session_deadline(const struct sp_session *);
 void sp_session_tick(struct sp_session *, int64_t now_ms);
@@ -131,7 +137,8 @@ bool sp_session_next(struct sp_session *, struct sp_event *ret);
 bool sp_session_idle(const struct sp_session *);
 
 /* Asks for all flows of ours but the learned ones.  Only when idle.  With 'known' (borrowed until SP_EVENT_DUMP_DONE or the
- * session's end; may be NULL) what was decoded before is not decoded again.  The first time it also asks the switch to tell what
+ * session's end; may be NULL) what was decoded before is not decoded again, nor told: what is known at the end of the dump is what
+ * the switch has, beside what was told as an event and could not be kept.  The first time it also asks the switch to tell what
  * others change from then on (SP_EVENT_CHANGED), which a switch may decline (SP_EVENT_ERROR). */
 void sp_session_dump(struct sp_session *, struct sp_known *known, int64_t now_ms);
 

@@ -85,12 +85,12 @@ static int take_entry(struct sp_session *s, struct ofpbuf *b, struct ofpbuf *ofp
     int r;
 
     if (has_digest && (flow = sp_known_find(s->known, digest))) {
-        struct sp_event event = {.kind = SP_EVENT_DUMP_FLOW, .flow = flow};
+        struct sp_event event = {.kind = SP_EVENT_DUMP_COUNT};
+        bool has_counted = sp_known_counters(s->version, b->data, size, &event.count);
 
-        sp_known_counters(s->version, b->data, size, &event.count);
         ofpbuf_pull(b, size);
-        if (count(s)) {
-            sp_flow_ref(flow);
+        if (count(s) && has_counted) {
+            event.flow = sp_flow_ref(flow);
             sp_session_push(s, &event);
         }
         return 0;

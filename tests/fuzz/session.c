@@ -56,7 +56,8 @@ static void take_events(struct run *run)
         FUZZ_CHECK(!run->closed); /* CLOSED is the last. */
         mix(run, &event.kind, sizeof event.kind);
         run->n_events++;
-        FUZZ_CHECK(!event.flow == (event.kind != SP_EVENT_DUMP_FLOW && event.kind != SP_EVENT_CHANGED));
+        FUZZ_CHECK(!event.flow == (event.kind != SP_EVENT_DUMP_FLOW && event.kind != SP_EVENT_DUMP_COUNT &&
+                                   event.kind != SP_EVENT_REMOVED && event.kind != SP_EVENT_CHANGED));
         if (event.flow) {
             sp_flow_format(event.flow, text, sizeof text);
             mix(run, text, strlen(text));

@@ -72,6 +72,8 @@ static void flow_stats(uint8_t version, const uint8_t *body, size_t size)
         uint64_t digest;
         size_t left = b.size, entry_size;
         bool has_digest = sp_known_digest(known, version, b.data, b.size, &entry_size, &digest);
+        struct sp_count count = {0};
+        bool has_counted = has_digest && sp_known_counters(version, b.data, entry_size, &count);
 
         r = ofputil_decode_flow_stats_reply(&stats, &b, false, &ofpacts);
         if (r) {
@@ -79,13 +81,19 @@ static void flow_stats(uint8_t version, const uint8_t *body, size_t size)
         }
         FUZZ_CHECK(!has_digest || left - b.size == entry_size);
         FUZZ_CHECK(!sp_codec_flow_from_stats(&stats, &flow));
+        FUZZ_CHECK(!has_digest || (count.packets == stats.packet_count && count.bytes == stats.byte_count));
+        FUZZ_CHECK(!has_digest || has_counted == ((count.packets || count.bytes) &&
+                                                  sp_flow_is_counted(flow->cookie, flow->table, flow->priority)));
         check_flow(flow, version);
         if (has_digest && !flow->alien) {
             sp_known_end(known);
             sp_known_begin(known);
             same = sp_known_find(known, digest);
             FUZZ_CHECK(!same || sp_flow_equal(same, flow));
-            sp_known_put(known, digest, flow);
+            if (!same) {
+                sp_known_put(known, digest, flow);
+            }
+            FUZZ_CHECK(sp_known_find(known, digest));
         }
         sp_flow_unref(flow);
     }

@@ -90,6 +90,7 @@ static void handle_event(struct drive *d, struct sp_event *event)
     case SP_EVENT_METERS: /* Of which these tests know nothing. */
     case SP_EVENT_DENIED:
         break;
+    case SP_EVENT_DUMP_COUNT: /* Nothing is known beforehand. */
     case SP_EVENT_REMOVED:
     case SP_EVENT_CHANGED: /* The next dump tells. */
         sp_flow_unref(event->flow);

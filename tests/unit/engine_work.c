@@ -62,7 +62,7 @@ hold_learning(struct scene *s)
 {
     reconnect(s, 1);
     RIG_UNTIL(s->rig, s->dp->sw->work.stage);
-    assert_int_equal(s->dp->sw->work.stage, SP_DUMP_OWNERS);
+    assert_int_equal(s->dp->sw->work.stage, SP_DUMP_GATHER);
     hold(s);
 }
 
@@ -158,7 +158,7 @@ test_change_while_checking(void **state)
         s.rig->engine->parts_max = 1;
         rig_check_now(s.rig);
         RIG_UNTIL(s.rig, s.dp->sw->work.stage);
-        assert_int_equal(s.dp->sw->work.stage, SP_DUMP_LOST);
+        assert_int_equal(s.dp->sw->work.stage, SP_DUMP_GATHER);
         hold(&s);
         for (unsigned i = 0; i < parts; i++) {
             assert_true(sp_switch_work(s.dp->sw, sp_engine_now(s.rig->engine)));

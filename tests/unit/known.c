@@ -10,7 +10,10 @@
 
 #include <cmocka.h>
 
+#include <openflow/openflow.h>
+
 #include "flows/openflow/codec.h"
+#include "sallyport/pipeline.h"
 
 static struct sp_flow *make(uint16_t priority, uint16_t port)
 {
@@ -56,6 +59,69 @@ static void find_and_forget(void **aux)
     sp_known_free(NULL);
 }
 
+/* Tells 'n' of the digests 1, 2, and so on, in this order or from behind, and the 'twice'th one twice; puts what is not known. */
+static void tell(struct sp_known *known, struct sp_flow *flow, uint64_t n, bool backwards, uint64_t twice)
+{
+    sp_known_begin(known);
+    for (uint64_t i = 1; i <= n; i++) {
+        uint64_t digest = backwards ? n + 1 - i : i;
+
+        for (unsigned times = i == twice ? 2 : 1; times; times--) {
+            if (!sp_known_find(known, digest)) {
+                sp_known_put(known, digest, flow);
+            }
+        }
+    }
+    sp_known_end(known);
+}
+
+/* In whatever order they are told, and however often, it is the same dump if all were told, and nothing else. */
+static void same_or_not(void **aux)
+{
+    enum { N = 100 };
+    struct sp_known *known = sp_known_new(1);
+    struct sp_flow *flow = make(1, 1);
+    size_t cursor = 0, n = 0;
+
+    tell(known, flow, N, false, 0);
+    assert_false(sp_known_is_same(known));
+    tell(known, flow, N, false, 0);
+    assert_true(sp_known_is_same(known));
+    tell(known, flow, N, true, 50);
+    assert_true(sp_known_is_same(known));
+    tell(known, flow, N + 1, false, 0);
+    assert_false(sp_known_is_same(known));
+    tell(known, flow, N + 1, true, 0);
+    assert_true(sp_known_is_same(known));
+    tell(known, flow, N, false, 10); /* As many tellings as before. */
+    assert_false(sp_known_is_same(known));
+    tell(known, flow, N, false, 0);
+    assert_true(sp_known_is_same(known));
+    while (sp_known_next(known, &cursor)) {
+        n++;
+    }
+    assert_int_equal(n, N);
+    /* One comes in the place of another. */
+    sp_known_begin(known);
+    for (uint64_t i = 1; i < N; i++) {
+        assert_ptr_equal(sp_known_find(known, i), flow);
+    }
+    assert_null(sp_known_find(known, N + 1));
+    sp_known_put(known, N + 1, flow);
+    sp_known_end(known);
+    assert_false(sp_known_is_same(known));
+    assert_int_equal(sp_known_count(known), N);
+    assert_int_equal(flow->refs, 1 + N);
+    /* Nothing is told, and then nothing again. */
+    tell(known, flow, 0, false, 0);
+    assert_false(sp_known_is_same(known));
+    tell(known, flow, 0, false, 0);
+    assert_true(sp_known_is_same(known));
+    assert_int_equal(flow->refs, 1);
+    sp_known_free(known);
+    sp_flow_unref(flow);
+}
+
 /* A dump that breaks off forgets nothing. */
 static void broken_off(void **aux)
 {
@@ -94,10 +160,11 @@ static void adopt(void **aux)
     sp_known_put(known, 1, told);
     sp_known_put(known, 2, other);
     sp_known_end(known);
-    size_t cursor = 0;
-    while (sp_known_adopt(known, table, &cursor, 1)) {
+    size_t cursor = 0, n_equal = 0;
+    while (sp_known_adopt(known, table, &cursor, 1, &n_equal)) {
         continue;
     }
+    assert_int_equal(n_equal, 1);
     assert_int_equal(told->refs, 1);
     assert_int_equal(ours->refs, 3);
     sp_known_begin(known);
@@ -185,11 +252,51 @@ static void malformed(void **aux)
     check_malformed(27, 0);
 }
 
+/* Stores 'value' at 'at' in network order. */
+static void put_be(uint8_t *at, uint64_t value, size_t size)
+{
+    while (size--) {
+        at[size] = (uint8_t) value;
+        value >>= 8;
+    }
+}
+
+/* Only of a flow that is counted, and that has counted anything, are the counters worth a word. */
+static void counters(void **aux)
+{
+    struct sp_count count;
+    uint8_t copy[sizeof entry14];
+
+    assert_false(sp_known_counters(SP_OF14, entry14, sizeof entry14, &count)); /* Its table has none that are counted. */
+    assert_int_equal(count.packets, 1);
+    assert_int_equal(count.bytes, 2);
+    memcpy(copy, entry14, sizeof copy);
+    copy[2] = SP_T_GATE;
+    assert_true(sp_known_counters(SP_OF14, copy, sizeof copy, &count));
+    put_be(copy + 32, 0, 8);
+    assert_true(sp_known_counters(SP_OF14, copy, sizeof copy, &count));
+    assert_int_equal(count.bytes, 2);
+    put_be(copy + 40, 0, 8);
+    assert_false(sp_known_counters(SP_OF14, copy, sizeof copy, &count));
+    put_be(copy + 32, UINT64_MAX, 8);
+    assert_true(sp_known_counters(SP_OF14, copy, sizeof copy, &count));
+    put_be(copy + 24, 7, 8); /* Another's. */
+    assert_false(sp_known_counters(SP_OF14, copy, sizeof copy, &count));
+
+    memcpy(copy, entry15, sizeof entry15);
+    copy[4] = SP_T_GATE;
+    assert_true(sp_known_counters(SP_OF15, copy, sizeof entry15, &count)); /* It does not say: the receiver leaves it out. */
+    assert_int_equal(count.packets, UINT64_MAX);
+    copy[38] = OFPXST_OFB_PACKET_COUNT << 1;
+    assert_true(sp_known_counters(SP_OF15, copy, sizeof entry15, &count));
+    assert_int_equal(count.packets, (uint64_t) 1 << 32);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(find_and_forget), cmocka_unit_test(broken_off), cmocka_unit_test(adopt),
-        cmocka_unit_test(digest),          cmocka_unit_test(malformed),
+        cmocka_unit_test(find_and_forget), cmocka_unit_test(same_or_not), cmocka_unit_test(broken_off), cmocka_unit_test(adopt),
+        cmocka_unit_test(digest),          cmocka_unit_test(malformed),   cmocka_unit_test(counters),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

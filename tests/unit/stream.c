@@ -210,6 +210,36 @@ static void one_goes(void **aux)
     close_scene(scene);
 }
 
+/* Whose bytes are there and had no time to be read is behind, and nobody else. */
+static void behind(void **aux)
+{
+    struct scene *scene = open_scene(&reading);
+    static const uint8_t data[100];
+
+    for (size_t i = 0; i < N; i++) {
+        sp_stream_begin(scene->clients[i].stream);
+        assert_false(sp_stream_is_behind(scene->clients[i].stream));
+        if (i) {
+            assert_int_equal(write(scene->clients[i].fd, data, sizeof data), sizeof data);
+        }
+    }
+    scene->clients[0].received = sizeof data; /* It says nothing. */
+    while (!have_all(scene, sizeof data, 0)) {
+        unsigned n_calls = 0;
+
+        run_turn(scene);
+        for (size_t i = 1; i < N; i++) {
+            n_calls += scene->clients[i].n_calls;
+        }
+        for (size_t i = 0; i < N; i++) {
+            bool unread = n_calls && i && !scene->clients[i].n_calls;
+
+            assert_int_equal(sp_stream_is_behind(scene->clients[i].stream), unread);
+        }
+    }
+    close_scene(scene);
+}
+
 /* One that is known reads in every turn, however many strangers have something to say. */
 static void known_and_strangers(void **aux)
 {
@@ -247,7 +277,7 @@ static void writers(void **aux)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(readers), cmocka_unit_test(one_goes),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(readers), cmocka_unit_test(one_goes), cmocka_unit_test(behind),
                                        cmocka_unit_test(known_and_strangers), cmocka_unit_test(writers)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
