@@ -12,8 +12,8 @@
  * they seem to be dead: that would end in doing everything again and again.  One that takes long itself stands in nobody's way
  * after a second; but not one for which it is the loop that has no time. */
 
-#define TURN_NS 1000000u   /* What all this may take of a turn of the loop; it takes one part more. */
-#define STARTING_MAX 32
+#define TURN_NS 500000u    /* What all this may take of a turn of the loop; it takes one part more. */
+#define STARTING_MAX 16
 #define STARTING_MS 1000
 
 static void put(struct sp_work_queue *, struct sp_datapath *);

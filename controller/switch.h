@@ -24,9 +24,9 @@
  * Where a dump tells all that is installed in the bytes in which the last one told it, and nothing else, nothing is to be found
  * out: no flow is looked at, and an unchanged bridge costs little more than reading what it says.
  *
- * What any other dump means is found out in parts (sp_switch_work()), as that takes some milliseconds for some thousand flows.  Nothing
- * is sent meanwhile, so that what is installed stays as it was told; and a unit that changes while it is being found out what
- * each has makes the rest of that be done at once, before it changes: no change ever meets a switch that is half known.
+ * What any other dump means is found out in parts (sp_switch_work()), as that takes some milliseconds for some thousand flows.
+ * Nothing is sent meanwhile, so that what is installed stays as it was told; and a unit that changes while it is being found out
+ * what each has makes the rest of that be done at once, before it changes: no change ever meets a switch that is half known.
  *
  * Counted flows (flows/tally.h) live and die with their cookie: another one's flow in the place of theirs is preceded, in the
  * same bundle, by their deletion, so that the switch tells what they counted and counts the new one from 0.

@@ -53,8 +53,9 @@ sp_switch_drop_work(struct sp_switch *sw)
 /* Each does a part of its stage; 0: there is more, DONE: there is not, < 0: an error. */
 typedef int do_stage(struct sp_switch *);
 static do_stage *const stages[] = {
-    [SP_DUMP_GATHER] = gather_known, [SP_DUMP_OWNERS] = learn_owners,   [SP_DUMP_UNITS] = learn_units, [SP_DUMP_LEFT] = learn_left,
-    [SP_DUMP_LOST] = find_lost,      [SP_DUMP_STRANGE] = find_strange, [SP_DUMP_KNOWN] = adopt_known, [SP_DUMP_DRAIN] = drain_dump,
+    [SP_DUMP_GATHER] = gather_known,  [SP_DUMP_OWNERS] = learn_owners, [SP_DUMP_UNITS] = learn_units,
+    [SP_DUMP_LEFT] = learn_left,      [SP_DUMP_LOST] = find_lost,      [SP_DUMP_STRANGE] = find_strange,
+    [SP_DUMP_KNOWN] = adopt_known,    [SP_DUMP_DRAIN] = drain_dump,
 };
 
 static enum sp_dump_stage

@@ -172,7 +172,8 @@ void sp_switch_end_ahead(struct sp_switch *, const char *why); /* It was discard
 /* switch_dump.c: what the dump means for a switch that knows nothing yet, and for one that does; and whether a change that the
  * switch tells of is a reason for one.  A dump has come to its end: what it means is to be found out, by parts, or not at all. */
 void sp_switch_begin_work(struct sp_switch *);
-bool sp_switch_is_as_confirmed(const struct sp_switch *); /* The dump has told just what is installed: nothing is to be found out. */
+/* The dump has told just what is installed: nothing is to be found out. */
+bool sp_switch_is_as_confirmed(const struct sp_switch *);
 void sp_switch_drop_work(struct sp_switch *);
 bool sp_switch_do_part(struct sp_switch *); /* False: that was the last one. */
 /* If it is being found out what each unit has: does the rest of that. */

@@ -19,8 +19,8 @@
 #include "controller/io/tls.h"
 
 #define LOW_MARK (64u << 10)
-#define TURN_NS 1000000u /* What known streams may spend in a turn of the loop, reading, and again writing. */
-#define STRANGERS_TURN_NS 2000000u /* Likewise all others: little each, and those that wait cost the loop more than their turn. */
+#define TURN_NS 500000u /* What known streams may spend in a turn of the loop, reading, and again writing. */
+#define STRANGERS_TURN_NS 1000000u /* Likewise all others: little each, and those that wait cost the loop more than their turn. */
 #define QUEUE_MAX (SP_STREAM_CHUNK + LOW_MARK)
 #define TLS_SEND_MAX (QUEUE_MAX + LOW_MARK / 2) /* What encryption adds. */
 #define TLS_QUEUE_MAX (QUEUE_MAX + LOW_MARK)    /* What the channel itself has to say. */

@@ -28,7 +28,7 @@ size_t sp_known_count(const struct sp_known *);
 bool sp_known_digest(const struct sp_known *, uint8_t version, const void *entry, size_t left, size_t *ret_size,
                      uint64_t *ret_digest) SP_MUST_USE;
 
-/* Stores in '*ret' the counters of an entry for which sp_known_digest() has stored 'size'; UINT64_MAX where it has none.  Returns
+/* Stores in '*ret' the counters of an entry for which sp_known_digest() has stored 'size'; UINT64_MAX where it has none.  Tells
  * whether its flow is one that is counted (flows/tally.h) and has counted anything. */
 bool sp_known_counters(uint8_t version, const void *entry, size_t size, struct sp_count *ret) SP_MUST_USE;
 
@@ -45,8 +45,8 @@ bool sp_known_is_same(const struct sp_known *);
 struct sp_flow *sp_known_next(const struct sp_known *, size_t *cursor);
 
 /* Where 'table' has a flow that is equal to a known one, both become the same object, the table's: so that knowing a flow
- * costs a slot and not a second flow.  Looks at 'n' places from '*cursor' on, which begins with 0, and adds to '*n_equal' how many
- * had one; returns false once it has looked at all of them.  Nothing else happens to what is known between the first and the
+ * costs a slot and not a second flow.  Looks at 'n' places from '*cursor' on, which begins with 0, and adds to '*n_equal' how
+ * many had one; returns false once it has looked at all of them.  Nothing else happens to what is known between the first and the
  * last call. */
 bool sp_known_adopt(struct sp_known *, const struct sp_flow_table *table, size_t *cursor, size_t n, size_t *n_equal);
 

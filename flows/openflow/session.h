@@ -137,9 +137,9 @@ bool sp_session_next(struct sp_session *, struct sp_event *ret);
 bool sp_session_idle(const struct sp_session *);
 
 /* Asks for all flows of ours but the learned ones.  Only when idle.  With 'known' (borrowed until SP_EVENT_DUMP_DONE or the
- * session's end; may be NULL) what was decoded before is not decoded again, nor told: what is known at the end of the dump is what
- * the switch has, beside what was told as an event and could not be kept.  The first time it also asks the switch to tell what
- * others change from then on (SP_EVENT_CHANGED), which a switch may decline (SP_EVENT_ERROR). */
+ * session's end; may be NULL) what was decoded before is not decoded again, nor told: what is known at the end of the dump is
+ * what the switch has, beside what was told as an event and could not be kept.  The first time it also asks the switch to tell
+ * what others change from then on (SP_EVENT_CHANGED), which a switch may decline (SP_EVENT_ERROR). */
 void sp_session_dump(struct sp_session *, struct sp_known *known, int64_t now_ms);
 
 /* Applies 'mods' as one atomic, ordered bundle.  Only when idle.  'mods' is borrowed, with its flows, until SP_EVENT_APPLIED,

@@ -263,6 +263,19 @@ mutant("added-flows-stay", "a flow that another hand added under our cookie is l
         "        error = error ? error : 0 * add_orphan(sw, strange->flows[i]);\n"
         "        sp_flow_list_clear(&sw->orphans);\n"),
        near=["unit/switch"])
+mutant("told-as-before-is-as-it-shall-be", "what another hand does again, as soon as it is mended, is not found",
+       ("controller/switch_dump.c", "return sw->is_mirrored && sp_known_is_same(sw->known) &&", "return sp_known_is_same(sw->known) &&"),
+       near=["unit/switch"])
+mutant("what-is-missing-is-not-missed", "a check passes over a bridge that tells fewer flows than before",
+       ("flows/openflow/known.c", "known->is_same = known->is_same && known->n_seen == known->n;", "known->is_same = known->is_same || !known->n;"),
+       near=["unit/known", "unit/switch"])
+mutant("changed-actions-have-the-same-digest", "a flow of ours whose actions another hand changed is passed over",
+       ("flows/openflow/known.c", "*ret_digest = take(known, digest, bytes + at, size - at);", "*ret_digest = digest;"),
+       near=["unit/known", "property/known"])
+mutant("unread-is-silent", "switches that had no time to be heard are taken for dead",
+       ("flows/openflow/session.c", "    s->progress_ms = now_ms > s->progress_ms ? now_ms : s->progress_ms;\n    s->echo_ms = now",
+        "    s->echo_ms = now"),
+       near=["unit/session"])
 mutant("foreign-cookies-are-ours", "flows of other controllers are taken for left-overs and deleted",
        ("flows/openflow/session_dump.c", ".cookie_mask = htobe64(SP_COOKIE_OWNER_MASK),", ".cookie_mask = 0,"),
        ("flows/openflow/session_dump.c", "(cookie & SP_COOKIE_OWNER_MASK) != SP_COOKIE_OWNER || ", ""),

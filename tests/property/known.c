@@ -1,5 +1,5 @@
-/* Of two entries of flow statistics that are told apart when they are decoded, none is taken for the other by its digest; and what a
- * digest leaves out says nothing about the flow. */
+/* Of two entries of flow statistics that are told apart when they are decoded, none is taken for the other by its digest; and
+ * what a digest leaves out says nothing about the flow. */
 
 #include "flows/openflow/known.h"
 

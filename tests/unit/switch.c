@@ -328,6 +328,102 @@ test_drift(void **state)
     rig_check(rig);
 }
 
+/* Checks once.  Returns whether anything had to be found out. */
+static bool
+check_once(struct rig *rig, struct rig_peer *peer)
+{
+    struct sp_switch *sw = sp_engine_datapath(rig->engine, RIG_DPID)->sw;
+    size_t n_dumps = peer->fs.n_dumps;
+    bool worked = false;
+    rig_check_now(rig);
+    RIG_UNTIL(rig, (worked = worked || sw->work.stage, peer->fs.n_dumps > n_dumps && sw->phase != SP_SWITCH_CHECKING));
+    return worked;
+}
+
+/* What another hand has done, 'n' flows, is put right by the next check; then all is mirrored again after one more. */
+static void
+check_repaired(struct rig *rig, struct rig_peer *peer, uint64_t n)
+{
+    const struct sp_switch *sw = sp_engine_datapath(rig->engine, RIG_DPID)->sw;
+    uint64_t repaired = rig_counters_of(rig).drift_repaired + n;
+    rig->engine->parts_max = 1; /* So that a turn between shows. */
+    assert_true(check_once(rig, peer));
+    assert_int_equal(rig_counters_of(rig).drift_repaired, repaired);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    assert_false(sw->is_mirrored);
+    assert_true(check_once(rig, peer));
+    assert_true(sw->is_mirrored);
+    size_t n_mods = peer->fs.n_flow_mods;
+    assert_false(check_once(rig, peer));
+    assert_int_equal(rig_counters_of(rig).drift_repaired, repaired);
+    assert_int_equal(peer->fs.n_flow_mods, n_mods);
+}
+
+/* A bridge whose flows are all known is passed over by a check as long as it tells just these, and by none in which one of them
+ * is missing, or another, or one more is there. */
+static void
+test_drift_of_what_is_known(void **state)
+{
+    struct rig *rig = *state;
+    struct sp_uuid web = rig_make_group(rig, "web", 80, 3);
+    rig_make_server(rig, 1, &web);
+    struct rig_peer *peer = rig_peer(rig, RIG_DPID, 1);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    const struct sp_switch *sw = sp_engine_datapath(rig->engine, RIG_DPID)->sw;
+    check_once(rig, peer);
+    assert_true(sw->is_mirrored);
+
+    static const char *const changes[] = {
+        "table=41,priority=200,cookie=0x77,dl_type=0x0806,actions=drop", /* Another's in its place. */
+        "table=41,priority=200,cookie=0x5350010000000077,dl_type=0x0806,actions=drop",
+        "table=41,priority=200,cookie=0x5350010000000000,send_flow_rem,dl_type=0x0806,actions=drop",
+        "table=41,priority=199,cookie=0x5350010000000000,dl_type=0x0806,actions=drop", /* One more. */
+        "table=0,priority=60000,cookie=0x5350010000000099,dl_type=0x1234,actions=group:7", /* Not even understood. */
+    };
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        fake_switch_add_flow(&peer->fs, changes[i]);
+        check_repaired(rig, peer, 1);
+    }
+    /* One has gone and another has come, so that there are as many. */
+    fake_switch_delete_flow(&peer->fs, "table=41,priority=200,dl_type=0x0806");
+    fake_switch_add_flow(&peer->fs, "table=41,priority=201,cookie=0x5350010000000000,dl_type=0x0806,actions=drop");
+    check_repaired(rig, peer, 2);
+    check_repaired(rig, peer, (fake_switch_delete_flow(&peer->fs, "table=41,priority=200,dl_type=0x0806"), 1));
+
+    /* Whoever does it again as soon as it is mended makes the switch tell the same as before. */
+    uint64_t repaired = rig_counters_of(rig).drift_repaired;
+    for (unsigned i = 1; i <= 3; i++) {
+        fake_switch_delete_flow(&peer->fs, "table=41,priority=200,dl_type=0x0806");
+        assert_true(check_once(rig, peer));
+        RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+        assert_int_equal(rig_counters_of(rig).drift_repaired, repaired + i);
+    }
+    assert_true(check_once(rig, peer));
+
+    /* What is changed by us is not drift, and is looked at once. */
+    struct rig_request request = rig_rules_request(&web, 443);
+    rig_apply(rig, &request);
+    assert_false(sw->is_mirrored);
+    repaired = rig_counters_of(rig).drift_repaired;
+    assert_true(check_once(rig, peer));
+    assert_false(check_once(rig, peer));
+    /* What was known is, when it comes back, what nobody wants. */
+    fake_switch_add_flow(&peer->fs, "table=0,priority=60000,cookie=0x5350010000000099,dl_type=0x1234,actions=group:7");
+    check_repaired(rig, peer, 1);
+    assert_int_equal(rig_counters_of(rig).drift_repaired, repaired + 1);
+
+    /* And so it is after a connection that broke, where nothing changed. */
+    rig_peer_disconnect(peer);
+    RIG_UNTIL(rig, !rig_status(rig, RIG_DPID, NULL).connected);
+    rig_peer_connect(peer);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID) && sw->phase == SP_SWITCH_IDLE);
+    assert_true(sw->is_mirrored);
+    assert_false(check_once(rig, peer));
+    fake_switch_delete_flow(&peer->fs, "table=41,priority=200,dl_type=0x0806");
+    check_repaired(rig, peer, 1);
+    rig_check(rig);
+}
+
 /* A switch that tells what others change is looked at again at once, but not again and again. */
 static void
 test_drift_told(void **state)
@@ -496,7 +592,7 @@ main(void)
         TEST(test_table_full),
         TEST(test_refused_as_a_whole),
         TEST(test_drift),
-        TEST(test_drift_told),
+        TEST(test_drift_of_what_is_known), TEST(test_drift_told),
         TEST(test_zones),
         TEST(test_zones_of_the_time_away),
         TEST(test_port_changes_hands),
