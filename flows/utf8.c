@@ -1,5 +1,8 @@
 #include "sallyport/utf8.h"
 
+#include <stdint.h>
+#include <string.h>
+
 static bool
 is_tail(unsigned char byte)
 {
@@ -44,7 +47,15 @@ sp_utf8_is_valid(const char *text, size_t size)
     size_t i = 0;
 
     while (i < size) {
-        size_t n = sp_utf8_size(text + i, size - i);
+        uint64_t word;
+        size_t n;
+
+        /* Most of all text is ASCII, of which any bytes are valid. */
+        if (size - i >= sizeof word && (memcpy(&word, text + i, sizeof word), !(word & 0x8080808080808080ull))) {
+            i += sizeof word;
+            continue;
+        }
+        n = sp_utf8_size(text + i, size - i);
 
         if (!n) {
             return false;

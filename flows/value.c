@@ -143,12 +143,20 @@ int sp_cidr_parse(const char *text, struct sp_cidr *ret)
     return 0;
 }
 
+/* An answer has hundreds of these and of times: printf() and strftime() would be most of what it costs. */
 const char *sp_uuid_format(const struct sp_uuid *uuid, char *out)
 {
-    const uint8_t *b = uuid->bytes;
+    static const char digits[] = "0123456789abcdef";
+    char *at = out;
 
-    snprintf(out, SP_UUID_TEXT_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2],
-             b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+    for (size_t i = 0; i < sizeof uuid->bytes; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10) {
+            *at++ = '-';
+        }
+        *at++ = digits[uuid->bytes[i] >> 4];
+        *at++ = digits[uuid->bytes[i] & 0xf];
+    }
+    *at = '\0';
     return out;
 }
 
@@ -180,11 +188,22 @@ const char *sp_cidr_format(const struct sp_cidr *cidr, char *out)
     return out;
 }
 
+/* Writes the last 'n' decimal digits of 'value' and what follows them.  Returns the end. */
+static char *put_digits(char *at, unsigned value, unsigned n, char behind)
+{
+    for (unsigned i = n; i--; value /= 10) {
+        at[i] = (char) ('0' + value % 10);
+    }
+    at[n] = behind;
+    return at + n + 1;
+}
+
 const char *sp_time_format(int64_t time_us, char *out)
 {
     int64_t us = time_us % 1000000;
     time_t seconds = time_us / 1000000;
     struct tm tm;
+    char *at = out;
     size_t len;
 
     if (us < 0) {
@@ -192,6 +211,17 @@ const char *sp_time_format(int64_t time_us, char *out)
         seconds--;
     }
     gmtime_r(&seconds, &tm); /* Cannot fail: 64 bits of microseconds end in the year 294247. */
+    if (tm.tm_year >= 0 && tm.tm_year < 9999 - 1900) {
+        at = put_digits(at, (unsigned) tm.tm_year + 1900, 4, '-');
+        at = put_digits(at, (unsigned) tm.tm_mon + 1, 2, '-');
+        at = put_digits(at, (unsigned) tm.tm_mday, 2, 'T');
+        at = put_digits(at, (unsigned) tm.tm_hour, 2, ':');
+        at = put_digits(at, (unsigned) tm.tm_min, 2, ':');
+        at = put_digits(at, (unsigned) tm.tm_sec, 2, '.');
+        at = put_digits(at, (unsigned) us, 6, 'Z');
+        *at = '\0';
+        return out;
+    }
     len = strftime(out, SP_TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
     snprintf(out + len, SP_TIME_TEXT_SIZE - len, ".%06uZ", (unsigned) us);
     return out;

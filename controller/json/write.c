@@ -154,9 +154,20 @@ sp_json_message(struct sp_json_write *w, const char *key, const char *string)
 void
 sp_json_integer(struct sp_json_write *w, int64_t value)
 {
-    if (w) {
-        note(w, yajl_gen_integer(w->gen, value));
+    char text[24], *at = text + sizeof text;
+    uint64_t left = value < 0 ? -(uint64_t) value : (uint64_t) value;
+
+    if (!w) {
+        return;
     }
+    do { /* yajl_gen_integer() would have it printed. */
+        *--at = (char) ('0' + left % 10);
+        left /= 10;
+    } while (left);
+    if (value < 0) {
+        *--at = '-';
+    }
+    note(w, yajl_gen_number(w->gen, at, (size_t) (text + sizeof text - at)));
 }
 
 void

@@ -71,11 +71,33 @@ test_texts(void **state)
     assert_int_equal(sp_utf8_size("", 0), 0);
 }
 
+/* Wherever in a long text something stands that is not ASCII. */
+static void
+test_long_text(void **state)
+{
+    for (size_t size = 2; size < 40; size++) {
+        for (size_t at = 0; at < size; at++) {
+            char text[40];
+
+            memset(text, 'a', size);
+            assert_true(sp_utf8_is_valid(text, size));
+            text[at] = (char) 0x80;
+            assert_false(sp_utf8_is_valid(text, size));
+            text[at] = (char) 0xc3;
+            assert_false(sp_utf8_is_valid(text, size));
+            if (at + 1 < size) {
+                text[at + 1] = (char) 0xa4;
+                assert_true(sp_utf8_is_valid(text, size));
+            }
+        }
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_character),
+        cmocka_unit_test(test_long_text), cmocka_unit_test(test_every_character),
         cmocka_unit_test(test_every_short_sequence),
         cmocka_unit_test(test_texts),
     };

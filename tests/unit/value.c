@@ -192,6 +192,11 @@ static void test_time(void **state)
     assert_string_equal(sp_time_format(0, text), "1970-01-01T00:00:00.000000Z");
     assert_string_equal(sp_time_format(1709210096000123, text), "2024-02-29T12:34:56.000123Z");
     assert_string_equal(sp_time_format(-1, text), "1969-12-31T23:59:59.999999Z");
+    assert_string_equal(sp_time_format(-2208988800000000, text), "1900-01-01T00:00:00.000000Z");
+    assert_string_equal(sp_time_format(-2208988800000001, text), "1899-12-31T23:59:59.999999Z");
+    assert_string_equal(sp_time_format(253370764800000000, text), "9999-01-01T00:00:00.000000Z");
+    assert_string_equal(sp_time_format(253370764799999999, text), "9998-12-31T23:59:59.999999Z");
+    assert_string_equal(sp_time_format(1234567890987654, text), "2009-02-13T23:31:30.987654Z");
     assert_true(strlen(sp_time_format(INT64_MAX, text)) < sizeof text);
     assert_true(strlen(sp_time_format(INT64_MIN, text)) < sizeof text);
 
