@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "controller/api/route.h"
 #include "controller/obs/process.h"
@@ -84,6 +85,30 @@ read_bridge(void *aux, const struct sp_bridge_status *status)
     return 0;
 }
 
+/* One line of bridge 'dpid'.  With a thousand bridges there are thousands of these, and printf() would be most of their price. */
+static void
+put_bridge(FILE *out, const char *name, size_t name_len, uint64_t dpid, uint64_t value)
+{
+    static const char digits[] = "0123456789abcdef";
+    char text[64] = "{dpid=\"", number[24];
+    size_t len = strlen(text), n = sizeof number;
+    for (unsigned shift = 64; shift; shift -= 4) {
+        text[len++] = digits[dpid >> (shift - 4) & 0xf];
+    }
+    for (const char *c = "\"} "; *c; c++) {
+        text[len++] = *c;
+    }
+    number[--n] = '\n';
+    do {
+        number[--n] = digits[value % 10];
+        value /= 10;
+    } while (value);
+    memcpy(text + len, number + n, sizeof number - n);
+    len += sizeof number - n;
+    fwrite_unlocked(name, 1, name_len, out);
+    fwrite_unlocked(text, 1, len, out);
+}
+
 static void
 put_bridges(FILE *out, const struct bridges *bridges)
 {
@@ -99,9 +124,9 @@ put_bridges(FILE *out, const struct bridges *bridges)
     };
     for (size_t i = 0; i < N_GAUGES; i++) {
         put_head(out, gauges[i].name, "gauge", gauges[i].help);
+        size_t name_len = strlen(gauges[i].name);
         for (size_t k = 0; k < bridges->n; k++) {
-            const struct bridge *bridge = &bridges->all[k];
-            fprintf(out, "%s{dpid=\"%016" PRIx64 "\"} %" PRIu64 "\n", gauges[i].name, bridge->dpid, bridge->values[i]);
+            put_bridge(out, gauges[i].name, name_len, bridges->all[k].dpid, bridges->all[k].values[i]);
         }
     }
 }

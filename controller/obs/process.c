@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static uint64_t
@@ -31,6 +32,11 @@ resident_bytes(void)
 static uint64_t
 open_fds(void)
 {
+    /* Linux 6.2 and later says it at once (proc(5)); to list a thousand takes a millisecond. */
+    struct stat st;
+    if (!stat("/proc/self/fd", &st) && st.st_size > 0) {
+        return (uint64_t) st.st_size;
+    }
     DIR *dir = opendir("/proc/self/fd");
     uint64_t n = 0;
     if (dir) {
