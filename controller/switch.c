@@ -10,6 +10,7 @@
 
 #define CHECK_MS 15000         /* Between two dumps, ... */
 #define CHECK_SHARE 50         /* ... or so many times as long as the last one took, so that they stay a small part, ... */
+#define CHECK_FLOWS_PER_MS 280 /* ... and a millisecond for so many flows of all bridges, as they share a processor, ... */
 #define CHECK_MAX_MS 30000     /* ... but no longer. */
 #define CHECK_OVERDUE_MS 5000  /* After this a dump goes before changes. */
 #define SUSPECT_MS 1000        /* From a dump to one that the switch's telling calls for, ... */
@@ -25,6 +26,8 @@ static void forget(struct sp_switch *);
 static void retry(struct sp_switch *);
 static void dump(struct sp_switch *, enum sp_switch_phase);
 static void end_dump(struct sp_switch *);
+static void rest(struct sp_switch *);
+static void count_told(struct sp_switch *, size_t n);
 static void end_work(struct sp_switch *);
 static void tell_count(struct sp_switch *, const struct sp_event *, bool removed);
 
@@ -617,6 +620,7 @@ forget(struct sp_switch *sw)
     sw->n_desired = 0;
     sw->n_zones = 0;
     sw->settled = 0;
+    count_told(sw, 0);
 }
 
 static void
@@ -644,11 +648,9 @@ end_dump(struct sp_switch *sw)
         return;
     }
     sw->events->dumping(sw->aux, sw, false, sw->phase == SP_SWITCH_LEARNING);
+    count_told(sw, sp_known_count(sw->known));
     if (sw->phase == SP_SWITCH_CHECKING) {
-        int64_t length_ms = sw->now_ms - sw->check_begun_ms;
-        int64_t rest_ms = CHECK_SHARE * length_ms > CHECK_MS ? CHECK_SHARE * length_ms : CHECK_MS;
-        sw->check_at_ms = sw->now_ms + (rest_ms < CHECK_MAX_MS ? rest_ms : CHECK_MAX_MS);
-        sw->check_again_ms = sw->now_ms + SUSPECT_MS + SUSPECT_SHARE * length_ms;
+        rest(sw);
     }
     if (sw->phase == SP_SWITCH_CHECKING && sp_switch_is_as_confirmed(sw)) {
         sw->phase = SP_SWITCH_IDLE;
@@ -657,6 +659,24 @@ end_dump(struct sp_switch *sw)
     }
     sp_switch_begin_work(sw);
     sw->events->busy(sw->aux, sw);
+}
+
+/* After a check: until the next one. */
+static void
+rest(struct sp_switch *sw)
+{
+    int64_t length_ms = sw->now_ms - sw->check_begun_ms;
+    int64_t rest_ms = CHECK_MS + (int64_t) (sw->counters->flows_told / CHECK_FLOWS_PER_MS);
+    rest_ms = CHECK_SHARE * length_ms > rest_ms ? CHECK_SHARE * length_ms : rest_ms;
+    sw->check_at_ms = sw->now_ms + (rest_ms < CHECK_MAX_MS ? rest_ms : CHECK_MAX_MS);
+    sw->check_again_ms = sw->now_ms + SUSPECT_MS + SUSPECT_SHARE * length_ms;
+}
+
+static void
+count_told(struct sp_switch *sw, size_t n)
+{
+    sw->counters->flows_told += n - sw->n_told;
+    sw->n_told = n;
 }
 
 /* What the dump means has been found out, and it has been let go of. */

@@ -10,7 +10,8 @@
  * next batch takes half as many units, after each success twice as many, so that many bad units cost little more than
  * themselves.
  *
- * About every 15 s the table is dumped again; where a dump takes long, 50 times its length after it, and never more than 30 s.
+ * About every 15 s the table is dumped again; where all bridges have millions of flows, or a dump takes long, later, 50 times its
+ * length after it, but never after more than 30 s.
  * What another hand changed is put right and counted, and so is what was lost on the way unnoticed: that a bundle lacks one of
  * its messages no barrier tells.  A switch that can tells what others change (a flow monitor); what concerns us brings the next
  * dump forward, at most to 1 s and 20 times its own length after the last one, so that nobody's changes can make dumps more
@@ -102,6 +103,7 @@ struct sp_switch_counters {
     uint64_t zones_flushed;
     uint64_t bundles_ahead;     /* Sent before they were wanted, and then wanted, ... */
     uint64_t bundles_withdrawn; /* ... or not. */
+    uint64_t flows_told;        /* In the last dump of each switch that is connected: what a round of checks reads. */
 };
 
 /* 'events', 'aux' and 'counters' must live as long.  'seed' is a number that no switch knows.  NULL: no memory. */

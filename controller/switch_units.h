@@ -132,6 +132,7 @@ struct sp_switch {
     int64_t check_at_ms;           /* When the table is dumped again. */
     int64_t check_again_ms;        /* Not before this, whatever the switch tells. */
     int64_t check_begun_ms;
+    size_t n_told;                 /* Flows of the last dump. */
     bool suspected;                /* The switch has told of a change of ours by another hand since the last dump began. */
     int64_t retry_at_ms;
     int64_t error_at_ms;           /* When the next stray error may be logged. */
