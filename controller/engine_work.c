@@ -13,7 +13,7 @@
  * after a second; but not one for which it is the loop that has no time. */
 
 #define TURN_NS 500000u    /* What all this may take of a turn of the loop; it takes one part more. */
-#define STARTING_MAX 16
+#define STARTING_MAX 32
 #define STARTING_MS 1000
 
 static void put(struct sp_work_queue *, struct sp_datapath *);
