@@ -397,22 +397,29 @@ compare_rules(const void *a, const void *b)
     return sp_uuid_compare(&(*(struct sp_rule *const *) a)->id, &(*(struct sp_rule *const *) b)->id);
 }
 
-/* Appends the rules of 'before' that 'after' (NULL: none) has not to 'ret', which has room. */
+/* Appends the rules of 'before' that 'after' (NULL: none) has not to 'ret', which has room.  Of long lists most is the same at both ends. */
 static int
 list_removed_of(const struct sp_group *before, const struct sp_group *after, struct sp_uuid *ret, size_t *ret_n)
 {
-    size_t n = after ? after->n_rules : 0;
+    size_t first = 0, n_before = before->n_rules, n_after = after ? after->n_rules : 0;
+    while (first < n_before && first < n_after && before->rules[first] == after->rules[first]) {
+        first++;
+    }
+    while (n_before > first && n_after > first && before->rules[n_before - 1] == after->rules[n_after - 1]) {
+        n_before--;
+        n_after--;
+    }
+    size_t n = n_after - first;
     struct sp_rule **rules = malloc((n ? n : 1) * sizeof(struct sp_rule *));
     if (!rules) {
         return -ENOMEM;
     }
     if (n) {
-        memcpy(rules, after->rules, n * sizeof(struct sp_rule *));
+        memcpy(rules, after->rules + first, n * sizeof(struct sp_rule *));
         qsort(rules, n, sizeof(struct sp_rule *), compare_rules);
     }
-    for (size_t i = 0; i < before->n_rules; i++) {
-        bool same = i < n && after->rules[i] == before->rules[i];
-        if (!same && !(n && bsearch(&before->rules[i], rules, n, sizeof(struct sp_rule *), compare_rules))) {
+    for (size_t i = first; i < n_before; i++) {
+        if (!(n && bsearch(&before->rules[i], rules, n, sizeof(struct sp_rule *), compare_rules))) {
             ret[(*ret_n)++] = before->rules[i]->id;
         }
     }
@@ -469,45 +476,37 @@ retire(struct sp_counts *counts, uint32_t slot)
     return 0;
 }
 
-static bool
-has_slot(const struct sp_rule_set *set, const struct sp_admission *admission)
+/* No set has 'admission' any more; 'removed' are the rules that have gone, sorted. */
+static int
+leave(struct sp_counts *counts, const struct sp_admission *admission, const struct sp_uuid *removed, size_t n_removed)
 {
-    size_t lo = 0, hi = set ? set->n_admissions : 0;
-    while (lo < hi) {
-        size_t middle = lo + (hi - lo) / 2;
-        int order = sp_uuid_compare(&set->admissions[middle].rule, &admission->rule);
-        if (!order) {
-            return set->admissions[middle].slot == admission->slot;
-        }
-        if (order < 0) {
-            lo = middle + 1;
-        } else {
-            hi = middle;
-        }
+    if (n_removed && bsearch(&admission->rule, removed, n_removed, sizeof *removed, compare_uuids)) {
+        remove_slot(counts, admission->slot);
+        return 0;
     }
-    return false;
+    return retire(counts, admission->slot);
 }
 
+/* Those who come, after those who leave: a slot that goes from one rule to another is the new one's. */
 static int
 follow_set(struct sp_counts *counts, const struct sp_rule_set *before, const struct sp_rule_set *after,
            const struct sp_uuid *removed, size_t n_removed)
 {
+    size_t n_old = before ? before->n_admissions : 0, n_new = after ? after->n_admissions : 0;
     int error = 0;
-    for (size_t i = 0; before && i < before->n_admissions && !error; i++) {
-        const struct sp_admission *admission = &before->admissions[i];
-        if (has_slot(after, admission)) {
-            continue;
-        }
-        if (n_removed && bsearch(&admission->rule, removed, n_removed, sizeof *removed, compare_uuids)) {
-            remove_slot(counts, admission->slot);
-        } else {
-            error = retire(counts, admission->slot);
-        }
-    }
-    for (size_t i = 0; after && i < after->n_admissions && !error; i++) {
-        const struct sp_admission *admission = &after->admissions[i];
-        if (!has_slot(before, admission)) {
-            error = put_slot(counts, admission->slot, &admission->rule);
+    for (int coming = 0; coming <= 1; coming++) {
+        for (size_t i = 0, j = 0; (i < n_old || j < n_new) && !error;) {
+            const struct sp_admission *old = i < n_old ? &before->admissions[i] : NULL;
+            const struct sp_admission *new = j < n_new ? &after->admissions[j] : NULL;
+            int order = !old ? 1 : !new ? -1 : sp_uuid_compare(&old->rule, &new->rule);
+            bool same = !order && old->slot == new->slot;
+            if (order <= 0 && !same && !coming) {
+                error = leave(counts, old, removed, n_removed);
+            } else if (order >= 0 && !same && coming) {
+                error = put_slot(counts, new->slot, &new->rule);
+            }
+            i += order <= 0;
+            j += order >= 0;
         }
     }
     return error;

@@ -69,7 +69,13 @@ int sp_model_collect_rules(const struct sp_uuid *groups, size_t n_groups, sp_gro
             rules[n++] = group->rules[j];
         }
     }
-    qsort(rules, n, sizeof *rules, compare_rules);
+    size_t in_order = 1; /* As rules are that came one by one. */
+    while (in_order < n && compare_rules(&rules[in_order - 1], &rules[in_order]) <= 0) {
+        in_order++;
+    }
+    if (in_order < n) {
+        qsort(rules, n, sizeof *rules, compare_rules);
+    }
     *ret_rules = rules;
     *ret_n = n;
     return 0;

@@ -53,15 +53,16 @@ class Report:
         self.settings = settings
         self.figures = []
 
-    def add(self, item, what, ours, unit, yardstick="", theirs=None, ratio=None, target="", note="", better=min):
-        """`ours` and `theirs` are a value or a list of values; `ratio` is faster or times; `better` tells which value is the best."""
+    def add(self, item, what, ours, unit, yardstick="", theirs=None, ratio=None, target="", note="", better=min, paired=False):
+        """`ours` and `theirs` are a value or a list of values; `ratio` is faster or times; `better` tells which value is the best.  `paired`: the
+        values were measured in turns so short that the ratio is the median of each turn's own."""
         ours = ours if isinstance(ours, (list, tuple)) else [ours]
         theirs = theirs if isinstance(theirs, (list, tuple)) or theirs is None else [theirs]
         figure = Figure(item, what, unit, median(ours), yardstick=yardstick, target=target, runs=len(ours), note=note)
         if theirs:
             figure.theirs = median(theirs)
             if ratio:
-                figure.ratio = ratio(figure.ours, figure.theirs)
+                figure.ratio = median(map(ratio, ours, theirs)) if paired else ratio(figure.ours, figure.theirs)
                 figure.best = ratio(better(ours), better(theirs))
         self.figures.append(figure)
         self.say(self._line(figure))

@@ -359,7 +359,7 @@ mutant("counted-again-after-a-restart", "what flows had counted before a restart
 mutant("only-the-first-packet-counts", "packets of admitted connections are not counted",
        ("flows/tally.c", "    case SP_T_GATE:\n    case SP_T_STAMP:\n", "    case SP_T_STAMP:\n"), near=["unit/tally", "system/test_counters.py"])
 mutant("a-retired-slot-is-forgotten", "what a flow counted before its rule was compiled to another slot is lost",
-       ("controller/counts.c", "            error = retire(counts, admission->slot);\n", "            error = retire(counts, admission->slot);\n            remove_slot(counts, admission->slot);\n"),
+       ("controller/counts.c", "    return retire(counts, admission->slot);\n", "    int error = retire(counts, admission->slot);\n    remove_slot(counts, admission->slot);\n    return error;\n"),
        near=["system/test_counters.py"])
 
 # The history, and what takes back.
