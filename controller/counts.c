@@ -397,7 +397,8 @@ compare_rules(const void *a, const void *b)
     return sp_uuid_compare(&(*(struct sp_rule *const *) a)->id, &(*(struct sp_rule *const *) b)->id);
 }
 
-/* Appends the rules of 'before' that 'after' (NULL: none) has not to 'ret', which has room.  Of long lists most is the same at both ends. */
+/* Appends the rules of 'before' that 'after' (NULL: none) has not to 'ret', which has room.  Of a long list most is the same at
+ * both ends. */
 static int
 list_removed_of(const struct sp_group *before, const struct sp_group *after, struct sp_uuid *ret, size_t *ret_n)
 {

@@ -117,6 +117,45 @@ test_retired(void **state)
     sp_counts_free(counts);
 }
 
+/* In the middle of a list one goes, one comes, one is replaced, two change places; in the set one gets another slot. */
+static void
+test_middle_of_a_list(void **state)
+{
+    struct sp_counts *counts = sp_counts_new(7);
+    struct sp_rule_set *before = set_of(1, 1, 10, 5), *after = set_of(1, 1, 10, 5);
+    const struct sp_admission admissions[] = { { .rule = id_of(1), .slot = 10 }, { .rule = id_of(3), .slot = 12 },
+                                               { .rule = id_of(4), .slot = 13 }, { .rule = id_of(5), .slot = 20 },
+                                               { .rule = id_of(6), .slot = 11 } }; /* The slot of the one that goes. */
+    memcpy(after->admissions, admissions, sizeof admissions);
+    struct sp_rule rules[8] = { 0 }, replaced = { .refs = 1, .id = id_of(3), .origin = SP_ORIGIN_USER };
+    for (uint8_t i = 1; i < 7; i++) {
+        rules[i] = (struct sp_rule) { .refs = 1, .id = id_of(i), .origin = SP_ORIGIN_USER };
+    }
+    struct sp_rule *old[] = { &rules[1], &rules[2], &rules[3], &rules[4], &rules[5] };
+    struct sp_rule *new[] = { &rules[1], &rules[4], &rules[6], &replaced, &rules[5] };
+    char region[] = "SV2";
+    struct sp_group group = { .id = id_of(200), .region = region, .rules = old, .n_rules = 5 }, changed = group;
+    changed.rules = new;
+    const struct sp_change changes[] = { { SP_KIND_GROUP, &group, &changed }, { SP_KIND_RULE_SET, before, after } };
+    assert_int_equal(sp_counts_load_set(counts, before), 0);
+    for (uint32_t slot = 10; slot < 15; slot++) {
+        add(counts, slot, 1, NOW);
+    }
+    assert_int_equal(sp_counts_follow(counts, changes, 2), 0);
+    for (uint32_t slot = 10; slot <= 20; slot++) {
+        add(counts, slot, slot, NOW);
+    }
+    assert_int_equal(packets_of(counts, 1), 1 + 10);
+    assert_int_equal(packets_of(counts, 2), 0);
+    assert_int_equal(packets_of(counts, 3), 1 + 12);
+    assert_int_equal(packets_of(counts, 4), 1 + 13);
+    assert_int_equal(packets_of(counts, 5), 1 + 14 + 20);
+    assert_int_equal(packets_of(counts, 6), 11);
+    sp_rule_set_unref(before);
+    sp_rule_set_unref(after);
+    sp_counts_free(counts);
+}
+
 /* Of the retired ones the last SP_COUNTS_RETIRED_MAX are known. */
 static void
 test_bound_of_retired(void **state)
@@ -222,8 +261,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sums_over_slots), cmocka_unit_test(test_retired), cmocka_unit_test(test_bound_of_retired),
-        cmocka_unit_test(test_rows),            cmocka_unit_test(test_loaded),
+        cmocka_unit_test(test_sums_over_slots),  cmocka_unit_test(test_retired), cmocka_unit_test(test_middle_of_a_list),
+        cmocka_unit_test(test_bound_of_retired), cmocka_unit_test(test_rows),    cmocka_unit_test(test_loaded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
