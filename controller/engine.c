@@ -22,12 +22,13 @@ static void on_settled(void *aux, struct sp_switch *);
 static void on_describe(void *aux, struct sp_switch *, const struct sp_unit_name *, const struct sp_flow *, char *out,
                         size_t size);
 static void on_counted(void *aux, struct sp_switch *, const struct sp_flow *, const struct sp_count *raw, bool removed);
+static bool may_check(void *aux, struct sp_switch *);
 static void on_dumping(void *aux, struct sp_switch *, bool begins, bool first);
 static bool owns_zone(void *aux, struct sp_switch *, uint16_t zone);
 static void on_busy(void *aux, struct sp_switch *);
 
 static const struct sp_switch_events switch_events = {
-    on_settled, on_describe, on_counted, on_dumping, owns_zone, on_busy,
+    on_settled, on_describe, on_counted, on_dumping, owns_zone, may_check, on_busy,
 };
 
 static bool
@@ -397,6 +398,13 @@ owns_zone(void *aux, struct sp_switch *sw, uint16_t zone)
 {
     const struct sp_datapath *dp = aux;
     return sp_model_zone_is_used(dp->engine->model, dp->dpid, zone);
+}
+
+static bool
+may_check(void *aux, struct sp_switch *sw)
+{
+    const struct sp_datapath *dp = aux;
+    return !dp->engine->newcoming.first;
 }
 
 static void

@@ -61,7 +61,13 @@ owns_zone(void *aux, struct sp_switch *sw, uint16_t zone)
     return true;
 }
 
-static const struct sp_switch_events no_events = { settled, describe, counted, dumping, owns_zone, settled };
+static bool
+may_check(void *aux, struct sp_switch *sw)
+{
+    return false;
+}
+
+static const struct sp_switch_events no_events = { settled, describe, counted, dumping, owns_zone, may_check, settled };
 
 static int
 compare_unit(void *aux, const struct sp_unit_name *name, const struct sp_flow_set *wanted)

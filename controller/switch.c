@@ -13,6 +13,7 @@
 #define CHECK_FLOWS_PER_MS 280 /* ... and a millisecond for so many flows of all bridges, as they share a processor, ... */
 #define CHECK_MAX_MS 30000     /* ... but no longer. */
 #define CHECK_OVERDUE_MS 5000  /* After this a dump goes before changes. */
+#define CHECK_PATIENCE_MS 10000 /* So long it lets bridges go first that are being begun with. */
 #define SUSPECT_MS 1000        /* From a dump to one that the switch's telling calls for, ... */
 #define SUSPECT_SHARE 20       /* ... and this many times as long as the last one took, so that they stay a small part. */
 #define RETRY_MS 15000
@@ -23,6 +24,7 @@ static struct sp_unit *make_unit(struct sp_switch *, const struct sp_unit_name *
 static void free_unit(struct sp_switch *, struct sp_unit *);
 static void ring_init(struct sp_unit_ring *);
 static void forget(struct sp_switch *);
+static bool is_check_due(struct sp_switch *, bool busy);
 static void retry(struct sp_switch *);
 static void dump(struct sp_switch *, enum sp_switch_phase);
 static void end_dump(struct sp_switch *);
@@ -311,7 +313,7 @@ sp_switch_run(struct sp_switch *sw, uint64_t revision, int64_t now_ms)
         return;
     }
     bool busy = sw->n_dirty || sw->orphans.n || sw->n_zones;
-    if (now_ms >= sw->check_at_ms + (busy ? CHECK_OVERDUE_MS : 0) || (sw->suspected && now_ms >= sw->check_again_ms)) {
+    if (is_check_due(sw, busy)) {
         sw->suspected = false;
         sw->check_begun_ms = now_ms;
         dump(sw, SP_SWITCH_CHECKING);
@@ -330,6 +332,15 @@ sp_switch_run(struct sp_switch *sw, uint64_t revision, int64_t now_ms)
         sw->retry_at_ms = now_ms + RETRY_MS;
         retry(sw);
     }
+}
+
+/* 'busy': there is something to send. */
+static bool
+is_check_due(struct sp_switch *sw, bool busy)
+{
+    int64_t due_ms = sw->check_at_ms + (busy ? CHECK_OVERDUE_MS : 0);
+    bool is_due = sw->now_ms >= due_ms || (sw->suspected && sw->now_ms >= sw->check_again_ms);
+    return is_due && (sw->now_ms >= sw->check_at_ms + CHECK_PATIENCE_MS || sw->events->may_check(sw->aux, sw));
 }
 
 /* Their errors are told as long as they are not in force. */

@@ -11,7 +11,8 @@
  * themselves.
  *
  * About every 15 s the table is dumped again; where all bridges have millions of flows, or a dump takes long, later, 50 times its
- * length after it, but never after more than 30 s.
+ * length after it, but never after more than 30 s.  While other bridges wait to be begun with, a check waits too, for 10 s at
+ * most.
  * What another hand changed is put right and counted, and so is what was lost on the way unnoticed: that a bundle lacks one of
  * its messages no barrier tells.  A switch that can tells what others change (a flow monitor); what concerns us brings the next
  * dump forward, at most to 1 s and 20 times its own length after the last one, so that nobody's changes can make dumps more
@@ -89,6 +90,8 @@ struct sp_switch_events {
     void (*dumping)(void *aux, struct sp_switch *, bool begins, bool first);
     /* Whether conntrack zone 'zone' is that of a port which is on this bridge, or may come back to it. */
     bool (*owns_zone)(void *aux, struct sp_switch *, uint16_t zone);
+    /* Whether a check may begin, and nobody else should go first; if not it is asked again at the next tick, for some seconds. */
+    bool (*may_check)(void *aux, struct sp_switch *);
     /* There is work for sp_switch_work(), to be called in a later turn. */
     void (*busy)(void *aux, struct sp_switch *);
 };

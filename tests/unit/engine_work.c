@@ -333,6 +333,37 @@ test_one_after_the_other(void **state)
     RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID) && second->ports_known && rig_in_force(rig, RIG_DPID + 1));
 }
 
+/* Bridges that wait to be begun with go before checks of others; but not for ever. */
+static void
+test_checks_wait(void **state)
+{
+    struct rig *rig = *state;
+    rig_make_server(rig, 1, NULL);
+    rig_apply(rig, &(struct rig_request) { .operation = rig_put_bridge, .dpid = RIG_DPID + 1 });
+    rig_peer(rig, RIG_DPID, 1);
+    struct sp_switch *sw = sp_engine_datapath(rig->engine, RIG_DPID)->sw;
+    struct sp_datapath *second = sp_engine_datapath(rig->engine, RIG_DPID + 1);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID) && sw->phase == SP_SWITCH_IDLE);
+    rig->engine->parts_max = 0;
+    rig_peer(rig, RIG_DPID + 1, 1);
+    RIG_UNTIL(rig, second->queue);
+    int64_t now = sp_engine_now(rig->engine);
+    sw->check_at_ms = now;
+    sp_switch_tick(sw, now);
+    assert_int_equal(sw->phase, SP_SWITCH_IDLE);
+    sp_switch_tick(sw, now + 9999);
+    assert_int_equal(sw->phase, SP_SWITCH_IDLE);
+    sp_switch_tick(sw, now + 10000);
+    assert_int_equal(sw->phase, SP_SWITCH_CHECKING);
+
+    rig->engine->parts_max = SIZE_MAX;
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID) && rig_in_force(rig, RIG_DPID + 1) && sw->phase == SP_SWITCH_IDLE);
+    now = sp_engine_now(rig->engine);
+    sw->check_at_ms = now;
+    sp_switch_tick(sw, now);
+    assert_int_equal(sw->phase, SP_SWITCH_CHECKING);
+}
+
 /* A bridge that comes back before what the end of its last connection means has been done is not a second one. */
 static void
 test_back_before_it_went(void **state)
@@ -372,6 +403,7 @@ main(void)
         TEST(test_change_while_learning),    TEST(test_change_while_checking), TEST(test_told_while_learning),
         TEST(test_change_while_beginning),   TEST(test_released_while_beginning), TEST(test_lost_between),
         TEST(test_back_before_it_went),      TEST(test_one_after_the_other),
+        TEST(test_checks_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
