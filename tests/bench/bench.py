@@ -51,6 +51,7 @@ def arguments():
     parser.add_argument("--group-rules", type=int, default=100, help="rules of each group (default %(default)s)")
     parser.add_argument("--growth-bridges", type=int, default=25, help="bridges of the smallest region for exponents (default %(default)s)")
     parser.add_argument("--steady-s", type=float, default=10, help="seconds to look at a fleet at rest (default %(default)s)")
+    parser.add_argument("--rest-s", type=float, default=40, help="seconds before that, in which it comes to rest (default %(default)s)")
     parser.add_argument("--load-s", type=float, default=3, help="seconds of each load of reads (default %(default)s)")
     parser.add_argument("--no-ovn", dest="ovn", action="store_false", help="without OVN")
     parser.add_argument("--quick", action="store_true", help="small sizes: does it work?  The ratios mean nothing")
@@ -61,7 +62,7 @@ def arguments():
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
     if settings.quick:
         settings.ports, settings.rules, settings.flows, settings.changes, settings.rounds = 50, 20, 2000, 50, 2
-        settings.region_bridges, settings.region_servers, settings.growth_bridges, settings.steady_s = 10, 100, 3, 2
+        settings.region_bridges, settings.region_servers, settings.growth_bridges, settings.steady_s, settings.rest_s = 10, 100, 3, 2, 2
         settings.load_s = 0.5
         settings.bridges, settings.bridge_ports, settings.bridge_groups, settings.group_rules = 10, 10, 2, 20
     return settings

@@ -177,7 +177,7 @@ static void send_flows(struct bridge *bridge, const struct ofp_header *oh)
             begin = bridge->out.size;
             answer_part(bridge, oh, MULTIPART_FLOW, false, 0);
         }
-        table_describe(e, 3 * bridge->counts->dumps, bytes_put(&bridge->out, table_described_size(e)));
+        table_describe(e, bridge->counts->packets, bytes_put(&bridge->out, table_described_size(e)));
     }
     put16(bridge->out.data + begin + 2, (uint16_t) (bridge->out.size - begin));
 }

@@ -14,6 +14,7 @@ struct bytes {
 
 struct counts {
     uint64_t adds, deletes, bundles, dumps, errors, bytes_in;
+    uint64_t packets; /* That each flow which is to tell them at its end has passed. */
 };
 
 struct bridge {
