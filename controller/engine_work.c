@@ -15,6 +15,7 @@
 #define TURN_NS 500000u    /* What all this may take of a turn of the loop; it takes one part more. */
 #define STARTING_MAX 32
 #define STARTING_MS 1000
+#define BEHIND_MS 60000 /* Nobody who means it is behind for so long. */
 
 static void put(struct sp_work_queue *, struct sp_datapath *);
 static void on_work(uv_idle_t *);
@@ -123,9 +124,9 @@ count_starting(const struct sp_engine *engine)
     size_t n = 0, cursor = 0;
     for (struct sp_index_node *node = NULL; (node = sp_index_next_head(&engine->datapaths, node, &cursor));) {
         const struct sp_datapath *dp = node->owner;
-        bool is_young = sp_engine_now(engine) - dp->begun_ms < STARTING_MS;
         const struct sp_link *link = sp_switch_link(dp->sw);
-        n += sp_switch_is_starting(dp->sw) && (is_young || (link && sp_link_is_behind(link)));
+        int64_t patience_ms = link && sp_link_is_behind(link) ? BEHIND_MS : STARTING_MS;
+        n += sp_switch_is_starting(dp->sw) && sp_engine_now(engine) - dp->begun_ms < patience_ms;
     }
     return n;
 }

@@ -30,6 +30,7 @@ struct sp_session *sp_session_new(int64_t now_ms)
     sp_frame_init(&s->frame);
     s->now_ms = s->started_ms = s->received_ms = s->answered_ms = now_ms;
     s->next_xid = 1;
+    s->unread_to_ms = -1;
     sp_session_send(s, ofputil_encode_hello(1u << SP_OF14 | 1u << SP_OF15), sp_session_take_xids(s, 1));
     return s;
 }
@@ -368,9 +369,19 @@ void sp_session_taken(struct sp_session *s, int64_t at_ms)
 
 void sp_session_unread(struct sp_session *s, int64_t now_ms)
 {
+    if (s->progress_ms != s->unread_to_ms) {
+        s->unread_from_ms = s->progress_ms; /* There was some since. */
+    }
+    if (!is_working(s) && s->answered_ms > s->unread_from_ms) {
+        s->unread_from_ms = s->answered_ms;
+    }
+    if (now_ms - s->unread_from_ms > SP_SESSION_UNREAD_MS) {
+        return;
+    }
     s->received_ms = now_ms > s->received_ms ? now_ms : s->received_ms;
     s->progress_ms = now_ms > s->progress_ms ? now_ms : s->progress_ms;
     s->echo_ms = now_ms > s->echo_ms ? now_ms : s->echo_ms;
+    s->unread_to_ms = s->progress_ms;
 }
 
 /* When the next echo request goes out, or the last one has been without an answer for too long: the switch may have much to say

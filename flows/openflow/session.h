@@ -34,6 +34,7 @@
 #define SP_SESSION_IDLE_MS 4000       /* From the last answer to an echo request. */
 #define SP_SESSION_DEAD_MS 12000      /* Silence after which the peer counts as dead. */
 #define SP_SESSION_HOLD_MS 2000       /* For the word on a bundle that is prepared; Open vSwitch gives one up after 10 s. */
+#define SP_SESSION_UNREAD_MS 60000    /* See sp_session_unread(). */
 #define SP_SESSION_REPLY_MS 10000     /* For an echo and for each step of a dump or batch, from the last progress on. */
 
 struct sp_session;
@@ -123,7 +124,8 @@ size_t sp_session_output(struct sp_session *, void *out, size_t size, int64_t no
 void sp_session_taken(struct sp_session *, int64_t at_ms);
 
 /* The peer has said something by now that the owner has not had the time to pass on: it counts as what the peer is waited for,
- * as long as that is so.  A handshake must be through in its time all the same.  To be told before a tick. */
+ * as long as that is so, but not for longer than SP_SESSION_UNREAD_MS without any progress: who never stops talking says nothing
+ * either.  A handshake must be through in its time all the same.  To be told before a tick. */
 void sp_session_unread(struct sp_session *, int64_t now_ms);
 
 /* When sp_session_tick() must be called next. */

@@ -97,6 +97,8 @@ struct sp_session {
     int64_t started_ms;
     int64_t received_ms; /* When the peer last sent something, or took more of a long output: a sign of life. */
     int64_t progress_ms; /* When the dump or batch last went on. */
+    int64_t unread_from_ms; /* The last progress, or sign of life, when sp_session_unread() was first told since; ... */
+    int64_t unread_to_ms;   /* ... and what it has made of that; -1: nothing yet. */
     int64_t answered_ms; /* When the last echo request was answered, ... */
     int64_t echo_ms;     /* ... and, with 'echo_sent', when the one that is not yet was sent. */
     bool echo_sent;

@@ -406,10 +406,32 @@ static void check_unread(bool dumping)
     session_pair_clear(p);
 }
 
+/* But who never stops talking, and never says what it was asked for, is given up. */
+static void always_unread(void)
+{
+    struct session_pair *p = session_pair_ready();
+    int64_t begin = p->now;
+
+    p->fs.mute_type = OFPTYPE_FLOW_STATS_REQUEST;
+    sp_session_dump(p->s, NULL, p->now);
+    while (!session_pair_count(p, SP_EVENT_CLOSED) && p->now < begin + 2 * SP_SESSION_UNREAD_MS) {
+        fake_switch_send(&p->fs, ofputil_encode_echo_request(6));
+        session_pair_exchange(p);
+        p->now += 1000;
+        sp_session_unread(p->s, p->now);
+        sp_session_tick(p->s, p->now);
+        session_pair_take_events(p);
+    }
+    assert_in_range(p->now - begin, SP_SESSION_UNREAD_MS, SP_SESSION_UNREAD_MS + SP_SESSION_REPLY_MS + 1000);
+    session_pair_assert_closed(p, "no answer within 10 s: waited for the list of flows");
+    session_pair_clear(p);
+}
+
 static void unread(void **aux)
 {
     check_unread(true);
     check_unread(false);
+    always_unread();
 }
 
 /* A reply that never comes ends the session, however lively the peer is otherwise. */
