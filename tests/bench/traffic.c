@@ -1,8 +1,8 @@
 /* Traffic between two hosts.
  *
  *     traffic udp-sink PORT                            answers datagrams of one byte, drops others, until its input ends
- *     traffic udp-source ADDRESS PORT SECONDS RATE     waits for an answer; then sends so many datagrams of 18 bytes, 60 on the wire, a
- *                                                      second, 0: as many as it can
+ *     traffic udp-source ADDRESS PORT SECONDS RATE     waits for an answer; then sends datagrams of 18 bytes, 60 on the wire, so
+ *                                                      many a second, 0: as many as it can
  *     traffic udp-new ADDRESS PORT N FIRST             sends N datagrams, each from another port
  *     traffic udp-flood ADDRESS SECONDS RATE SAME      sends so many a second from and to ports from 20000 on: SAME to one, each
  *                                                      from another, then to the next
@@ -12,8 +12,8 @@
  * Connection number FIRST, FIRST + 1, ... has ports that no other of 960,000 has: who numbers on from run to run never uses a
  * connection's ports a second time.
  *
- * Each prints {"n": ..., "begun": ..., "seconds": ...} at the end: datagrams or connections done, and begun.  Exit status: 0 done,
- * 2 something failed. */
+ * Each prints {"n": ..., "begun": ..., "seconds": ...} at the end: datagrams or connections done, and begun.  Exit status: 0
+ * done, 2 something failed. */
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -326,8 +326,8 @@ int main(int argc, char **argv)
     } else if (!strcmp(verb, "udp-new") && argc == 6) {
         n = begun = send_new(address_of(argv[2], argv[3]), number_of(argv[4]), number_of(argv[5]));
     } else if (!strcmp(verb, "tcp-source") && argc == 7 && number_of(argv[5]) - 1 < PARALLEL_MAX) {
-        n = open_connections(address_of(argv[2], argv[3]), begin_s + strtod(argv[4], NULL), number_of(argv[5]), number_of(argv[6]),
-                             &begun);
+        n = open_connections(address_of(argv[2], argv[3]), begin_s + strtod(argv[4], NULL), number_of(argv[5]),
+                             number_of(argv[6]), &begun);
     } else if (!strcmp(verb, "udp-flood") && argc == 6 && number_of(argv[5])) {
         n = flood(address_of(argv[2], "0"), strtod(argv[3], NULL), number_of(argv[4]), number_of(argv[5]));
     } else {
