@@ -308,7 +308,9 @@ static void count_15(const uint8_t *at, size_t size, struct sp_count *ret)
     for (size_t i = 4; i + 4 <= end && i + 4 + at[i + 3] <= end; i += 4u + at[i + 3]) {
         unsigned field = at[i + 2] >> 1;
 
-        if (length_at(at + i) != OXS_BASIC || at[i + 3] != sizeof(uint64_t)) {
+        bool is_masked = at[i + 2] & 1; /* Which no statistic is, and the library takes none of. */
+
+        if (length_at(at + i) != OXS_BASIC || is_masked || at[i + 3] != sizeof(uint64_t)) {
             continue;
         }
         if (field == OFPXST_OFB_PACKET_COUNT) {
