@@ -29,6 +29,7 @@ static void on_timer(uv_timer_t *);
 static void on_timer_closed(uv_handle_t *);
 static void deliver(struct sp_link *);
 static void arm(struct sp_link *);
+static void follow(struct sp_link *);
 
 static const struct sp_stream_events stream_events = { on_receive, on_writable, on_stream_closed };
 
@@ -128,40 +129,35 @@ void
 sp_link_dump(struct sp_link *link, struct sp_known *known)
 {
     sp_session_dump(link->session, known, now_ms(link));
-    arm(link);
-    sp_stream_wake(link->stream);
+    follow(link);
 }
 
 void
 sp_link_apply(struct sp_link *link, const struct sp_flow_mod *mods, size_t n, const uint16_t *flush_zones, size_t n_zones)
 {
     sp_session_apply(link->session, mods, n, flush_zones, n_zones, now_ms(link));
-    arm(link);
-    sp_stream_wake(link->stream);
+    follow(link);
 }
 
 void
 sp_link_prepare(struct sp_link *link, const struct sp_flow_mod *mods, size_t n)
 {
     sp_session_prepare(link->session, mods, n, now_ms(link));
-    arm(link);
-    sp_stream_wake(link->stream);
+    follow(link);
 }
 
 void
 sp_link_commit(struct sp_link *link)
 {
     sp_session_commit(link->session, now_ms(link));
-    arm(link);
-    sp_stream_wake(link->stream);
+    follow(link);
 }
 
 void
 sp_link_withdraw(struct sp_link *link)
 {
     sp_session_withdraw(link->session, now_ms(link));
-    arm(link);
-    sp_stream_wake(link->stream);
+    follow(link);
 }
 
 static void
@@ -264,11 +260,25 @@ deliver(struct sp_link *link)
 static void
 arm(struct sp_link *link)
 {
+    if (link->closing) {
+        return;
+    }
     int64_t deadline = sp_session_deadline(link->session), look = now_ms(link) + LOOK_MS;
     deadline = look < deadline && sp_stream_waits(link->stream) ? look : deadline;
-    if (!link->closing && deadline < link->armed_ms) {
+    if (deadline < link->armed_ms) {
         int64_t wait = deadline - now_ms(link);
         uv_timer_start(&link->timer, on_timer, wait > 0 ? (uint64_t) wait : 0, 0);
         link->armed_ms = deadline;
+    }
+}
+
+/* The session may have something to say now.  Who is closing says nothing any more, and soon has no stream; its owner hears of
+ * that some time later. */
+static void
+follow(struct sp_link *link)
+{
+    if (!link->closing) {
+        arm(link);
+        sp_stream_wake(link->stream);
     }
 }

@@ -39,7 +39,7 @@ bool sp_link_may_be(const struct sp_link *, uint64_t dpid);     /* As sp_stream_
 /* As sp_stream_is_behind(); false once the stream has gone. */
 bool sp_link_is_behind(const struct sp_link *);
 
-/* As the functions of the session (flows/openflow/session.h). */
+/* As the functions of the session (flows/openflow/session.h); on a link that is closing they come to nothing. */
 bool sp_link_idle(const struct sp_link *);
 void sp_link_dump(struct sp_link *, struct sp_known *);
 void sp_link_apply(struct sp_link *, const struct sp_flow_mod *mods, size_t n, const uint16_t *flush_zones, size_t n_zones);

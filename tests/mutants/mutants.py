@@ -215,6 +215,9 @@ mutant("committed-with-errors", "a bundle is committed although the switch refus
        ("flows/openflow/session_batch.c", "    } else if (s->batch.error[0] || s->batch.is_withdrawn) {\n",
         "    } else if (s->batch.control_refused || s->batch.is_withdrawn) {\n"),
        near=["unit/session_batch", "unit/session"])
+mutant("word-to-a-link-that-is-gone", "the word on a bundle that is held comes after its connection has broken, and ends the daemon",
+       ("controller/switch_link.c", "    if (!link->closing) {\n        arm(link);\n        sp_stream_wake(link->stream);",
+        "    {\n        arm(link);\n        sp_stream_wake(link->stream);"), near=["unit/switch_link"])
 mutant("in-force-before-it-is-durable", "what is sent ahead is committed at once",
        ("controller/switch_ahead.c", "    sp_link_prepare(sw->link, batch->mods.mods, batch->mods.n);\n",
         "    sp_link_apply(sw->link, batch->mods.mods, batch->mods.n, NULL, 0);\n"), near=["unit/switch_ahead"])

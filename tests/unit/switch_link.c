@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "controller/io/stream.h"
+#include "sallyport/pipeline.h"
 #include "tests/support/fake_switch.h"
 #include "tests/support/skewed_clock.h"
 
@@ -182,9 +183,35 @@ static void behind_is_not_silent(void **aux)
     close_scene(&scene);
 }
 
+/* A bundle is held when the connection breaks, and its word comes before the owner has let go of the link. */
+static void word_after_the_end(void **aux)
+{
+    static struct scene scene;
+    struct sp_flow_mod mod = {.verb = SP_FLOW_DELETE};
+    struct sp_flow_build b;
+
+    sp_flow_build_init(&b, SP_T_RULES_IN, 100, SP_COOKIE(SP_COOKIE_RULE, 1));
+    assert_int_equal(sp_flow_build_done(&b, &mod.flow), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        open_scene(&scene);
+        sp_link_prepare(scene.link, &mod, 1);
+        while (!scene.fs.bundle_open) {
+            turn(&scene);
+            serve(&scene);
+        }
+        shutdown(scene.fd, SHUT_RDWR);
+        while (sp_link_stream(scene.link)) {
+            turn(&scene);
+        }
+        (i ? sp_link_withdraw : sp_link_commit)(scene.link);
+        close_scene(&scene);
+    }
+    sp_flow_unref(mod.flow);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(behind_is_not_silent)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(behind_is_not_silent), cmocka_unit_test(word_after_the_end)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
