@@ -98,7 +98,7 @@ sp_datapath_begin_projecting(struct sp_datapath *dp)
     struct sp_ofport **ports = sp_datapath_sorted_ofports(dp, &n);
     dp->unresolved = ports ? malloc((n ? n : 1) * sizeof *dp->unresolved) : NULL;
     mark_common(dp);
-    if (!dp->unresolved) {
+    if (!ports || !dp->unresolved) {
         free(ports);
         sp_datapath_give_up(dp);
         return;

@@ -298,6 +298,7 @@ add_changes(struct sp_switch *sw, const struct sp_batch_item *item)
 static int
 list_going(struct sp_switch *sw, const struct sp_batch_item *item, struct sp_flow_table *going)
 {
+    assert(item->unit);
     const struct sp_flow_set *old = item->unit->confirmed, *new = item->target;
     size_t n_new = sp_flow_set_count(new), k = 0;
     int error = 0;

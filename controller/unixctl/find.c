@@ -86,7 +86,7 @@ sp_unixctl_find(const char *path, char ret[SP_UNIXCTL_PATH_SIZE], char *why, siz
         return SP_E_MISSING;
     }
     if (S_ISSOCK(status.st_mode) && strlen(path) < SP_UNIXCTL_PATH_SIZE) {
-        strcpy(ret, path);
+        snprintf(ret, SP_UNIXCTL_PATH_SIZE, "%s", path);
         return 0;
     }
     if (S_ISDIR(status.st_mode) && (find_by_pid(path, ret) || find_youngest(path, ret))) {
