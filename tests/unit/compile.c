@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -388,6 +389,23 @@ static void version_is_frozen_by_conntrack(void **aux)
     finish(&fourth);
 }
 
+/* P5: what tells the controller of a denied packet stands behind the meter of its zone. */
+static void reports_are_metered(void **aux)
+{
+    struct sp_flow_list flows;
+    char text[1024], meter[32];
+
+    sp_flow_list_init(&flows);
+    assert_int_equal(sp_compile_reports(&flows), 0);
+    assert_int_equal(flows.n, SP_METERS);
+    for (uint32_t i = 0; i < SP_METERS; i++) {
+        sp_flow_format(flows.flows[i], text, sizeof text);
+        snprintf(meter, sizeof meter, "meter:%u,controller", SP_METER_FIRST + i);
+        assert_non_null(strstr(text, meter));
+    }
+    finish(&flows);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -395,6 +413,7 @@ int main(void)
         cmocka_unit_test(pairs),        cmocka_unit_test(destinations),
         cmocka_unit_test(rule_priorities), cmocka_unit_test(rule_sets),
         cmocka_unit_test(compiled_again), cmocka_unit_test(version_is_frozen_by_conntrack),
+        cmocka_unit_test(reports_are_metered),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
