@@ -1,4 +1,4 @@
-/* A link to a switch whose bytes are there, but have no time to be read. */
+/* A link to a switch whose bytes are there, but have no time to be read; and one that ends before its owner knows. */
 
 #include "controller/switch_link.h"
 
