@@ -188,6 +188,22 @@ const char *sp_cidr_format(const struct sp_cidr *cidr, char *out)
     return out;
 }
 
+const char *sp_decimal_format(uint64_t value, char *out)
+{
+    char *at = out;
+    unsigned n = 1;
+
+    for (uint64_t left = value; left > 9; left /= 10) {
+        n++;
+    }
+    at[n] = '\0';
+    while (n--) {
+        at[n] = (char) ('0' + value % 10);
+        value /= 10;
+    }
+    return out;
+}
+
 /* Writes the last 'n' decimal digits of 'value' and what follows them.  Returns the end. */
 static char *put_digits(char *at, unsigned value, unsigned n, char behind)
 {

@@ -90,23 +90,14 @@ static void
 put_bridge(FILE *out, const char *name, size_t name_len, uint64_t dpid, uint64_t value)
 {
     static const char digits[] = "0123456789abcdef";
-    char text[64] = "{dpid=\"", number[24];
-    size_t len = strlen(text), n = sizeof number;
+    char text[64] = "{dpid=\"", number[SP_DECIMAL_TEXT_SIZE];
+    char *at = text + strlen(text);
     for (unsigned shift = 64; shift; shift -= 4) {
-        text[len++] = digits[dpid >> (shift - 4) & 0xf];
+        *at++ = digits[dpid >> (shift - 4) & 0xf];
     }
-    for (const char *c = "\"} "; *c; c++) {
-        text[len++] = *c;
-    }
-    number[--n] = '\n';
-    do {
-        number[--n] = digits[value % 10];
-        value /= 10;
-    } while (value);
-    memcpy(text + len, number + n, sizeof number - n);
-    len += sizeof number - n;
+    at = stpcpy(stpcpy(stpcpy(at, "\"} "), sp_decimal_format(value, number)), "\n");
     fwrite_unlocked(name, 1, name_len, out);
-    fwrite_unlocked(text, 1, len, out);
+    fwrite_unlocked(text, 1, (size_t) (at - text), out);
 }
 
 static void

@@ -8,6 +8,7 @@
 #include <yajl/yajl_gen.h>
 
 #include "sallyport/utf8.h"
+#include "sallyport/value.h"
 
 struct sp_json_write {
     yajl_gen gen;
@@ -154,20 +155,13 @@ sp_json_message(struct sp_json_write *w, const char *key, const char *string)
 void
 sp_json_integer(struct sp_json_write *w, int64_t value)
 {
-    char text[24], *at = text + sizeof text;
-    uint64_t left = value < 0 ? -(uint64_t) value : (uint64_t) value;
+    char text[1 + SP_DECIMAL_TEXT_SIZE] = "-";
+    const char *digits = sp_decimal_format(value < 0 ? -(uint64_t) value : (uint64_t) value, text + 1);
+    const char *number = value < 0 ? text : digits;
 
-    if (!w) {
-        return;
+    if (w) { /* yajl_gen_integer() would have it printed by printf(). */
+        note(w, yajl_gen_number(w->gen, number, strlen(number)));
     }
-    do { /* yajl_gen_integer() would have it printed. */
-        *--at = (char) ('0' + left % 10);
-        left /= 10;
-    } while (left);
-    if (value < 0) {
-        *--at = '-';
-    }
-    note(w, yajl_gen_number(w->gen, at, (size_t) (text + sizeof text - at)));
 }
 
 void

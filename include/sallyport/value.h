@@ -49,6 +49,7 @@ struct sp_cidr {
 #define SP_MAC_TEXT_SIZE 18
 #define SP_CIDR_TEXT_SIZE 50
 #define SP_TIME_TEXT_SIZE 32
+#define SP_DECIMAL_TEXT_SIZE 21
 
 /* Each 'parse' accepts exactly 'text' up to its NUL and returns 0, or SP_E_SYNTAX with '*ret' untouched.
  * sp_uuid_parse takes 8-4-4-4-12 hexadecimal digits of either case; sp_mac_parse six colon-separated octets;
@@ -64,6 +65,7 @@ const char *sp_uuid_format(const struct sp_uuid *uuid, char *out);
 const char *sp_mac_format(const struct sp_mac *mac, char *out);
 const char *sp_cidr_format(const struct sp_cidr *cidr, char *out);
 const char *sp_cidr_format_address(const struct sp_cidr *cidr, char *out);
+const char *sp_decimal_format(uint64_t value, char *out);
 
 /* Prints 'time_us' (microseconds since 1970, UTC) as RFC 3339 with microseconds and a final Z. */
 const char *sp_time_format(int64_t time_us, char *out);

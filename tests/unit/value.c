@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "sallyport/value.h"
@@ -185,6 +186,17 @@ static void test_link_local(void **state)
     assert_string_equal(sp_cidr_format_address(&address, text), "fe80::ff:fe00:1");
 }
 
+static void test_decimal(void **state)
+{
+    static const uint64_t values[] = {0, 9, 10, 99, 100, 1000000, UINT32_MAX, INT64_MAX, UINT64_MAX};
+    char text[SP_DECIMAL_TEXT_SIZE], expected[32];
+
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        snprintf(expected, sizeof expected, "%llu", (unsigned long long) values[i]);
+        assert_string_equal(sp_decimal_format(values[i], text), expected);
+    }
+}
+
 static void test_time(void **state)
 {
     char text[SP_TIME_TEXT_SIZE];
@@ -219,7 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_uuid),          cmocka_unit_test(test_mac),          cmocka_unit_test(test_cidr_forms),
         cmocka_unit_test(test_cidr_refused),  cmocka_unit_test(test_cidr_contains), cmocka_unit_test(test_cidr_address),
-        cmocka_unit_test(test_link_local),    cmocka_unit_test(test_time),
+        cmocka_unit_test(test_link_local),    cmocka_unit_test(test_time), cmocka_unit_test(test_decimal),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
