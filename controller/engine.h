@@ -11,8 +11,9 @@
  * own 'wait_ms' at most.
  *
  * Guarantees: E1 nothing is in force in a switch before it is durable; E2 'applied' is true only after every bridge that was
- * connected and touched when the change was published has confirmed it by a barrier; E3 a store failure changes nothing and
- * is reported; E4 flows of bridges that are not adopted are left alone. */
+ * connected and touched when the change was published has confirmed it by a barrier, and never if one that it concerns was
+ * lost while the store wrote it and not back by then; E3 a store failure changes nothing and is reported; E4 flows of bridges
+ * that are not adopted are left alone. */
 
 #ifndef SALLYPORT_CONTROLLER_ENGINE_H
 #define SALLYPORT_CONTROLLER_ENGINE_H 1

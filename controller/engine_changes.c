@@ -11,6 +11,8 @@ static void follow_server(struct sp_engine *, const struct sp_server *before, co
 static void follow_bridge(struct sp_engine *, const struct sp_bridge *before, const struct sp_bridge *after);
 static void follow_rule_set(struct sp_engine *, const struct sp_rule_set *before, const struct sp_rule_set *after);
 static void mark_addresses(struct sp_engine *, const struct sp_server *subject, const struct sp_server *before);
+static void wait_for(struct sp_pending *, const struct sp_datapath *);
+static bool concerns(const struct sp_datapath *, const struct sp_change *);
 static bool same_groups(const struct sp_server *, const struct sp_server *);
 static bool same_ports(const struct sp_server *, const struct sp_server *);
 
@@ -85,14 +87,27 @@ sp_engine_touch(struct sp_engine *engine, struct sp_datapath *dp)
     if (!write || dp->touched == engine->n_followed || (!sp_switch_is_enforced(dp->sw) && !dp->expecting)) {
         return;
     }
-    struct sp_wait *waits = realloc(write->waits, (write->n_waits + 1) * sizeof *waits);
-    if (!waits) {
-        write->failed = true;
+    dp->touched = engine->n_followed;
+    wait_for(write, dp);
+}
+
+void
+sp_engine_touch_lost(struct sp_engine *engine, struct sp_datapath *dp)
+{
+    if (!engine->batch || !(sp_switch_is_enforced(dp->sw) || dp->expecting)) {
         return;
     }
-    dp->touched = engine->n_followed;
-    write->waits = waits;
-    write->waits[write->n_waits++] = (struct sp_wait) { .dpid = dp->dpid, .connection = dp->connection };
+    for (struct sp_pending *write = engine->committing.first; write; write = write->next) {
+        size_t n;
+        const struct sp_change *changes = write->error ? NULL : sp_batch_changes_of(engine->batch, write->revision, &n);
+        for (size_t i = 0; changes && i < n; i++) {
+            if (concerns(dp, &changes[i])) {
+                wait_for(write, dp);
+                write->n_lost = write->n_waits;
+                break;
+            }
+        }
+    }
 }
 
 void
@@ -127,6 +142,72 @@ sp_engine_name_region(struct sp_engine *engine, const struct sp_region *region)
         engine->regions[region->number] = strdup(region->name);
     }
     return engine->regions[region->number] ? 0 : -ENOMEM;
+}
+
+/* One that was lost and is back before the write is published can confirm it after all. */
+static void
+wait_for(struct sp_pending *write, const struct sp_datapath *dp)
+{
+    for (size_t i = 0; i < write->n_lost; i++) {
+        if (write->waits[i].dpid == dp->dpid) {
+            write->waits[i].connection = dp->connection;
+            return;
+        }
+    }
+    struct sp_wait *waits = realloc(write->waits, (write->n_waits + 1) * sizeof *waits);
+    if (!waits) {
+        write->failed = true;
+        return;
+    }
+    write->waits = waits;
+    write->waits[write->n_waits++] = (struct sp_wait) { .dpid = dp->dpid, .connection = dp->connection };
+}
+
+static int
+is_home(void *dp, struct sp_datapath *home)
+{
+    return home == dp;
+}
+
+static bool
+concerns_server(const struct sp_datapath *dp, const struct sp_server *server)
+{
+    bool found = false;
+    for (size_t i = 0; server && i < server->n_ports && !found; i++) {
+        found = sp_engine_each_home(dp->engine, server->ports[i], is_home, (void *) dp);
+    }
+    for (size_t i = 0; server && i < server->n_groups && !found; i++) {
+        found = sp_datapath_reference(dp, &server->groups[i]);
+    }
+    return found;
+}
+
+/* Whether following the staged change would touch 'dp', as far as it is known by what is published; rather once too often. */
+static bool
+concerns(const struct sp_datapath *dp, const struct sp_change *change)
+{
+    const struct sp_rule_set *set;
+    const struct sp_bridge *bridge;
+    bool found = dp->expecting; /* Nobody knows yet what concerns it. */
+    switch (change->kind) {
+    case SP_KIND_RULE_SET:
+        set = change->after ? change->after : change->before;
+        found = found || sp_datapath_has_set(dp, set->number);
+        for (size_t i = 0; i < set->n_groups && !found; i++) {
+            found = sp_datapath_reference(dp, &set->groups[i]);
+        }
+        break;
+    case SP_KIND_SERVER:
+        found = found || concerns_server(dp, change->before) || concerns_server(dp, change->after);
+        break;
+    case SP_KIND_BRIDGE:
+        bridge = change->after ? change->after : change->before;
+        found = found || bridge->dpid == dp->dpid;
+        break;
+    default:
+        break;
+    }
+    return found;
 }
 
 /* The flows of a set follow from the meanings of its rules and from what the set object says, which changes along with them;

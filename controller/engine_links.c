@@ -264,6 +264,7 @@ sp_datapath_end_link(struct sp_datapath *dp)
            sp_link_peer(link), sp_link_why(link));
     engine->disconnects++;
     engine->n_links--;
+    sp_engine_touch_lost(engine, dp);
     sp_datapath_unproject(dp);
     sp_datapath_drop_ofports(dp);
     sp_switch_detach(dp->sw);

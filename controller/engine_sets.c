@@ -47,6 +47,12 @@ sp_datapath_init_sets(struct sp_datapath *dp)
     sp_index_init(&dp->references, match_reference);
 }
 
+bool
+sp_datapath_has_set(const struct sp_datapath *dp, uint32_t number)
+{
+    return sp_index_find(&dp->sets, hash_number(dp->engine, number), &number);
+}
+
 struct sp_presence *
 sp_datapath_join_set(struct sp_datapath *dp, uint32_t number)
 {

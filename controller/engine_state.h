@@ -191,6 +191,7 @@ struct sp_pending {
     int64_t deadline_ms;
     struct sp_wait *waits;
     size_t n_waits;
+    size_t n_lost;             /* The first ones: bridges that were lost while it was being committed. */
     size_t n_confirmed;        /* The first ones. */
     bool failed;               /* One of them will not confirm in time to be told. */
 };
@@ -352,6 +353,7 @@ struct sp_ofport **sp_datapath_sorted_ofports(const struct sp_datapath *, size_t
 /* engine_sets.c */
 void sp_datapath_init_sets(struct sp_datapath *);
 void sp_engine_init_sets(struct sp_engine *);
+bool sp_datapath_has_set(const struct sp_datapath *, uint32_t number);
 /* A binding of 'datapath' has rule set 'number', or no longer.  NULL: no memory. */
 struct sp_presence *sp_datapath_join_set(struct sp_datapath *, uint32_t number);
 void sp_datapath_leave_set(struct sp_presence *);
@@ -402,6 +404,9 @@ void sp_datapath_end_anew(struct sp_datapath *);
 void sp_engine_follow_addresses(struct sp_engine *, const struct sp_change *, size_t n);
 void sp_engine_follow(struct sp_engine *, const struct sp_change *, size_t n);
 void sp_engine_touch(struct sp_engine *, struct sp_datapath *);
+/* The connection of 'datapath', which is projected as it was, is lost.  Writes that are being committed and concern it are not
+ * applied, unless it is back when they are published: nobody else would be waited for then. */
+void sp_engine_touch_lost(struct sp_engine *, struct sp_datapath *);
 void sp_engine_run_stale(struct sp_engine *); /* Compiles and sends what is stale anywhere. */
 int sp_engine_name_region(struct sp_engine *, const struct sp_region *) SP_MUST_USE;
 

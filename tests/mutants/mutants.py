@@ -208,6 +208,8 @@ mutant("answered-before-the-barrier", "a change is applied as soon as it is sent
 mutant("nobody-is-waited-for", "an answer does not wait for any switch",
        ("controller/engine_writes.c", "        if (confirmation == SP_CONFIRMATION_PENDING) {\n            return false;",
         "        if (confirmation == SP_CONFIRMATION_PENDING) {\n            return true;"), near=["unit/engine"])
+mutant("lost-before-it-is-durable", "a bridge that goes while the store writes counts as if it had confirmed the change",
+       ("controller/engine_links.c", "    sp_engine_touch_lost(engine, dp);\n", ""), near=["unit/engine"])
 mutant("any-barrier-will-do", "a barrier reply to another request counts",
        ("flows/openflow/session_batch.c", "if (!s->batch.barrier_xid || ntohl(oh->xid) != s->batch.barrier_xid) {",
         "if (!s->batch.barrier_xid) {"), near=["unit/session_batch"])

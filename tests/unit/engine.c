@@ -175,6 +175,49 @@ test_slow_switch(void **state)
     rig_check(rig);
 }
 
+/* A bridge that goes while the store writes has confirmed nothing, though none is there to be asked when it is durable. */
+static void
+test_lost_while_committing(void **state)
+{
+    struct rig *rig = *state;
+    struct sp_uuid web = rig_make_group(rig, "web", 80, 1), other = rig_make_group(rig, "other", 90, 1);
+    struct sp_uuid server = rig_make_server(rig, 1, &web);
+    struct rig_peer *peer = rig_peer(rig, RIG_DPID, 2);
+    RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+    struct {
+        const char *what;
+        struct rig_request request;
+        bool concerned;
+    } cases[] = {
+        { "a rule of its set", rig_rules_request(&web, 81), true },
+        { "a rule of no set of its", rig_rules_request(&other, 91), false },
+        { "a group", { .operation = rig_create_group, .region = "SV2", .name = "new" }, false },
+        { "its server's groups", { .operation = rig_set_groups, .server = server, .groups = { other }, .n_groups = 1 }, true },
+        { "its server", { .operation = rig_delete_server, .server = server }, true },
+        { "itself", { .operation = rig_delete_bridge, .dpid = RIG_DPID }, true },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct rig_request *request = &cases[i].request;
+        RIG_UNTIL(rig, rig_in_force(rig, RIG_DPID));
+        unsigned commits = rig->store.n_commits;
+        rig->store.hold = true;
+        request->wait_ms = 60000;
+        assert_int_equal(rig_post(rig, request), 0);
+        RIG_UNTIL(rig, rig->store.n_commits == commits + 1);
+        rig_peer_disconnect(peer);
+        RIG_UNTIL(rig, !rig_status(rig, RIG_DPID, NULL).connected);
+        rig->store.hold = false;
+        rig_store_go(rig);
+        RIG_UNTIL(rig, request->done);
+        if (request->outcome.error || request->outcome.applied == cases[i].concerned) {
+            fail_msg("%s: error %d, applied %d", cases[i].what, request->outcome.error, request->outcome.applied);
+        }
+        rig_request_clear(request);
+        rig_peer_connect(peer);
+        RIG_UNTIL(rig, rig_counters_of(rig).connects == i + 2);
+    }
+}
+
 static int
 make_region_in_vain(struct rig_request *r, struct sp_batch *batch)
 {
@@ -559,6 +602,7 @@ main(void)
         TEST(test_released_while_away),
         TEST(test_edit),
         TEST(test_slow_switch),
+        TEST(test_lost_while_committing),
         TEST(test_refused_leaves_nothing), TEST(test_group_commit),
         TEST(test_queue_bound),
         TEST(test_store_fails),
