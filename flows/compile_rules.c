@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "flows/compile_emit.h"
-#include "flows/range.h"
+#include "flows/unnamed.h"
 
 /* Where a rule's flows look for what it names: in the connection's original tuple, or for SCTP in the packet's headers. */
 struct place {
@@ -189,6 +189,57 @@ static void rule_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, c
     }
 }
 
+/* Notes in 'named' which ports of 'protocol' the rules of 'set' name for one direction and family, whatever they do and for
+ * whom.  A group that nobody is in counts as well. */
+static void note_ports(const struct sp_rule_set_facts *set, bool inbound, unsigned family, int protocol,
+                       struct sp_named_ports *named)
+{
+    for (size_t i = 0; i < set->n_rules; i++) {
+        const struct sp_meaning *m = set->rules[i].meaning;
+
+        if ((m->direction == SP_INBOUND) == inbound && (m->protocol == protocol || m->protocol == SP_PROTOCOL_ANY) &&
+            (m->remote != SP_REMOTE_CIDR || m->remote_cidr.family == family)) {
+            bool all = m->port_min < 0 || m->port_max < 0;
+
+            sp_named_ports_add(named, all ? 0 : (uint16_t) m->port_min, all ? 65535 : (uint16_t) m->port_max);
+        }
+    }
+}
+
+/* See "Ports that no rule names" in sallyport/pipeline.h. */
+static void unnamed_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, bool inbound, unsigned family, int protocol)
+{
+    const struct place place = tuple_place(inbound);
+    const struct sp_meaning of_protocol = {.protocol = (int16_t) protocol};
+    struct sp_named_ports named = {{false}};
+    struct sp_port_mask masks[SP_UNNAMED_MAX];
+    size_t n;
+
+    note_ports(set, inbound, family, protocol, &named);
+    n = sp_unnamed_ports(&named, masks);
+    for (size_t i = 0; i < n; i++) {
+        unsigned bits = (unsigned) __builtin_popcount(masks[i].mask);
+        struct sp_flow_build *b = sp_emit_begin(e, place.table, SP_UNNAMED_PRIORITY(bits));
+
+        sp_flow_match_exact(b, SP_R_SET, set->number);
+        match_protocol(b, &of_protocol, &place, family == 6 ? SP_ETH_IPV6 : SP_ETH_IPV4);
+        sp_flow_match_uint(b, place.port, masks[i].value, masks[i].mask);
+        sp_emit_goto(e, place.refused);
+    }
+}
+
+/* They come behind the rules' own, so that a switch that has no room for a rule says so of the rule.  SCTP is left out, whose
+ * rules are asked in tables of their own and by the packet's own ports. */
+static void all_unnamed_flows(struct sp_emit *e, const struct sp_rule_set_facts *set)
+{
+    static const int protocols[] = {SP_PROTOCOL_TCP, SP_PROTOCOL_UDP};
+
+    e->cookie = SP_COOKIE(SP_COOKIE_SET, set->number);
+    for (unsigned i = 0; i < 8; i++) {
+        unnamed_flows(e, set, i & 1, i & 2 ? 6 : 4, protocols[i / 4]);
+    }
+}
+
 /* Which tables of remote addresses the set's packets must visit, and whether they are reported.  SCTP is judged by the rules of
  * both directions. */
 static uint32_t region_flags(const struct sp_rule_set_facts *set)
@@ -297,6 +348,7 @@ int sp_compile_rule_set(const struct sp_rule_set_facts *set, const struct sp_com
 
         compile_rule(&e, set, &set->rules[i], before, old, base, ret_rules ? &ret_rules[i] : NULL);
     }
+    all_unnamed_flows(&e, set);
     sp_flow_table_free(seen);
     return e.error;
 }

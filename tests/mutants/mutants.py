@@ -19,7 +19,7 @@ def mutant(name, wrong, *edits, near=()):
 
 RANGE, RULES, STATIC = "flows/range.c", "flows/compile_rules.c", "flows/compile_static.c"
 FORWARD, PORT, ADMISSION = "flows/compile_forward.c", "flows/compile_port.c", "flows/admission.c"
-PIPELINE = "include/sallyport/pipeline.h"
+PIPELINE, UNNAMED = "include/sallyport/pipeline.h", "flows/unnamed.c"
 
 # Rules to flows.
 
@@ -37,6 +37,27 @@ mutant("priority-order-reversed", "the highest priority number decides",
        (PIPELINE, "(10 + 64 * (1000 - (PRIORITY))", "(10 + 64 * ((PRIORITY) - 1)"), near=["unit/compile", "property/compile"])
 mutant("short-masks-first", "the masks of a range are looked at in any order, and each leaves one in the datapath",
        (RULES, "__builtin_popcount(aspect->ports->mask) : 0", "1 : 0"), near=["system/test_readme_flows.py"])
+mutant("unnamed-block-one-port-too-wide", "the last port of a rule that is the first one of a block of 256 is denied with the block",
+       (UNNAMED, "last = hi >> (16 - SP_UNNAMED_BITS);", "last = (hi > lo ? hi - 1u : hi) >> (16 - SP_UNNAMED_BITS);"),
+       near=["unit/unnamed", "property/unnamed"])
+mutant("unnamed-twice-as-wide", "the blocks of ports that no rule names are each one bit wider",
+       (UNNAMED, "(uint16_t) (0xffffu << (16 - bits))};", "(uint16_t) (0xffffu << (17 - bits))};"),
+       near=["unit/unnamed", "property/unnamed"])
+mutant("unnamed-of-any-length", "each rule set's blocks look at another number of bits, and each number leaves a mask in the datapath",
+       (UNNAMED, "n && bits < SP_UNNAMED_BITS; bits++", "n && bits > SP_UNNAMED_BITS; bits++"),
+       near=["unit/unnamed", "system/test_flood.py"])
+mutant("unnamed-without-remote-groups", "what a rule opens for a remote group is denied as if no rule named it",
+       (RULES, "(m->remote != SP_REMOTE_CIDR || m->remote_cidr.family == family)",
+        "(m->remote == SP_REMOTE_ANY || (m->remote == SP_REMOTE_CIDR && m->remote_cidr.family == family))"),
+       near=["unit/compile", "property/unnamed"])
+mutant("unnamed-by-one-family", "what a rule opens for IPv6 prefixes alone is denied as if no rule named it",
+       (RULES, "m->remote_cidr.family == family)) {\n            bool all", "m->remote_cidr.family == 4)) {\n            bool all"),
+       near=["unit/compile", "property/unnamed"])
+mutant("unnamed-beside-any-protocol", "what a rule opens for all protocols is denied on the ports that no other rule names",
+       (RULES, "(m->protocol == protocol || m->protocol == SP_PROTOCOL_ANY) &&", "m->protocol == protocol &&"),
+       near=["unit/compile", "property/unnamed"])
+mutant("unnamed-below-the-rules", "the ports that no rule names are looked for after all rules, each by itself",
+       (PIPELINE, "((uint16_t) (64100 + (PORT_BITS)))", "((uint16_t) (2 + (PORT_BITS) / 4))"), near=["unit/compile", "property/unnamed"])
 mutant("established-before-the-gate", "established connections pass without the gate, so that nothing is ever revoked",
        (STATIC, "    sp_match_valid(sp_emit_begin(e, SP_T_TRACKED, 100));\n",
         "    sp_flow_match_uint(sp_emit_begin(e, SP_T_TRACKED, 150), SP_F_CT_STATE, SP_CT_VALID_VALUE | SP_CT_EST,\n"

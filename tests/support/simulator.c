@@ -139,7 +139,7 @@ void sim_forget_connections(struct sim *sim)
     sim->n_connections = 0;
 }
 
-static bool matches(const struct sp_flow *flow, const struct sim_packet *p)
+bool sim_matches(const struct sp_flow *flow, const struct sim_packet *p)
 {
     const uint8_t *at = sp_flow_match(flow), *end = at + flow->match_size;
 
@@ -392,7 +392,7 @@ static void run_table(struct sim *sim, struct sim_packet *p, uint8_t table, unsi
     for (size_t i = 0; i < sim->n_flows[table]; i++) {
         const struct sp_flow *flow = sim->tables[table][i];
 
-        if (matches(flow, p)) {
+        if (sim_matches(flow, p)) {
             const uint8_t *at = sp_flow_actions(flow), *end = at + flow->actions_size;
 
             while (at < end) {

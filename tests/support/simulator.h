@@ -25,6 +25,9 @@ struct sim_packet {
 uint64_t sim_get(const struct sim_packet *, enum sp_field);
 void sim_set(struct sim_packet *, enum sp_field, uint64_t value);
 
+/* Whether 'flow' matches 'packet' as it is. */
+bool sim_matches(const struct sp_flow *flow, const struct sim_packet *packet);
+
 struct sim_output {
     uint16_t port;
     struct sim_packet packet;

@@ -4,10 +4,11 @@ When a change alters the actions of a megaflow, the userspace datapath of Open v
 id (flow_put_on_pmd()), and with two megaflows that overlap it changes whichever it finds first.  The other one stays as it was, and
 the switch believes that it has been changed.
 
-Four lists of rules bring that about.  The first one has a rule for port 7000 with the other verdict, so that what is made for
-port 5000 looks at the port.  The second one has no such rule, so that what is made for port 50000 does not, and covers port
-5000 too.  The third one turns the verdict round: both are changed, in truth one of them twice.  The fourth one has a rule for port
-7000 again, so that the wide one, which is right, has to go, and the narrow one, which is wrong, is left to answer.
+Four lists of rules bring that about.  The first one has a rule for port 5001 with the other verdict, so that what is made for
+port 5000 looks at all of the port (see "Ports that no rule names" in pipeline.h for where it would not).  The second one has no
+such rule, so that what is made for port 50000 does not, and covers port 5000 too.  The third one turns the verdict round: both
+are changed, in truth one of them twice.  The fourth one has a rule for port 5001 again, so that the wide one, which is right,
+has to go, and the narrow one, which is wrong, is left to answer.
 
 The same flows are played to the same switch three times: by the daemon, from a record of what the daemon made, and from
 that record without the version.
@@ -29,7 +30,7 @@ from policy import Group, Port, Probe, Server
 from probe import Prober
 from verdict import UDP
 
-NARROW, WIDE, OTHER = 5000, 50000, 7000
+NARROW, WIDE, OTHER = 5000, 50000, 5001
 N = 20
 SPORT = 5  # Of the connection that lives through it.
 ALLOW = {"direction": "inbound", "protocol": "udp", "action": "allow", "priority": 100}

@@ -191,6 +191,10 @@ static void rule_priorities(void **aux)
             }
         }
     }
+    for (unsigned bits = 1; bits <= 16; bits++) { /* Above them the ports that no rule names. */
+        assert_true(SP_UNNAMED_PRIORITY(bits) > last);
+        last = SP_UNNAMED_PRIORITY(bits);
+    }
     assert_in_range(last, 1, 64999);
 }
 
@@ -245,6 +249,93 @@ static void rule_sets(void **aux)
     set.region = SP_REGION_MASK + 1;
     assert_int_equal(sp_compile_rule_set(&set, NULL, &flows, NULL), SP_E_RANGE);
     assert_int_equal(finish(&flows), 0);
+}
+
+/* How many flows of 'flows' in table RULES_IN belong to the set, and not to a rule of it. */
+static size_t count_unnamed(const struct sp_flow_list *flows)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < flows->n; i++) {
+        n += flows->flows[i]->table == SP_T_RULES_IN && SP_COOKIE_KIND(flows->flows[i]->cookie) == SP_COOKIE_SET;
+    }
+    return n;
+}
+
+/* What is sure to be denied, by the first bits of its port; see tests/property/unnamed.c for which ports these are. */
+static void ports_that_no_rule_names(void **aux)
+{
+    struct sp_meaning ssh = meaning(SP_PROTOCOL_TCP, 22, 22), more = meaning(SP_PROTOCOL_UDP, 80, 80);
+    struct sp_rule_facts rules[] = {{.meaning = &ssh, .slot = 1, .mark = 11}, {.meaning = &more, .slot = 2, .mark = 12}};
+    struct sp_rule_set_facts set = {.number = 9, .version = 3, .region = 1, .rules = rules, .n_rules = 1};
+    struct sp_flow_list flows;
+    char text[1024];
+    size_t n_found = 0;
+
+    sp_flow_list_init(&flows);
+    assert_int_equal(sp_compile_rule_set(&set, NULL, &flows, NULL), 0);
+    assert_int_equal(count_unnamed(&flows), 2 * 8);
+    for (size_t i = 0; i < flows.n; i++) {
+        sp_flow_format(flows.flows[i], text, sizeof text);
+        n_found += !strcmp(text, "cookie=0x5350040000000009,table=21,priority=64108,dl_type=0x800,ct_state=-inv+trk,"
+                                 "ct_nw_proto=6,ct_tp_dst=0x100/0xff00,reg2=0x9 actions=goto_table:26");
+    }
+    assert_int_equal(n_found, 1);
+    finish(&flows);
+
+    set.n_rules = 2; /* Each protocol for itself. */
+    assert_int_equal(sp_compile_rule_set(&set, NULL, &flows, NULL), 0);
+    assert_int_equal(count_unnamed(&flows), 4 * 8);
+    finish(&flows);
+    more.protocol = SP_PROTOCOL_ANY; /* Names them all, ... */
+    more.port_min = more.port_max = -1;
+    assert_int_equal(sp_compile_rule_set(&set, NULL, &flows, NULL), 0);
+    assert_int_equal(count_unnamed(&flows), 0);
+    finish(&flows);
+    more.remote = SP_REMOTE_CIDR; /* ... in its family, ... */
+    more.remote_cidr = cidr("2001:db8::/32");
+    assert_int_equal(sp_compile_rule_set(&set, NULL, &flows, NULL), 0);
+    assert_int_equal(count_unnamed(&flows), 8);
+    finish(&flows);
+    more.remote = SP_REMOTE_GROUP; /* ... and for a group that nobody is in. */
+    assert_int_equal(sp_compile_rule_set(&set, NULL, &flows, NULL), 0);
+    assert_int_equal(count_unnamed(&flows), 0);
+    finish(&flows);
+    more.direction = SP_OUTBOUND;
+    assert_int_equal(sp_compile_rule_set(&set, NULL, &flows, NULL), 0);
+    assert_int_equal(count_unnamed(&flows), 2 * 8);
+    finish(&flows);
+}
+
+/* One rule more takes its own flows and a few: in each family one block is cut into at most seven, and if that was the last
+ * one of 8 bits, another one is halved. */
+static void one_rule_more_moves_few_blocks(void **aux)
+{
+    struct sp_meaning first = meaning(SP_PROTOCOL_TCP, 22, 22), more = first;
+    struct sp_rule_facts rules[] = {{.meaning = &first, .slot = 1, .mark = 11}, {.meaning = &more, .slot = 2, .mark = 12}};
+    struct sp_rule_set_facts set = {.number = 9, .version = 3, .region = 1, .rules = rules};
+    struct sp_flow_list before, after;
+
+    sp_flow_list_init(&before);
+    sp_flow_list_init(&after);
+    for (int32_t port = 0; port < 65536; port += 251) {
+        size_t n_kept = 0;
+
+        more.port_min = more.port_max = port;
+        set.n_rules = 1;
+        assert_int_equal(sp_compile_rule_set(&set, NULL, &before, NULL), 0);
+        set.n_rules = 2;
+        assert_int_equal(sp_compile_rule_set(&set, NULL, &after, NULL), 0);
+        for (size_t i = 0; i < before.n; i++) {
+            for (size_t k = 0; k < after.n; k++) {
+                n_kept += sp_flow_equal(before.flows[i], after.flows[k]);
+            }
+        }
+        assert_in_range(before.n - n_kept, 0, 2 * 2);
+        assert_in_range(after.n - n_kept, 2, 2 + 2 + 2 * 7); /* Gate and step to the mark; the rule's; the blocks. */
+        finish(&before);
+        finish(&after);
+    }
 }
 
 /* A list of rules that changes, from a few meanings, so that some make flows of the same keys. */
@@ -412,6 +503,7 @@ int main(void)
         cmocka_unit_test(static_flows), cmocka_unit_test(uplinks), cmocka_unit_test(ports),
         cmocka_unit_test(pairs),        cmocka_unit_test(destinations),
         cmocka_unit_test(rule_priorities), cmocka_unit_test(rule_sets),
+        cmocka_unit_test(ports_that_no_rule_names), cmocka_unit_test(one_rule_more_moves_few_blocks),
         cmocka_unit_test(compiled_again), cmocka_unit_test(version_is_frozen_by_conntrack),
         cmocka_unit_test(reports_are_metered),
     };

@@ -1,0 +1,406 @@
+/* The blocks of ports that no rule names: what they cover against another way to count, for every port; and that as flows they
+ * match no packet that any rule matches (pipeline.h, P7), so that a table of rules says the same with them and without. */
+
+#include "flows/unnamed.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "flows/compile.h"
+#include "tests/support/random.h"
+#include "tests/support/random_policy.h"
+#include "tests/support/simulator.h"
+
+#define N_COVERS 400
+#define N_LISTS 150
+#define N_PORTS 16
+#define RULES_MAX 14
+#define SET 77
+
+static struct sp_random rng;
+
+/* Which ports are named, one by one, and the blocks of it by halving. */
+struct naive {
+    bool named[65536];
+    unsigned n_of_bits[SP_UNNAMED_BITS + 1];
+};
+
+static bool names_any(const struct naive *naive, unsigned first, unsigned n)
+{
+    for (unsigned port = first; port < first + n; port++) {
+        if (naive->named[port]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void halve(struct naive *naive, unsigned first, unsigned n, unsigned bits)
+{
+    if (!names_any(naive, first, n)) {
+        naive->n_of_bits[bits]++;
+    } else if (bits < SP_UNNAMED_BITS) {
+        halve(naive, first, n / 2, bits + 1);
+        halve(naive, first + n / 2, n / 2, bits + 1);
+    }
+}
+
+/* Compares what is made of the ports that 'naive' has named, which 'named' was told. */
+static void check_cover(struct naive *naive, const struct sp_named_ports *named)
+{
+    static bool covered[65536];
+    struct sp_port_mask masks[SP_UNNAMED_MAX];
+    size_t n = sp_unnamed_ports(named, masks);
+    unsigned n_expected = 0, n_unnamed = 0, n_covered = 0, longest = 0;
+
+    memset(naive->n_of_bits, 0, sizeof naive->n_of_bits);
+    halve(naive, 0, 65536, 0);
+    naive->n_of_bits[0] = 0; /* Nothing is named. */
+    for (unsigned bits = 1; bits <= SP_UNNAMED_BITS; bits++) {
+        for (unsigned i = 0; i < naive->n_of_bits[bits] && n_expected < SP_UNNAMED_LARGEST; i++) {
+            n_expected++;
+            n_unnamed += 0x10000u >> bits;
+            longest = bits;
+        }
+    }
+    assert_int_equal(n, n_expected + (n_expected ? SP_UNNAMED_BITS - longest : 0));
+
+    memset(covered, 0, sizeof covered);
+    for (size_t i = 0; i < n; i++) {
+        unsigned size = 0x10000u - masks[i].mask;
+
+        assert_true(masks[i].mask && !(size & (size - 1)) && size >= 0x10000u >> SP_UNNAMED_BITS);
+        assert_int_equal(masks[i].value & (size - 1), 0);
+        for (unsigned port = masks[i].value; port < masks[i].value + size; port++) {
+            assert_false(covered[port]);
+            assert_false(naive->named[port]);
+            covered[port] = true;
+            n_covered++;
+        }
+    }
+    assert_int_equal(n_covered, n_unnamed);
+    assert_true(!n || masks[n - 1].mask == 0xff00);
+}
+
+static void name(struct naive *naive, struct sp_named_ports *named, unsigned lo, unsigned hi)
+{
+    sp_named_ports_add(named, (uint16_t) lo, (uint16_t) hi);
+    memset(&naive->named[lo], true, hi - lo + 1);
+}
+
+/* Of the first ten stretches of 4,096 ports each may be named, by its first port or by its last one. */
+static void all_that_stretches_can_leave(void **aux)
+{
+    static struct naive naive;
+
+    for (unsigned some = 0; some < 1u << 10; some++) {
+        struct sp_named_ports named = {{false}};
+
+        memset(&naive, 0, sizeof naive);
+        for (unsigned i = 0; i < 10; i++) {
+            if (some >> i & 1) {
+                unsigned port = i * 4096 + (i & 1 ? 4095 : 0);
+
+                name(&naive, &named, port, port);
+            }
+        }
+        check_cover(&naive, &named);
+    }
+}
+
+static void random_ranges(void **aux)
+{
+    static struct naive naive;
+
+    for (unsigned run = 0; run < N_COVERS; run++) {
+        struct sp_named_ports named = {{false}};
+        unsigned n = sp_random_below(&rng, run % 2 ? 8 : 200);
+
+        memset(&naive, 0, sizeof naive);
+        for (unsigned i = 0; i < n; i++) {
+            unsigned lo = sp_random_below(&rng, 65536), most = sp_random_chance(&rng, 50) ? 1 : 3000;
+            unsigned hi = lo + sp_random_below(&rng, most);
+
+            name(&naive, &named, lo, hi > 65535 ? 65535 : hi);
+        }
+        check_cover(&naive, &named);
+    }
+}
+
+/* A list of rules, compiled. */
+struct list {
+    struct sp_meaning meanings[RULES_MAX];
+    struct sp_rule_facts rules[RULES_MAX];
+    size_t n_rules;
+    struct sp_flow_list flows; /* In the tables of rules. */
+    unsigned edges[2 * RULES_MAX];
+    size_t n_edges;
+};
+
+static void draw_list(struct list *list)
+{
+    static const uint32_t classes[] = {1, 2, 3};
+
+    list->n_rules = sp_random_below(&rng, RULES_MAX + 1);
+    list->n_edges = 0;
+    for (size_t i = 0; i < list->n_rules; i++) {
+        struct sp_meaning *m = &list->meanings[i];
+
+        *m = sp_policy_draw_meaning(&rng);
+        if (m->protocol == SP_PROTOCOL_ANY && sp_random_chance(&rng, 80)) {
+            m->protocol = SP_PROTOCOL_TCP;
+        }
+        if ((m->protocol == SP_PROTOCOL_TCP || m->protocol == SP_PROTOCOL_UDP) && sp_random_chance(&rng, 90)) {
+            m->port_min = (int32_t) sp_random_below(&rng, 65536) & (sp_random_chance(&rng, 30) ? 0xff00 : 0xffff);
+            m->port_max = m->port_min + (int32_t) sp_random_below(&rng, sp_random_chance(&rng, 50) ? 1 : 600);
+            m->port_max = m->port_max > 65535 ? 65535 : m->port_max;
+        }
+        if (m->port_min >= 0) {
+            list->edges[list->n_edges++] = (unsigned) m->port_min;
+            list->edges[list->n_edges++] = (unsigned) m->port_max;
+        }
+        list->rules[i] = (struct sp_rule_facts){.meaning = m, .slot = (uint32_t) i + 1, .mark = (uint32_t) i + 1,
+                                                .classes = classes,
+                                                .n_classes = m->remote == SP_REMOTE_GROUP ? sp_random_below(&rng, 4) : 0};
+    }
+}
+
+static void compile(struct list *list)
+{
+    struct sp_rule_set_facts set = {.number = SET, .version = 1, .region = 1, .rules = list->rules, .n_rules = list->n_rules};
+
+    struct sp_flow_list all;
+
+    sp_flow_list_init(&all);
+    sp_flow_list_clear(&list->flows);
+    assert_int_equal(sp_compile_rule_set(&set, NULL, &all, NULL), 0);
+    for (size_t i = 0; i < all.n; i++) {
+        if (all.flows[i]->table == SP_T_RULES_IN || all.flows[i]->table == SP_T_RULES_OUT) {
+            assert_int_equal(sp_flow_list_take(&list->flows, sp_flow_ref(all.flows[i])), 0);
+        }
+    }
+    sp_flow_list_clear(&all);
+}
+
+static bool is_of_rules(const struct sp_flow *flow, bool inbound)
+{
+    return flow->table == (inbound ? SP_T_RULES_IN : SP_T_RULES_OUT);
+}
+
+static bool is_block(const struct sp_flow *flow)
+{
+    return SP_COOKIE_KIND(flow->cookie) == SP_COOKIE_SET;
+}
+
+/* Blocks stand above every rule and below what passes SCTP on, belong to the set, and do nothing but deny. */
+static void check_blocks(const struct list *list)
+{
+    static const uint8_t denied[] = {SP_OP_GOTO, SP_T_DENIED};
+
+    for (size_t i = 0; i < list->flows.n; i++) {
+        const struct sp_flow *flow = list->flows.flows[i];
+
+        if (is_block(flow)) {
+            assert_in_range(flow->priority, SP_RULE_PRIORITY(1, true, 16) + 1, 64999);
+            assert_int_equal(SP_COOKIE_NUMBER(flow->cookie), SET);
+            assert_int_equal(flow->actions_size, sizeof denied);
+            assert_memory_equal(sp_flow_actions(flow), denied, sizeof denied);
+        } else {
+            assert_int_equal(SP_COOKIE_KIND(flow->cookie), SP_COOKIE_RULE);
+        }
+    }
+}
+
+struct question {
+    bool inbound;
+    struct sp_cidr remote;
+    uint32_t class;
+    uint8_t protocol;
+    unsigned port;
+};
+
+static struct sim_packet packet_of(const struct question *q)
+{
+    bool six = q->remote.family == 6;
+    struct sim_packet p = {.icmp_id = 0};
+
+    sim_set(&p, SP_R_SET, SET);
+    sim_set(&p, SP_R_CLASS, q->class);
+    sim_set(&p, SP_F_ETH_TYPE, six ? 0x86dd : 0x0800);
+    sim_set(&p, SP_F_IP_PROTO, q->protocol);
+    sim_set(&p, SP_F_CT_STATE, SP_CT_TRK | SP_CT_NEW);
+    sim_set(&p, SP_F_CT_NW_PROTO, q->protocol);
+    memcpy(p.fields[q->inbound ? (six ? SP_F_CT_IPV6_SRC : SP_F_CT_NW_SRC) : six ? SP_F_CT_IPV6_DST : SP_F_CT_NW_DST],
+           q->remote.bytes, six ? 16 : 4);
+    sim_set(&p, SP_F_CT_TP_DST, q->port);
+    return p;
+}
+
+/* Whether there are rules for the direction, family and protocol of 'q', and none of them names a port with the first 8 bits of
+ * its own. */
+static bool may_be_covered(const struct list *list, const struct question *q)
+{
+    bool any = false;
+    int first = (int) (q->port & 0xff00), last = first | 0xff;
+
+    for (size_t i = 0; i < list->n_rules; i++) {
+        const struct sp_meaning *m = list->rules[i].meaning;
+        bool of_family = m->remote != SP_REMOTE_CIDR || m->remote_cidr.family == q->remote.family;
+
+        if (of_family && (m->direction == SP_INBOUND) == q->inbound &&
+            (m->protocol == q->protocol || m->protocol == SP_PROTOCOL_ANY)) {
+            any = true;
+            if (m->port_min < 0 || (m->port_min <= last && m->port_max >= first)) {
+                return false;
+            }
+        }
+    }
+    return any;
+}
+
+/* At most one block matches, and then no rule, and nothing but what may be covered. */
+static void ask(const struct list *list, const struct question *q)
+{
+    struct sim_packet p = packet_of(q);
+    bool has_ports = q->protocol == SP_PROTOCOL_TCP || q->protocol == SP_PROTOCOL_UDP;
+    unsigned n_blocks = 0, n_rules = 0;
+
+    for (size_t i = 0; i < list->flows.n; i++) {
+        const struct sp_flow *flow = list->flows.flows[i];
+
+        if (is_of_rules(flow, q->inbound) && sim_matches(flow, &p)) {
+            n_blocks += is_block(flow);
+            n_rules += !is_block(flow);
+        }
+    }
+    if (n_blocks > 1 || (n_blocks && n_rules) || (n_blocks && (!has_ports || !may_be_covered(list, q)))) {
+        fail_msg("SP_SEED=%llu: %s protocol %u port %u: %u blocks, %u flows of rules", (unsigned long long) rng.seed,
+                 q->inbound ? "in" : "out", q->protocol, q->port, n_blocks, n_rules);
+    }
+}
+
+/* How many of the 256 blocks of 8 bits of one direction, family and protocol are covered. */
+static unsigned count_covered(const struct list *list, struct question *q)
+{
+    unsigned n = 0;
+
+    for (q->port = 0; q->port < 65536; q->port += 256) {
+        struct sim_packet p = packet_of(q);
+
+        for (size_t i = 0; i < list->flows.n; i++) {
+            n += is_block(list->flows.flows[i]) && is_of_rules(list->flows.flows[i], q->inbound) &&
+                 sim_matches(list->flows.flows[i], &p);
+        }
+    }
+    return n;
+}
+
+/* How many have to be, by what sp_unnamed_ports() says if each that may be covered is asked for by itself. */
+static unsigned expect_covered(const struct list *list, struct question *q)
+{
+    struct sp_named_ports named = {{false}};
+    struct sp_port_mask masks[SP_UNNAMED_MAX];
+    unsigned n_ports = 0;
+    bool any = false;
+
+    for (q->port = 0; q->port < 65536; q->port += 256) {
+        named.blocks[q->port >> 8] = !may_be_covered(list, q);
+        any = any || may_be_covered(list, q);
+    }
+    for (size_t n = any ? sp_unnamed_ports(&named, masks) : 0; n > 0; n--) {
+        n_ports += 0x10000u - masks[n - 1].mask;
+    }
+    return n_ports / 256;
+}
+
+static void rules_are_not_met(void **aux)
+{
+    static const uint8_t protocols[] = {SP_PROTOCOL_TCP,  SP_PROTOCOL_UDP,    SP_PROTOCOL_SCTP,
+                                        SP_PROTOCOL_ICMP, SP_PROTOCOL_ICMPV6, 47};
+    static struct list list;
+    size_t n_blocks = 0;
+
+    sp_flow_list_init(&list.flows);
+    for (unsigned run = 0; run < N_LISTS; run++) {
+        draw_list(&list);
+        compile(&list);
+        check_blocks(&list);
+        for (size_t i = 0; i < list.flows.n; i++) {
+            n_blocks += is_block(list.flows.flows[i]);
+        }
+        for (unsigned i = 0; i < SP_POLICY_ADDRESSES * 2 * sizeof protocols; i++) {
+            struct question q = {.inbound = i & 1, .protocol = protocols[i / 2 % sizeof protocols]};
+
+            q.remote = sp_policy_address(i / 2 / sizeof protocols);
+            q.class = sp_random_below(&rng, 4);
+            for (unsigned k = 0; k < N_PORTS; k++) {
+                unsigned edge = list.n_edges ? list.edges[sp_random_below(&rng, (uint32_t) list.n_edges)] : 0;
+
+                q.port = k % 4 == 3 ? sp_random_below(&rng, 65536) : (edge + k % 4 - 1) & 0xffff;
+                q.port = (k % 8 > 4 ? (q.port & 0xff00) - k % 2 : q.port) & 0xffff; /* Beside the edge of a block. */
+                ask(&list, &q);
+            }
+        }
+        for (unsigned i = 0; i < 8; i++) {
+            struct question q = {.inbound = i & 1, .remote = sp_policy_address(i & 2 ? SP_POLICY_ADDRESSES - 1 : 0),
+                                 .protocol = protocols[i / 4]};
+            unsigned n = expect_covered(&list, &q);
+
+            assert_int_equal(count_covered(&list, &q), n);
+        }
+    }
+    assert_true(n_blocks > N_LISTS);
+    sp_flow_list_clear(&list.flows);
+}
+
+/* Who is in a group decides nothing about the blocks. */
+static void members_change_nothing(void **aux)
+{
+    static struct list lists[2];
+
+    sp_flow_list_init(&lists[0].flows);
+    sp_flow_list_init(&lists[1].flows);
+    for (unsigned run = 0; run < N_LISTS; run++) {
+        size_t n[2] = {0, 0};
+
+        draw_list(&lists[0]);
+        memcpy(lists[1].rules, lists[0].rules, sizeof lists[0].rules);
+        lists[1].n_rules = lists[0].n_rules;
+        for (size_t i = 0; i < lists[1].n_rules; i++) {
+            lists[1].rules[i].n_classes = 0;
+        }
+        compile(&lists[0]);
+        compile(&lists[1]);
+        for (size_t i = 0; i < lists[0].flows.n; i++) {
+            bool found = false;
+
+            for (size_t k = 0; k < lists[1].flows.n; k++) {
+                found = found || sp_flow_equal(lists[0].flows.flows[i], lists[1].flows.flows[k]);
+            }
+            assert_true(found || !is_block(lists[0].flows.flows[i]));
+            n[0] += is_block(lists[0].flows.flows[i]);
+        }
+        for (size_t k = 0; k < lists[1].flows.n; k++) {
+            n[1] += is_block(lists[1].flows.flows[k]);
+        }
+        assert_int_equal(n[0], n[1]);
+    }
+    sp_flow_list_clear(&lists[0].flows);
+    sp_flow_list_clear(&lists[1].flows);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_that_stretches_can_leave), cmocka_unit_test(random_ranges),
+        cmocka_unit_test(rules_are_not_met),            cmocka_unit_test(members_change_nothing),
+    };
+
+    sp_random_init(&rng);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

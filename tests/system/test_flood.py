@@ -1,0 +1,108 @@
+"""What new connections that nothing allows, each to another port, cost the switch: a miss of the datapath for each 256 ports, not
+one for each port (pipeline.h, "Ports that no rule names").  Packets judge what passes; counted are the datapath's misses and
+the masks of its entries."""
+
+import re
+
+import pytest
+
+from bridges import Net, Rule
+from packets import FAMILIES, OUTSIDE, end, tcp, udp
+
+BURST = 32  # Frames that the switch's sockets take at once.
+EACH = {"tcp": tcp, "udp": udp}
+
+
+@pytest.fixture(scope="module")
+def net(ovs):
+    net = Net(ovs)
+    net.bridge("br0")
+    for i, name in enumerate("ab", 1):
+        net.server("br0", name, f"02:00:00:00:00:0{i}", [f"10.0.0.{i}", f"2001:db8::{i}"])
+    net.uplink("br0", "up")
+    yield net
+    net.close()
+
+
+@pytest.fixture
+def rules(net):
+    def give(*rules):
+        net.ports["a"].set = 1
+        net.rules(1, *rules)
+        net.apply()
+        net.forget_connections()
+
+    return give
+
+
+def frames(net, protocol, family, inbound, ports):
+    a = end(net.ports["a"])
+    ends = (OUTSIDE, a) if inbound else (a, OUTSIDE)
+    return [bytes(EACH[protocol](*ends, port, family=family)) for port in ports]
+
+
+def reached(net, inbound, sent):
+    """Sends them in bursts; returns how many came out, and how often the datapath had to ask for each."""
+    before, heard = missed(net), 0
+    for i in range(0, len(sent), BURST):
+        heard += len(net.reached("up" if inbound else "a", *sent[i:i + BURST]))
+    return heard, missed(net) - before
+
+
+def missed(net):
+    return int(re.search(r"missed:(\d+)", net.ovs.appctl("dpctl/show", "-s")).group(1))
+
+
+def port_masks(net):
+    """How the datapath's entries look at the destination port of conntrack's tuple."""
+    text = net.ovs.appctl("dpctl/dump-flows")
+    return set(re.findall(r"ct_tuple[46]\([^)]*(?:tp_dst|dst_port)=\d+(?:/(0x[0-9a-f]+))?", text))
+
+
+WEB = [Rule("in", "allow", "tcp", (22, 22)), Rule("in", "allow", "tcp", (443, 443)), Rule("in", "allow", "udp", (32768, 40000)),
+       Rule("in", "deny", "tcp", (8080, 8080)), Rule("out", "allow", "tcp", (443, 443), remote="203.0.113.0/24"),
+       Rule("out", "allow", "tcp", (443, 443), remote="2001:db8:ff::/48"), Rule("out", "allow", "udp", (53, 53), remote=[7]),
+       Rule("in", "allow", "icmp"), Rule("in", "allow", "icmpv6")]
+
+
+@pytest.mark.parametrize("protocol", EACH)
+@pytest.mark.parametrize("inbound", (True, False))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_flood_to_many_ports_is_few_misses(net, rules, family, inbound, protocol):
+    rules(*WEB)
+    ports = range(20480, 20480 + 4 * 256, 4)
+    heard, misses = reached(net, inbound, frames(net, protocol, family, inbound, ports))
+    assert heard == 0
+    assert 4 <= misses < len(ports) / 4
+
+
+def test_what_is_looked_at_is_the_same_for_all(net, rules):
+    """One length of masks for all that is denied so, whatever the rules of its protocol leave."""
+    rules(Rule("in", "allow", "tcp", (22, 22)), Rule("in", "allow", "udp", (0, 32767)))
+    net.ovs.appctl("dpctl/del-flows")
+    for protocol in EACH:
+        for family in FAMILIES:
+            sent = frames(net, protocol, family, True, (33000, 41000, 57000, 65000))
+            assert net.reached("up", *sent) == []
+    assert port_masks(net) == {"0xff00"}
+
+
+@pytest.mark.parametrize("low, high", ((0x2000, 0x2000), (0x20ff, 0x20ff), (0x1ffe, 0x2001), (0x2000, 0x2fff), (0x7fff, 0x8000),
+                                       (0xffff, 0xffff), (1, 256)))
+def test_ports_beside_the_blocks(net, rules, low, high):
+    """The ports that a rule names, and those beside them and beside what is looked at together, for all but TCP from outside
+    with rules of one family."""
+    remote = {4: "203.0.113.0/24", 6: "2001:db8:ff::/48"}
+    rules(Rule("in", "allow", "udp", (low, high)), Rule("in", "allow", "tcp", (low, high), remote=remote[4]),
+          Rule("in", "allow", "tcp", (7, 7), remote=remote[6]), Rule("out", "allow", "tcp", (low, high), remote=remote[6]),
+          Rule("out", "allow", "tcp", (7, 7), remote=remote[4]), Rule("out", "allow", "udp", (low, high)))
+    edges = {low, high, low & 0xff00, low | 0xff, high & 0xff00, high | 0xff}
+    ports = sorted(port for edge in edges for port in (edge - 1, edge, edge + 1) if 0 < port < 65536)
+    for protocol in EACH:
+        for family in FAMILIES:
+            for inbound in (True, False):
+                of_rule = protocol == "udp" or family == (4 if inbound else 6)
+                wanted = [port for port in ports if (low <= port <= high if of_rule else port == 7)]
+                got = [port for port, frame in zip(ports, frames(net, protocol, family, inbound, ports))
+                       if net.reached("up" if inbound else "a", frame)]
+                assert got == wanted, (protocol, family, inbound)
