@@ -93,6 +93,8 @@ BROKEN = {
     "a rule that denies is gone": ("F3", TCP, without(r"table=21,.*ct_tp_dst=85.*goto_table:26")),
     "a rule that allows is gone": ("F3", TCP, without(r"table=21,.*ct_tp_dst=(80|0x50)")),
     "a mask of ports is one bit wider": ("F3", TCP, changed(r"(table=21,.*ct_tp_dst=(?:0x50|80)/0x)fff8", r"\g<1>fff0")),
+    "a block of ports that no rule names is one bit wider": (
+        "F3", TCP, changed(r"(table=21,.*ct_tp_dst=0x)100/0xff00(.*goto_table:26)", r"\g<1>0/0xfe00\g<2>")),
     "what is not marked passes": ("F3", TCP, added("table=14, priority=200,ct_state=-inv+trk,ct_mark=0 actions=goto_table:27")),
     "invalid packets pass": (
         "F", TCP, changed(r"(table=10, priority=100,ct_state=)-inv\+trk( actions=goto_table:)13", r"\g<1>+trk\g<2>27")),
