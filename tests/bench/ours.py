@@ -118,10 +118,10 @@ class Sallyport:
     # Objects.
 
     def make_group(self, region, name, rules):
-        """A group with `rules` (workload.Rule) and outbound any; returns its id."""
+        """A group with `rules` (workload.Rule) and, if none of them is outbound, outbound any; returns its id."""
+        outbound = [] if any(rule.outbound for rule in rules) else [{"direction": "outbound", "protocol": "any"}]
         return self.call("POST", "/v1/security-groups?wait=0", {
-            "region": region, "name": name,
-            "rules": [rule.sallyport() for rule in rules] + [{"direction": "outbound", "protocol": "any"}]})["id"]
+            "region": region, "name": name, "rules": [rule.sallyport() for rule in rules] + outbound})["id"]
 
     @staticmethod
     def server(region, groups, i, dpid, port):

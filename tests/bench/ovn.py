@@ -116,7 +116,7 @@ class Ovn:
 
     @staticmethod
     def rule_words(rule, verb="acl-add"):
-        words = [verb, GROUP, "to-lport", "1002", rule.ovn(GROUP)]
+        words = [verb, GROUP, "from-lport" if rule.outbound else "to-lport", "1002", rule.ovn(GROUP)]
         return words + ["allow-related"] if verb == "acl-add" else words
 
     def everything_words(self, names, rules):
@@ -127,13 +127,14 @@ class Ovn:
         words += ["--", "pg-add", GROUP, *names]
         for rule in rules:
             words += ["--", *self.rule_words(rule)]
-        return words + self.closing_words()
+        return words + self.closing_words(rules)
 
     @staticmethod
-    def closing_words():
-        """What no rule allows drops inbound and passes outbound."""
+    def closing_words(rules=()):
+        """What no rule allows drops inbound, and passes outbound if no rule is for that."""
+        outbound = "drop" if any(rule.outbound for rule in rules) else "allow-related"
         return ["--", "acl-add", GROUP, "to-lport", "1001", f"outport == @{GROUP} && ip", "drop",
-                "--", "acl-add", GROUP, "from-lport", "1001", f"inport == @{GROUP} && ip", "allow-related"]
+                "--", "acl-add", GROUP, "from-lport", "1001", f"inport == @{GROUP} && ip", outbound]
 
     def count_flows(self, bridge="br-int"):
         text = self.ovs.ofctl("dump-aggregate", bridge)

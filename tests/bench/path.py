@@ -26,6 +26,8 @@ from measure import faster, median, times
 TRAFFIC = os.path.join(measure.TOOLS, "traffic")
 # Name, number; "out" is what lies behind the uplink.
 HOSTS = {"vm1": 1, "vm2": 2, "out": 99}
+ELSEWHERE = "10.0.0.0/8"  # Behind the uplink, and whom a sweep asks there.
+SWEPT = "10.128.0.0"
 PORT = 5200       # A multiple of SINKS: the ports that are open are one mask of everybody's.
 SINKS = 16        # traffic.c accepts connections at so many.
 PARALLEL = 16     # Connections at a time.
@@ -73,6 +75,7 @@ class Net:
                 for other in HOSTS:
                     if other != name:
                         self.ovs.hosts[name].run("ip", "neigh", "replace", ip(other), "lladdr", mac(other), "dev", "eth0")
+            self.ovs.hosts["vm1"].run("ip", "route", "add", ELSEWHERE, "via", ip("out"))
         except BaseException:
             self.stack.close()
             raise
@@ -256,7 +259,7 @@ class Peer(Net):
         words += ["--", "pg-add", ovn.GROUP, "vm1", "vm2"]
         for rule in self.rules:
             words += ["--", *v.rule_words(rule)]
-        words += v.closing_words()
+        words += v.closing_words(self.rules)
         v.timed(*words)
 
 
@@ -442,17 +445,36 @@ def flood(report, settings):
                 for name, net in all_nets.items():
                     flooded(net, rate, same, settings.load_s / TURNS, kept[name], found[name])
         label = f"{rate}/s denied from one server, {'each to another port' if same == 1 else f'{same} to each port'}"
-        for name in kept:
-            if name != "ours":
-                report.add("10", f"{label}: kept by others", kept["ours"], "", name, kept[name], times, ">= 0.8", better=max,
-                           note=f"{max(n for n, _ in found['ours'])} masks and {max(n for _, n in found['ours']):,} entries more, there "
-                           f"{max(n for n, _ in found[name])} and {max(n for _, n in found[name]):,}")
+        report_flood(report, label, kept, found)
+    sweep(report, settings)
+
+
+def sweep(report, settings):
+    """The same with datagrams to one port that rules name for some addresses, each to another address that none names."""
+    rate, rules = FLOODS[0][0], [workload.Rule("udp", PORT, PORT), *workload.hosts(settings.rules, PORT)]
+    with nets(settings, rules, ("OVN", "ours")) as all_nets:
+        kept, found = ({name: [] for name in all_nets} for _ in range(2))
+        for _ in range(settings.rounds * TURNS):
+            for name, net in all_nets.items():
+                flooded(net, rate, 0, settings.load_s / TURNS, kept[name], found[name])
+    report_flood(report, f"{rate}/s denied from one server, each to another address", kept, found)
+
+
+def report_flood(report, label, kept, found):
+    for name in kept:
+        if name != "ours":
+            report.add("10", f"{label}: kept by others", kept["ours"], "", name, kept[name], times, ">= 0.8", better=max,
+                       note=f"{max(n for n, _ in found['ours'])} masks and {max(n for _, n in found['ours']):,} entries more, there "
+                       f"{max(n for n, _ in found[name])} and {max(n for _, n in found[name]):,}")
 
 
 def flooded(net, rate, same, seconds, kept, found):
-    """One turn: adds to `kept` what the others keep, and to `found` the masks and the entries that the datapath has more for it."""
+    """One turn: adds to `kept` what the others keep, and to `found` the masks and the entries that the datapath has more for it.  `same`: how
+    many datagrams to each port; 0: each to another address."""
     before, n_masks, n_entries = net.run("out", "vm2", "udp", seconds)[0], net.masks(), len(net.entries())
-    flooder = net.ovs.hosts["vm1"].popen(TRAFFIC, "udp-flood", ip("vm2"), seconds + 6 * SETTLE_S, rate, same, stdout=subprocess.DEVNULL)
+    length = seconds + 6 * SETTLE_S
+    words = ("udp-flood", ip("vm2"), length, rate, same) if same else ("udp-sweep", SWEPT, PORT, length, rate)
+    flooder = net.ovs.hosts["vm1"].popen(TRAFFIC, *words, stdout=subprocess.DEVNULL)
     kept.append(net.run("out", "vm2", "udp", seconds)[0] / before)
     found.append((net.masks() - n_masks, len(net.entries()) - n_entries))
     if flooder.wait():

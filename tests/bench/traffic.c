@@ -6,6 +6,7 @@
  *     traffic udp-new ADDRESS PORT N FIRST             sends N datagrams, each from another port
  *     traffic udp-flood ADDRESS SECONDS RATE SAME      sends so many a second from and to ports from 20000 on: SAME to one, each
  *                                                      from another, then to the next
+ *     traffic udp-sweep ADDRESS PORT SECONDS RATE      sends so many a second, each to that port of the next address
  *     traffic tcp-sink PORT                            accepts and closes, at PORT and the 15 after it, until its input ends
  *     traffic tcp-source ADDRESS PORT SECONDS N FIRST  opens connections and waits for their end, N at a time
  *
@@ -36,6 +37,7 @@
 #define PARALLEL_MAX 256
 #define FLOOD_PORT 20000 /* The first of both ends' ports. */
 #define FLOOD_SOURCES 64
+#define SWEEP_ADDRESSES (1u << 22)
 #define FIRST_SOURCE 1024 /* Of the ports of connections; ... */
 #define N_SOURCES 60000
 #define N_SINKS 16 /* ... those of the sink. */
@@ -234,7 +236,8 @@ static size_t send_new(struct sockaddr_in to, size_t count, size_t first)
 }
 
 /* In bursts, two hundred a second. */
-static size_t flood(struct sockaddr_in to, double seconds, size_t rate, size_t same)
+/* To 'same' datagrams a port, unless 'to' has one; then each to another address. */
+static size_t flood(struct sockaddr_in first, double seconds, size_t rate, size_t same)
 {
     const struct timespec pause = {.tv_nsec = 5000000};
     double begin_s = now_s(), spent_s;
@@ -246,7 +249,13 @@ static size_t flood(struct sockaddr_in to, double seconds, size_t rate, size_t s
     }
     while ((spent_s = now_s() - begin_s) < seconds) {
         for (; n < spent_s * (double) rate; n++) {
-            to.sin_port = htons((uint16_t) (FLOOD_PORT + n / same % (65536 - FLOOD_PORT)));
+            struct sockaddr_in to = first;
+
+            if (to.sin_port) {
+                to.sin_addr.s_addr = htonl(ntohl(to.sin_addr.s_addr) + (uint32_t) (n % SWEEP_ADDRESSES));
+            } else {
+                to.sin_port = htons((uint16_t) (FLOOD_PORT + n / same % (65536 - FLOOD_PORT)));
+            }
             if (sendto(fds[n % FLOOD_SOURCES], "x", 1, 0, (struct sockaddr *) &to, sizeof to) < 0 && errno != ENOBUFS &&
                 errno != ECONNREFUSED) {
                 die("sendto");
@@ -330,10 +339,13 @@ int main(int argc, char **argv)
                              number_of(argv[6]), &begun);
     } else if (!strcmp(verb, "udp-flood") && argc == 6 && number_of(argv[5])) {
         n = flood(address_of(argv[2], "0"), strtod(argv[3], NULL), number_of(argv[4]), number_of(argv[5]));
+    } else if (!strcmp(verb, "udp-sweep") && argc == 6) {
+        n = flood(address_of(argv[2], argv[3]), strtod(argv[4], NULL), number_of(argv[5]), 1);
     } else {
         fprintf(stderr,
                 "usage: %s udp-sink|tcp-sink PORT, udp-source ADDRESS PORT SECONDS RATE, udp-new ADDRESS PORT N FIRST, "
-                "tcp-source ADDRESS PORT SECONDS N FIRST, udp-flood ADDRESS SECONDS RATE SAME\n",
+                "tcp-source ADDRESS PORT SECONDS N FIRST, udp-flood ADDRESS SECONDS RATE SAME, "
+                "udp-sweep ADDRESS PORT SECONDS RATE\n",
                 argv[0]);
         return 2;
     }

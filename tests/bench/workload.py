@@ -1,4 +1,5 @@
-"""The rules that everybody is measured with, in their field's own words: direction inbound, an optional IPv4 prefix, ports."""
+"""The rules that everybody is measured with, in their field's own words: direction, inbound unless it is said, an optional IPv4 prefix,
+ports."""
 
 import dataclasses
 
@@ -9,9 +10,10 @@ class Rule:
     low: int = None          # Ports, both ends included; None: all.
     high: int = None
     remote: str = None       # Prefix; None: everybody.
+    outbound: bool = False
 
     def sallyport(self):
-        rule = {"direction": "inbound", "protocol": self.protocol}
+        rule = {"direction": "outbound" if self.outbound else "inbound", "protocol": self.protocol}
         if self.low is not None:
             rule |= {"port_min": self.low, "port_max": self.high}
         if self.remote:
@@ -20,9 +22,9 @@ class Rule:
 
     def ovn(self, group):
         """As OVN's match for a port group."""
-        words = [f"outport == @{group}", {"icmp": "icmp4"}.get(self.protocol, self.protocol)]
+        words = [f"{'inport' if self.outbound else 'outport'} == @{group}", {"icmp": "icmp4"}.get(self.protocol, self.protocol)]
         if self.remote:
-            words.append(f"ip{6 if ':' in self.remote else 4}.src == {self.remote}")
+            words.append(f"ip{6 if ':' in self.remote else 4}.{'dst' if self.outbound else 'src'} == {self.remote}")
         if self.low is not None:
             words += [f"{self.protocol}.dst >= {self.low}", f"{self.protocol}.dst <= {self.high}"]
         return " && ".join(words)
@@ -36,6 +38,11 @@ def ranges(n):
 def ranges6(n):
     """The same from 2001:db8:i::/48."""
     return [dataclasses.replace(rule, remote=f"2001:db8:{i:x}::/48") for i, rule in enumerate(ranges(n))]
+
+
+def hosts(n, port):
+    """Outbound alone: that port of 10.1.(i/256).(i%256), each a rule of its own."""
+    return [Rule("udp", port, port, f"10.1.{i // 256}.{i % 256}/32", outbound=True) for i in range(n)]
 
 
 def classic(_=None):
