@@ -188,7 +188,7 @@ def test_watchdog(make_daemon, directory):
         manager.bind(path)
         manager.settimeout(20)
         one = make_daemon()
-        one.environment = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "200000"}
+        one.environment = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "600000"}
         one.start()
         assert [manager.recv(100) for _ in range(4)] == [b"READY=1"] + 3 * [b"WATCHDOG=1"]
         one.process.send_signal(signal.SIGTERM)
