@@ -32,8 +32,15 @@ def frozen(thread):
 
 
 def writer_of(pid):
-    """The thread of sallyportd that writes to the store: the first one that it makes."""
-    return sorted(int(thread) for thread in os.listdir(f"/proc/{pid}/task"))[1]
+    """The thread of sallyportd that writes to the store: the first one that it makes.  Numbers may have begun anew meanwhile: that of the
+    process need not be the least."""
+    return min((int(thread) for thread in os.listdir(f"/proc/{pid}/task") if int(thread) != pid), key=lambda thread: _begun(pid, thread))
+
+
+def _begun(pid, thread):
+    """When the thread was made, in ticks, and its number."""
+    with open(f"/proc/{pid}/task/{thread}/stat", encoding="ascii") as file:
+        return int(file.read().rpartition(")")[2].split()[19]), thread
 
 
 def threads_of(pid, name):
