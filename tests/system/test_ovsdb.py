@@ -11,7 +11,7 @@ import pytest
 TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 sys.path.insert(0, TOP)
 
-from topology.ovs import SCHEMA, Ovs, run, wait_until  # noqa: E402
+from topology.ovs import SCHEMA, Ovs, listens, run, wait_until  # noqa: E402
 
 DRIVE = os.path.join(TOP, os.environ.get("BUILD", "build"), "tests", "system", "drive_ovsdb")
 
@@ -35,7 +35,7 @@ class Database:
              f"--unixctl={self.path('ctl')}", f"--pidfile={self.path('pid')}",
              *(f"--remote={remote}" for remote in self.remotes)],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ, OVS_RUNDIR=str(self.directory)))
-        wait_until(lambda: os.path.exists(self.path("db.sock")) and self.child.poll() is None, "ovsdb-server")
+        wait_until(lambda: self.child.poll() is None and listens(self.path("db.sock")), "ovsdb-server")
 
     def stop(self):
         if self.child:
