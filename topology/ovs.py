@@ -31,7 +31,7 @@ import time
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 PROGRAM_DIRS = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin")
-COMMAND_TIMEOUT_S = 30
+COMMAND_TIMEOUT_S = 90
 PR_SET_PDEATHSIG = 1
 CLONE_NEWNET = 0x40000000
 
@@ -55,7 +55,7 @@ def run(*command, env=None, stdin=None, check=True, timeout=COMMAND_TIMEOUT_S):
     return done.stdout
 
 
-def wait_until(condition, what, timeout=30.0, every=0.02):
+def wait_until(condition, what, timeout=60.0, every=0.02):
     """Polls `condition` until it is true and returns what it returned; raises OvsError after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
@@ -233,7 +233,7 @@ class Ovs:
                 raise OvsError(f"{name} ended with status {child.returncode}:\n{self.log(name)}")
             return condition()
 
-        wait_until(ready, f"{name} ready", timeout=20)
+        wait_until(ready, f"{name} ready")
 
     def kill_switch(self):
         """Kills ovs-vswitchd as a crash would: flows, conntrack and datapath are gone."""
@@ -301,7 +301,7 @@ class Ovs:
         return run(*(["ip", "netns", "exec", self.netns] if self.netns else []), *command, **options)
 
     def vsctl(self, *arguments, **options):
-        return run("ovs-vsctl", f"--db=unix:{self.path('db.sock')}", "--timeout=20", *arguments, env=self.env, **options)
+        return run("ovs-vsctl", f"--db=unix:{self.path('db.sock')}", "--timeout=60", *arguments, env=self.env, **options)
 
     def appctl(self, *arguments, **options):
         return run("ovs-appctl", "-t", self.path("ovs-vswitchd.ctl"), *arguments, env=self.env, **options)

@@ -12,7 +12,7 @@ import register
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SALLYPORTD = os.path.join(TOP, "build/bin/sallyportd")
 SALLYPORT = os.path.join(TOP, "build/bin/sallyport")
-READY_S = 20
+PATIENCE_S = 90  # With its start and its end: some fsync()s each, of which a busy disk may make seconds.
 
 
 class Daemon:
@@ -41,7 +41,7 @@ class Daemon:
         if self._child and self._child.poll() is None:
             self._child.terminate()
             try:
-                self._child.wait(10)
+                self._child.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 self._child.kill()
                 self._child.wait()
@@ -54,7 +54,7 @@ class Daemon:
                                             "--openflow", nets.LISTEN],
                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=nets.die_with_parent,
                                            start_new_session=True)
-        ovs.wait_until(self._is_ready, "the controller is ready", timeout=READY_S)
+        ovs.wait_until(self._is_ready, "the controller is ready", timeout=PATIENCE_S)
 
     def kill(self):
         """As a crash would: SIGKILL."""

@@ -13,8 +13,8 @@ import description
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.path.join(TOP, os.environ.get("BUILD", "build"), "bin", "sallyportd")
-START_S = 20
-STOP_S = 20
+START_S = 90  # Each is some fsync()s, of which a busy disk may make seconds.
+STOP_S = 90
 IDLE_MAX_S = 5  # The daemon closes a connection that is idle for longer than 15 s.
 
 

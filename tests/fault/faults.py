@@ -61,7 +61,7 @@ class DiskDaemon(Daemon):
     def wait(self):
         """Until the process has ended by itself.  Returns its status."""
         self._drop()
-        return self._process.wait(20)
+        return self._process.wait(self.end_s)
 
 
 # Of files that libopenvswitch has too, the symbols do not tell whose a static function is.
@@ -101,4 +101,4 @@ class MemoryDaemon(Daemon):
     def wait(self):
         """Until the process has ended by itself.  Returns its status."""
         self._drop()
-        return self._process.wait(20)
+        return self._process.wait(self.end_s)

@@ -65,8 +65,6 @@ class Switch:
 class OvsdbDaemon(Daemon):
     """Reads the switch's database; dials its bridges if `dials`."""
 
-    ready_s = 60
-
     def __init__(self, directory, name, switch, dials):
         super().__init__(directory, name)
         self._switch, self._dials = switch, dials

@@ -50,7 +50,7 @@ class Daemon:
     """One sallyportd with its database in `directory`.  `methods` are those by which it meets bridges, `options` is more of its
     command line, `environment` of its environment, and `prefix` the words before the command, which run it in the same process."""
 
-    ready_s = 20
+    ready_s = end_s = 90  # Each is some fsync()s, of which a busy disk may make seconds.
 
     def __init__(self, directory, name="sallyport"):
         self.directory, self.name, self.options, self.environment, self.prefix = directory, name, [], {}, []
@@ -87,7 +87,7 @@ class Daemon:
         self._drop()
         self._process.send_signal(number)
         try:
-            return self._process.wait(20)
+            return self._process.wait(self.end_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
