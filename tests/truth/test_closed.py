@@ -172,6 +172,7 @@ class Late:
     def expect_policy(self, since_ns, when):
         """What the policy allows passes, and never did before `since_ns`; nothing else does."""
         found, first = self.arrived()
+        self.lab.await_datapath()  # It has refused the same packets until now.
         self.await_sent()
         more, first_now = self.arrived()
         first = min(first or first_now, first_now or first)

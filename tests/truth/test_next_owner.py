@@ -217,8 +217,8 @@ class _Proxied:
     def close(self):
         self.scene.traffic.close()
         self.lab.connect(self.lab.daemon)
+        self.proxy.close()  # Before one looks: what has come by it must not be taken for the new connection.
         self.lab.await_applied()
-        self.proxy.close()
 
 
 @pytest.fixture
