@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import {readFileSync} from "node:fs";
 import {after, before, beforeEach, test} from "node:test";
-import {ADDRESS, Daemon, DPID, flows, hindrances, knock, openPage, screenshot, startBrowser, TOKEN, until, whilePaused} from "./support.js";
+import {ADDRESS, Daemon, DPID, flows, hindrances, knock, openPage, PATIENCE_MS, screenshot, startBrowser, TOKEN, until, whilePaused} from "./support.js";
 
 let daemon, browser;
 let region;       // A new one for each test.
@@ -591,12 +591,19 @@ test("a change on trial is confirmed, rolled back, or goes by itself", async (t)
   await page.getByRole("dialog", {name: /^Roll back change/}).getByRole("button", {name: "Roll back"}).click();
   await banner.waitFor({state: "hidden"});
   assert.deepEqual((await groupNow(group.id)).rules.map(({port_min}) => port_min), [81]);
-  // What another person tries is seen too, and goes when its time is over.
-  await daemon.call("POST", `/v1/security-groups/${group.id}/rules?confirm_within=2`, {direction: "inbound", protocol: "tcp", port_min: 83});
-  await banner.getByText("rule added to group web").waitFor();
-  await page.getByRole("cell", {name: "83", exact: true}).waitFor();
-  await banner.waitFor({state: "hidden"});
-  await page.getByRole("cell", {name: "83", exact: true}).waitFor({state: "detached"});
+  // What another person tries is seen too, and goes when its time is over.  A slow machine may look too late: then with more of it.
+  let seen = false;
+  for (const [port, seconds] of [[83, 2], [84, 20], [85, 60]]) {
+    const cell = page.getByRole("cell", {name: String(port), exact: true});
+    await daemon.call("POST", `/v1/security-groups/${group.id}/rules?confirm_within=${seconds}`, {direction: "inbound", protocol: "tcp", port_min: port});
+    seen = await until(async () => await banner.getByText("rule added to group web").isVisible() && await cell.isVisible(),
+                       "it is seen", seconds * 1000).then(() => true, () => false);
+    await until(async () => !(await daemon.call("GET", "/v1/changes?pending=true")).changes.length, "its time is over", seconds * 1000 + PATIENCE_MS);
+    await banner.waitFor({state: "hidden"});
+    await cell.waitFor({state: "detached"});
+    if (seen) break;
+  }
+  assert.ok(seen, "what another person tries is not seen");
   await page.finish();
 });
 
@@ -837,6 +844,7 @@ test("by keyboard alone", async (t) => {
   await press("Delete web");
   await page.getByRole("dialog", {name: "Delete security group web?"}).waitFor();
   await page.keyboard.press("Escape");
+  await page.dialog.waitFor({state: "detached"});
   assert.equal(await active(), "Delete web");
   await page.finish();
 });

@@ -91,7 +91,7 @@ test("a region is deleted, if it is empty", async (t) => {
 test("when the daemon goes away and comes back", async (t) => {
   const daemon = await start(t);
   await daemon.call("PUT", "/v1/regions/SV2");
-  const page = await open(t, daemon, {expected: [/ERR_CONNECTION_REFUSED/, /ERR_INCOMPLETE/, /ERR_NETWORK/]});
+  const page = await open(t, daemon, {expected: [/ERR_CONNECTION_(REFUSED|RESET|CLOSED)/, /ERR_EMPTY_RESPONSE/, /ERR_INCOMPLETE/, /ERR_NETWORK/, /503/]});
   await page.getByText("Live", {exact: true}).waitFor();
   const port = new URL(daemon.url).port;
   await daemon.stop();

@@ -8,7 +8,7 @@ import {join} from "node:path";
 import axe from "axe-core";
 import {chromium} from "playwright-core";
 
-export const PATIENCE_MS = 20000;
+export const PATIENCE_MS = 60000;
 const {SALLYPORTD, SCREENSHOTS, SWITCH_DIRECTORY} = process.env;
 
 export const DPID = "00000000000000c1"; // Of br0, with ports vm1 to vm3.
