@@ -113,6 +113,7 @@ class Story:
             timeout = OPEN_S if should else CLOSED_S
             return self.net.run(client, sys.executable, HOSTS, "probe", self.net.address(server), port, "--timeout", timeout)
 
+        self.net.ovs.await_datapath()  # It follows a change some milliseconds later.
         with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:
             results = list(pool.map(one, *zip(*cases)))
         for (client, server, port, should), (status, said) in zip(cases, results):

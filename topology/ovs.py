@@ -306,6 +306,14 @@ class Ovs:
     def appctl(self, *arguments, **options):
         return run("ovs-appctl", "-t", self.path("ovs-vswitchd.ctl"), *arguments, env=self.env, **options)
 
+    def await_datapath(self):
+        """Until the datapath's megaflows have all been looked through since now, so that they follow what has changed before.
+
+        A look that is under way when the revalidators are to pause is finished first, and another one begins when they resume."""
+        for _ in range(2):
+            self.appctl("revalidator/pause")
+            self.appctl("revalidator/resume")
+
     def ofctl(self, command, bridge, *arguments, **options):
         """`ovs-ofctl -O OpenFlow14 COMMAND BRIDGE ...`; leading options of COMMAND may be given as a list."""
         words = command if isinstance(command, (list, tuple)) else [command]

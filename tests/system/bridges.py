@@ -168,7 +168,7 @@ class Net:
 
     def settle(self):
         """Waits until the datapath has followed the last change."""
-        self.ovs.appctl("revalidator/wait")
+        self.ovs.await_datapath()
 
     def forget_connections(self):
         self.ovs.appctl("dpctl/flush-conntrack")

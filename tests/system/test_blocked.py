@@ -75,13 +75,13 @@ class Lab:
         """Replaces the rules of the group of server `name`; returns their ids."""
         answer = self.daemon.client().put(f"/v1/security-groups/{self.groups[name]}/rules?wait=30", {"rules": list(rules)})
         assert answer.status == 200 and answer.applied, answer
-        self.ovs.appctl("revalidator/wait")
+        self.ovs.await_datapath()
         return [rule["id"] for rule in answer.json["rules"]]
 
     def report(self, on):
         answer = self.api.patch("/v1/regions/SV2?wait=30", {"report_blocked": on})
         assert answer.status == 200 and answer.applied and answer.json["report_blocked"] is on, answer
-        self.ovs.appctl("revalidator/wait")
+        self.ovs.await_datapath()
 
     def forget(self):
         self.ovs.appctl("dpctl/flush-conntrack")

@@ -91,7 +91,7 @@ class Lab:
         """Replaces the rules of the group of server `name`; returns their ids."""
         answer = self.api.put(f"/v1/security-groups/{self.groups[name]}/rules?wait=30", {"rules": list(rules)})
         assert answer.status == 200 and answer.applied, answer
-        self.switches[BRIDGES[SERVERS[name][0]][0]].appctl("revalidator/wait")
+        self.switches[BRIDGES[SERVERS[name][0]][0]].await_datapath()
         return [rule["id"] for rule in answer.json["rules"]]
 
     def forget(self):
@@ -246,7 +246,7 @@ def test_two_groups(lab):
     path = f"/v1/servers/{lab.servers['a']}/security-groups?wait=30"
     assert lab.api.put(path, {"security_groups": [lab.groups["a"], group]}).applied
     try:
-        lab.switches["near"].appctl("revalidator/wait")
+        lab.switches["near"].await_datapath()
         lab.send("here", "up", udp(OUTSIDE, A, 5))
         one = lab.found("a", protocol="udp", local_port=5)
         assert one["group"] == group

@@ -93,7 +93,7 @@ class Lab:
 
     def send(self, port, *frames):
         if self.is_changed:  # The datapath may lag behind.
-            self.ovs.appctl("revalidator/wait")
+            self.ovs.await_datapath()
             self.is_changed = False
         return set(self.wire.exchange(*((port, bytes(frame)) for frame in frames), listeners=["a", "b", "up"]))
 
