@@ -8,6 +8,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 
 import pytest
 
@@ -27,6 +28,7 @@ NEXT_DOOR = End("02:00:00:00:ff:02", "203.0.113.10", "2001:db8:ff::a")
 A = End("02:00:00:00:00:01", "10.0.0.1", "2001:db8::1")
 B = End("02:00:00:00:00:02", "10.0.0.2", "2001:db8::2")
 C = End("02:00:00:00:00:03", "10.0.0.3", "2001:db8::3")
+RESEND_S = 0.25  # A meter lets five a second pass (SP_METER_RATE).
 MARKER = 9  # A port that no rule of these tests allows.
 
 
@@ -95,11 +97,16 @@ class Lab:
         return answer.json["blocked"]
 
     def listed(self, name, port, frame, **fields):
-        """The entry of server `name` with `fields`, after `frame` has been sent from `port` often enough to be seen.  It comes to
-        nobody."""
+        """The entry of server `name` with `fields`, after `frame` has been sent from `port` often enough to be seen, and no oftener
+        than the port's meter lets pass, or nothing would be left for the next test's.  It comes to nobody."""
+        sent_s = None
+
         def look():
-            heard = self.wire.exchange((port, bytes(frame)))
-            assert not heard, f"denied, and came to {list(heard)}"
+            nonlocal sent_s
+            if sent_s is None or time.monotonic() > sent_s + RESEND_S:
+                heard = self.wire.exchange((port, bytes(frame)))
+                assert not heard, f"denied, and came to {list(heard)}"
+                sent_s = time.monotonic()
             return next((entry for entry in self.blocked(name) if fields.items() <= entry.items()), None)
 
         return wait_until(look, f"{fields} is listed, not {self.blocked(name)}", 20)
