@@ -19,6 +19,7 @@ because the userspace datapath does not fill in what the kernel left out.
 import atexit
 import contextlib
 import ctypes
+import json
 import os
 import re
 import shutil
@@ -309,10 +310,26 @@ class Ovs:
     def await_datapath(self):
         """Until the datapath's megaflows have all been looked through since now, so that they follow what has changed before.
 
-        A look that is under way when the revalidators are to pause is finished first, and another one begins when they resume."""
-        for _ in range(2):
-            self.appctl("revalidator/pause")
-            self.appctl("revalidator/resume")
+        The switch tells its revalidators of a change in the turn of its main loop after the one that answers it: with another
+        connection comes another turn.  A look that is under way when they are to pause is finished first, and another one
+        begins when they resume; both at once, as a switch that had paused for long would rather delete megaflows."""
+        self._control("version")
+        self._control(*("revalidator/pause", "revalidator/resume") * 2)
+
+    def _control(self, *methods):
+        """Has the switch do commands of ovs-appctl one right after the other."""
+        with socketlib.socket(socketlib.AF_UNIX) as control:
+            control.settimeout(COMMAND_TIMEOUT_S)
+            control.connect(self.path("ovs-vswitchd.ctl"))
+            control.sendall("".join(json.dumps({"id": i, "method": method, "params": []}) for i, method in enumerate(methods)).encode())
+            said = b""
+            while said.count(b'"error":') < len(methods):
+                part = control.recv(4096)
+                if not part:
+                    raise OvsError(f"ovs-vswitchd has ended: {said!r}")
+                said += part
+        if said.count(b'"error":null') < len(methods):
+            raise OvsError(f"{methods}: {said!r}")
 
     def ofctl(self, command, bridge, *arguments, **options):
         """`ovs-ofctl -O OpenFlow14 COMMAND BRIDGE ...`; leading options of COMMAND may be given as a list."""

@@ -295,9 +295,8 @@ class Lab(Place):
 
     def await_datapath(self):
         """Until the datapath's megaflows have been looked through: a connection that one of before a change lets pass is
-        remembered as one that was allowed.  Twice, as the first look may have begun before the change."""
-        for _ in range(2):
-            self.switch.appctl("revalidator/wait")
+        remembered as one that was allowed."""
+        self.switch.await_datapath()
 
     def purge_megaflows(self):
         self.switch.appctl("revalidator/purge")

@@ -33,8 +33,8 @@ def main():
     options = parser.parse_args()
     begin = time.monotonic()
     with Lab(policy.World()) as lab:
-        # await_datapath() is quicker so; and megaflows are changed rather than deleted, however slow the machine.
-        lab.switch.vsctl("set", "Open_vSwitch", ".", "other_config:max-revalidator=100", "other_config:min-revalidate-pps=1")
+        # Megaflows are changed rather than deleted, however slow the machine.
+        lab.switch.vsctl("set", "Open_vSwitch", ".", "other_config:max-revalidator=60000", "other_config:min-revalidate-pps=1")
         lab.register()
         prober = Prober(lab)
         count, wrong = replace_lists(lab, prober, options.seed, options.lists)
