@@ -107,8 +107,7 @@ class Site:
 
     def pushed(self):
         """Until the switch's flows have counted what its datapath let pass: it tells them now and then."""
-        for _ in range(2):
-            self.ovs.appctl("revalidator/wait")
+        self.ovs.await_datapath()
 
     def repaired(self):
         text = self.api.get("/metrics").body.decode()
