@@ -1,13 +1,20 @@
 """What new connections that nothing allows, each to another port, cost the switch: a miss of the datapath for each 256 ports, not
 one for each port (pipeline.h, "Ports that no rule names").  Packets judge what passes; counted are the datapath's misses and
-the masks of its entries."""
+the masks of its entries.
 
+New connections to other addresses than the rules name cost a miss each, unless the switch has been told to look at addresses bit by
+bit, as README.md tells its operator."""
+
+import os
 import re
+import shlex
 
 import pytest
 
 from bridges import Net, Rule
-from packets import FAMILIES, OUTSIDE, end, tcp, udp
+from packets import FAMILIES, OUTSIDE, End, end, tcp, udp
+
+README = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "README.md")
 
 BURST = 32  # Frames that the switch's sockets take at once.
 EACH = {"tcp": tcp, "udp": udp}
@@ -106,3 +113,36 @@ def test_ports_beside_the_blocks(net, rules, low, high):
                 got = [port for port, frame in zip(ports, frames(net, protocol, family, inbound, ports))
                        if net.reached("up" if inbound else "a", frame)]
                 assert got == wanted, (protocol, family, inbound)
+
+
+def as_told(bridge):
+    """The README's command that has a switch look at addresses bit by bit, for `bridge`: its words behind `ovs-vsctl`."""
+    with open(README, encoding="utf-8") as file:
+        lines = [line.replace("br-int", bridge) for line in file if line.startswith("ovs-vsctl") and "prefixes=" in line]
+    return [word for line in lines for word in shlex.split(line, comments=True)[1:]]
+
+
+@pytest.mark.parametrize("inbound", (True, False))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_addresses_bit_by_bit(net, rules, family, inbound):
+    named = [f"192.0.2.{i}" if family == 4 else f"2001:db8:dd::{i:x}" for i in range(1, 51)]
+    rules(*[Rule("in" if inbound else "out", "allow", "udp", (443, 443), remote=ip) for ip in named])
+    a = end(net.ports["a"])
+
+    def to(address):
+        other = End(OUTSIDE.mac, address, address)
+        return bytes(udp(*((other, a) if inbound else (a, other)), 443, family=family))
+
+    flood = [to(f"198.51.{i}.7" if family == 4 else f"2001:db8:ee:{i:x}::7") for i in range(200)]
+    heard, misses = reached(net, inbound, flood)
+    assert heard == 0
+    assert misses > len(flood) / 2
+    net.ovs.vsctl(*as_told("br0"))
+    try:
+        net.forget_connections()
+        heard, misses = reached(net, inbound, flood)
+        assert heard == 0
+        assert misses < len(flood) / 10
+        assert reached(net, inbound, [to(ip) for ip in (named[0], named[-1])])[0] == 2
+    finally:
+        net.ovs.vsctl("clear", "bridge", "br0", "flow_tables")
