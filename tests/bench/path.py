@@ -75,7 +75,6 @@ class Net:
                 for other in HOSTS:
                     if other != name:
                         self.ovs.hosts[name].run("ip", "neigh", "replace", ip(other), "lladdr", mac(other), "dev", "eth0")
-            self.ovs.hosts["vm1"].run("ip", "route", "add", ELSEWHERE, "via", ip("out"))
         except BaseException:
             self.stack.close()
             raise
@@ -408,11 +407,12 @@ def train(rules):
 
 def masks(report, settings):
     """What makes a switch that matches headers look at ever more bits; and what that leaves to the others, of whom each new connection is
-    looked for under every mask: short TCP from the uplink to a second server, while the train goes to the first."""
+    looked for under every mask: short TCP from the uplink to a second server, while the train goes to the first.  Who sends the train takes
+    processor time, too; one of its packets again and again takes as much."""
     for family, rules in ((4, workload.ranges(settings.rules)), (6, workload.ranges6(settings.rules))):
         frames = train(rules)
         with nets(settings, rules + [workload.Rule("tcp", PORT, PORT + SINKS - 1)], ("OVN", "header matches", "ours")) as all_nets:
-            counts, kept = {}, {name: [] for name in all_nets}
+            counts, (kept, beside) = {}, ({name: [] for name in all_nets} for _ in range(2))
             for name, net in all_nets.items():
                 before = net.masks(ETH_TYPES[family])
                 send(net, frames)
@@ -420,13 +420,19 @@ def masks(report, settings):
             for _ in range(settings.rounds * TURNS):
                 for name, net in all_nets.items():
                     before = net.run("out", "vm2", "tcp", settings.load_s / TURNS)[0]
+                    with sending(net, frames[:1]):
+                        alike = net.run("out", "vm2", "tcp", settings.load_s / TURNS)[0]
                     with sending(net, frames):
-                        kept[name].append(net.run("out", "vm2", "tcp", settings.load_s / TURNS)[0] / before)
+                        meanwhile = net.run("out", "vm2", "tcp", settings.load_s / TURNS)[0]
+                    kept[name].append(meanwhile / before)
+                    beside[name].append(meanwhile / alike)
             for name in all_nets:
                 if name != "ours":
                     label = f"{len(frames)} IPv{family} probes of {len(rules)} rules"
                     report.add("10", f"{label}: new masks", counts["ours"], "", name, counts[name], faster, "<= 6")
-                    report.add("10", f"{label}, {TRAIN_RATE}/s: connections kept by others", kept["ours"], "", name, kept[name], times,
+                    label = f"{label}, {TRAIN_RATE}/s: connections kept by others"
+                    report.add("10", label, kept["ours"], "", name, kept[name], times, ">= 0.8", better=max)
+                    report.add("10", f"{label}, of those beside one probe repeated", beside["ours"], "", name, beside[name], times,
                                ">= 0.8", better=max)
 
 
@@ -453,6 +459,8 @@ def sweep(report, settings):
     """The same with datagrams to one port that rules name for some addresses, each to another address that none names."""
     rate, rules = FLOODS[0][0], [workload.Rule("udp", PORT, PORT), *workload.hosts(settings.rules, PORT)]
     with nets(settings, rules, ("OVN", "ours")) as all_nets:
+        for net in all_nets.values():  # Not in `masks`, where it would make vm1 answer.
+            net.ovs.hosts["vm1"].run("ip", "route", "add", ELSEWHERE, "via", ip("out"))
         kept, found = ({name: [] for name in all_nets} for _ in range(2))
         for _ in range(settings.rounds * TURNS):
             for name, net in all_nets.items():
