@@ -257,7 +257,9 @@ static void handle_error(struct sp_session *s, const struct ofp_header *oh)
     char name[64];
 
     sp_session_error_name(oh, name, sizeof name);
-    if (s->state < STATE_IDLE || (s->state == STATE_DUMP && xid == s->wait_xid)) {
+    bool is_dump = (s->state == STATE_METERS || s->state == STATE_DUMP) && xid == s->dump_xid;
+
+    if (s->state < STATE_IDLE || is_dump) {
         sp_session_fail(s, "the switch answered %s while it was asked for %s", name, waiting_for(s));
         return;
     }
@@ -283,7 +285,7 @@ static const struct {
     {OFPTYPE_ECHO_REPLY, STATE_FEATURES, STATE_FLUSH, false, handle_echo_reply},
     {OFPTYPE_ERROR, STATE_FEATURES, STATE_FLUSH, false, handle_error},
     {OFPTYPE_METER_CONFIG_STATS_REPLY, STATE_METERS, STATE_METERS, true, sp_meters_part},
-    {OFPTYPE_BARRIER_REPLY, STATE_MEND, STATE_MEND, false, sp_meters_mended},
+    {OFPTYPE_BARRIER_REPLY, STATE_DUMP, STATE_MEND, false, sp_meters_mended},
     {OFPTYPE_FLOW_STATS_REPLY, STATE_DUMP, STATE_DUMP, true, sp_dump_part},
     {OFPTYPE_FLOW_MONITOR_STATS_REPLY, STATE_IDLE, STATE_FLUSH, false, sp_monitor_updates},
     {OFPTYPE_FLOW_REMOVED, STATE_IDLE, STATE_FLUSH, false, sp_dump_removed},

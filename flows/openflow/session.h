@@ -2,7 +2,7 @@
  *
  * It speaks for the controller: HELLO with exactly OpenFlow 1.4 and 1.5, features, description, asynchronous configuration,
  * port descriptions, echo both ways; it dumps flows by our cookie, hears what others change, and applies sets of modifications
- * as checked bundles.  Before each dump it looks after the meters that reports of denied connections go through
+ * as checked bundles.  With each dump it looks after the meters that reports of denied connections go through
  * (sallyport/pipeline.h); what is denied comes as events.  It has no socket and no clock: the owner feeds what it received with
  * sp_session_receive(), sends what sp_session_output() gives, calls sp_session_tick() when sp_session_deadline() has come, and
  * takes events with sp_session_next() until there is none.
@@ -10,7 +10,8 @@
  * Checked bundles.  A bundle with a bad message commits the rest, so a batch goes: OPEN, the ADDs, BARRIER, wait, errors
  * matched by xid; none -> COMMIT, any -> DISCARD; BARRIER.  The result is an event that names each refused modification.
  * The first half can be had ahead of the second: sp_session_prepare() holds the bundle before its COMMIT for a while.
- * Guarantees: S1 nothing is sent before its predecessor step was confirmed; S2 a batch is reported applied only after the
+ * Guarantees: S1 nothing is sent before its predecessor step was confirmed, but for what only asks and for the meters of reports,
+ * which are confirmed before the dump's end; S2 a batch is reported applied only after the
  * commit reply and its barrier; S3 a peer that sends anything malformed, out of order or without bound is closed with a
  * reason, never an abort; S4 memory is bounded: SP_SESSION_OUTPUT_MAX bytes of output are pending at most beyond one
  * message, and a peer's ports, flows per dump and message sizes have limits. */
@@ -54,7 +55,8 @@ enum sp_event_kind {
     SP_EVENT_APPLIED,    /* The batch is in force, whole. */
     SP_EVENT_REFUSED,    /* One modification of the batch was refused: 'refused'.  More may follow, then DISCARDED. */
     SP_EVENT_DISCARDED,  /* The batch is not in force, no part of it. 'text' says why in one line. */
-    SP_EVENT_METERS,     /* 'meters': what the look after them has brought; before the flows of each dump. */
+    SP_EVENT_METERS,     /* 'meters': what the look after them has brought; before DUMP_DONE, and before the flows if all were
+                          * there.  Then a second one may say that they are not usable all the same. */
     SP_EVENT_DENIED,     /* 'denied': a packet that would have opened a connection was denied. */
     SP_EVENT_ERROR,      /* An error message that belongs to no request of ours: 'text'. */
     SP_EVENT_CLOSED,     /* The connection must be closed: 'text' says why.  The last event. */

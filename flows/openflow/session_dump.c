@@ -14,15 +14,19 @@
 #include "flows/openflow/session_state.h"
 #include "sallyport/pipeline.h"
 
+static void ask(struct sp_session *);
+
 void sp_session_dump(struct sp_session *s, struct sp_known *known, int64_t now_ms)
 {
     assert(sp_session_idle(s));
     s->now_ms = now_ms;
     s->known = known;
     sp_meters_begin(s);
+    ask(s);
 }
 
-void sp_dump_begin(struct sp_session *s)
+/* It need not wait for the answer to what was asked before: while the switch gathers one, it does nothing else. */
+static void ask(struct sp_session *s)
 {
     struct ofputil_flow_stats_request request = {
         .cookie = htobe64(SP_COOKIE_OWNER),
@@ -35,13 +39,17 @@ void sp_dump_begin(struct sp_session *s)
 
     match_init_catchall(&request.match);
     sp_monitor_begin(s); /* Before the dump, so that nothing falls between the two. */
-    sp_session_enter(s, STATE_DUMP);
-    s->n_counted = 0;
     if (s->known) {
         sp_known_begin(s->known);
     }
-    s->wait_xid = sp_session_take_xids(s, 1);
-    sp_session_send(s, ofputil_encode_flow_stats_request(&request, protocol), s->wait_xid);
+    s->dump_xid = sp_session_take_xids(s, 1);
+    sp_session_send(s, ofputil_encode_flow_stats_request(&request, protocol), s->dump_xid);
+}
+
+void sp_dump_end(struct sp_session *s)
+{
+    sp_session_push(s, &(struct sp_event){.kind = SP_EVENT_DUMP_DONE});
+    sp_session_enter(s, STATE_IDLE);
 }
 
 static bool count(struct sp_session *s)
@@ -122,8 +130,11 @@ void sp_dump_part(struct sp_session *s, const struct ofp_header *oh)
         if (s->known) {
             sp_known_end(s->known);
         }
-        sp_session_push(s, &(struct sp_event){.kind = SP_EVENT_DUMP_DONE});
-        sp_session_enter(s, STATE_IDLE);
+        if (s->meters.barrier_xid) {
+            sp_session_enter(s, STATE_MEND);
+        } else {
+            sp_dump_end(s);
+        }
     }
 }
 

@@ -19,7 +19,7 @@
 enum meter_found { FOUND_NONE, FOUND_RIGHT, FOUND_OTHER };
 
 /* Filters do not depend on any of this, so whatever goes wrong here is told, and the dump goes on. */
-static void end(struct sp_session *s, const char *why)
+static void tell(struct sp_session *s, const char *why)
 {
     struct sp_event event = {.kind = SP_EVENT_METERS, .meters = {.usable = !why}};
 
@@ -29,19 +29,28 @@ static void end(struct sp_session *s, const char *why)
         event.meters.n_mended = s->meters.ours ? s->meters.n_mended : 0;
     }
     s->meters.ours = !why;
+    s->meters.told = true;
     sp_session_push(s, &event);
-    sp_dump_begin(s);
 }
 
 void sp_meters_begin(struct sp_session *s)
 {
     memset(s->meters.found, FOUND_NONE, sizeof s->meters.found);
-    s->meters.n_xids = s->meters.n_mended = 0;
+    s->meters.n_xids = s->meters.n_mended = s->meters.barrier_xid = 0;
     s->meters.error[0] = '\0';
+    s->meters.told = false;
     s->n_counted = 0;
     s->wait_xid = sp_session_take_xids(s, 1);
     sp_session_enter(s, STATE_METERS);
     sp_session_send(s, ofputil_encode_meter_request(s->version, OFPUTIL_METER_CONFIG, OFPM13_ALL), s->wait_xid);
+}
+
+/* The list has come to its end, or will not come. */
+static void end_list(struct sp_session *s)
+{
+    s->n_counted = 0;
+    s->wait_xid = s->dump_xid;
+    sp_session_enter(s, STATE_DUMP);
 }
 
 static void note(struct sp_session *s, const struct ofputil_meter_config *config)
@@ -88,7 +97,7 @@ static void mend(struct sp_session *s)
     for (uint32_t i = 0; i < SP_METERS; i++) {
         if (s->meters.found[i] == FOUND_OTHER && !s->meters.ours) {
             snprintf(text, sizeof text, "meter %u is somebody else's", SP_METER_FIRST + i);
-            end(s, text);
+            tell(s, text);
             return;
         }
     }
@@ -99,16 +108,16 @@ static void mend(struct sp_session *s)
             s->meters.n_mended++;
         }
     }
+    if (!s->meters.n_xids) {
+        tell(s, NULL); /* That nothing comes to us, if so, is told later. */
+    }
     if (!s->meters.listening) {
         subscribe(s);
     }
-    if (!s->meters.n_xids) {
-        end(s, NULL);
-        return;
+    if (s->meters.n_xids) {
+        s->meters.barrier_xid = sp_session_take_xids(s, 1);
+        sp_session_send(s, ofputil_encode_barrier_request(s->version), s->meters.barrier_xid);
     }
-    s->meters.barrier_xid = sp_session_take_xids(s, 1);
-    sp_session_enter(s, STATE_MEND);
-    sp_session_send(s, ofputil_encode_barrier_request(s->version), s->meters.barrier_xid);
 }
 
 void sp_meters_part(struct sp_session *s, const struct ofp_header *oh)
@@ -135,6 +144,7 @@ void sp_meters_part(struct sp_session *s, const struct ofp_header *oh)
     }
     if (s->state == STATE_METERS && !ofpmp_more(oh)) {
         mend(s);
+        end_list(s);
     }
 }
 
@@ -144,10 +154,11 @@ bool sp_meters_error(struct sp_session *s, uint32_t xid, const char *name)
 
     if (s->state == STATE_METERS && xid == s->wait_xid) {
         snprintf(text, sizeof text, "the switch answered %s when asked for its meters", name);
-        end(s, text);
+        tell(s, text);
+        end_list(s);
         return true;
     }
-    if (s->state == STATE_MEND && xid - s->meters.base_xid < s->meters.n_xids) {
+    if (s->meters.barrier_xid && xid - s->meters.base_xid < s->meters.n_xids) {
         if (!s->meters.error[0]) {
             snprintf(s->meters.error, sizeof s->meters.error, "%s", name);
         }
@@ -160,16 +171,20 @@ void sp_meters_mended(struct sp_session *s, const struct ofp_header *oh)
 {
     char text[sizeof s->meters.error + 60];
 
-    if (ntohl(oh->xid) != s->meters.barrier_xid) {
+    if (!s->meters.barrier_xid || ntohl(oh->xid) != s->meters.barrier_xid) {
         sp_session_fail(s, "an unexpected barrier reply (0x%08x)", ntohl(oh->xid));
         return;
     }
     s->progress_ms = s->now_ms;
+    s->meters.barrier_xid = 0;
     if (s->meters.error[0]) {
         s->meters.listening = false; /* Asked for anew the next time. */
         snprintf(text, sizeof text, "the switch answered %s when asked for meters", s->meters.error);
-        end(s, text);
-    } else {
-        end(s, NULL);
+        tell(s, text);
+    } else if (!s->meters.told) {
+        tell(s, NULL);
+    }
+    if (s->state == STATE_MEND) {
+        sp_dump_end(s);
     }
 }

@@ -2,7 +2,7 @@
  *
  *   session.c            the public functions: bytes in and out, events, clock, and the dispatch of messages
  *   session_handshake.c  HELLO to SP_EVENT_PORTS_DONE, and port status ever after
- *   session_meters.c     the meters of reports, before each dump
+ *   session_meters.c     the meters of reports, with each dump
  *   session_denied.c     denied packets
  *   session_dump.c       flow statistics, and what a flow counted when it is deleted
  *   session_monitor.c    what others change, as the switch tells it
@@ -16,11 +16,9 @@
  *   PORTS     last part of the port descriptions      -> IDLE
  *   IDLE      sp_session_dump()                       -> METERS
  *             sp_session_apply(), sp_session_prepare() -> ADD
- *   METERS    last part of the meters, all are there  -> DUMP
- *             some are to be made or mended           -> MEND
- *             error                                   -> DUMP
- *   MEND      barrier reply                           -> DUMP
- *   DUMP      last part of the flow statistics        -> IDLE
+ *   METERS    last part of the meters, or an error    -> DUMP        (both are asked for together)
+ *   DUMP      last part of the flow statistics        -> IDLE, or MEND if meters were made and that is not confirmed yet
+ *   MEND      barrier reply                           -> IDLE
  *   ADD       barrier reply, nothing refused          -> COMMIT, or HELD if it is only prepared yet
  *             barrier reply, refused or withdrawn     -> DISCARD
  *   HELD      sp_session_commit()                     -> COMMIT, or DISCARD if the switch has given it up
@@ -48,8 +46,8 @@ enum session_state {
     STATE_PORTS,
     STATE_IDLE,
     STATE_METERS,
-    STATE_MEND,
     STATE_DUMP,
+    STATE_MEND,
     STATE_ADD,
     STATE_HELD,
     STATE_COMMIT,
@@ -85,7 +83,8 @@ struct session_meters {
     bool listening;            /* Denied packets are asked for. */
     uint32_t base_xid;         /* Of what mends: 'n_xids' messages, ... */
     uint32_t n_xids;
-    uint32_t barrier_xid;      /* ... and the barrier behind. */
+    uint32_t barrier_xid;      /* ... and the barrier behind; 0: none is under way. */
+    bool told;                 /* In this dump. */
     uint32_t n_mended;
     char error[64];            /* The first that any of them brought. */
 };
@@ -120,6 +119,7 @@ struct sp_session {
 
     uint32_t next_xid;
     uint32_t wait_xid; /* Of the handshake or dump request that is to be answered. */
+    uint32_t dump_xid; /* Of the dump request, which becomes 'wait_xid' once it is its turn. */
     uint32_t monitor_xid; /* Of the request to be told what others change; 0: not sent yet. */
     uint32_t next_bundle_id;
     struct sp_session_ready ready;
@@ -172,13 +172,13 @@ void sp_batch_barrier(struct sp_session *, const struct ofp_header *);
 void sp_batch_let_go(struct sp_session *); /* It has been held for too long. */
 /* An error message with 'xid' during a batch.  Returns false if it belongs to no part of it. */
 bool sp_batch_error(struct sp_session *, uint32_t xid, const char *name);
-/* Looks after the meters; the dump follows. */
+/* Asks for the meters, to look after them; DUMP follows. */
 void sp_meters_begin(struct sp_session *);
 void sp_meters_mended(struct sp_session *, const struct ofp_header *); /* The barrier's reply. */
 /* An error message with 'xid'.  Returns false if it does not belong to that. */
 bool sp_meters_error(struct sp_session *, uint32_t xid, const char *name);
-/* Asks for the flows. */
-void sp_dump_begin(struct sp_session *);
+/* All that was to be told or confirmed has been. */
+void sp_dump_end(struct sp_session *);
 /* Asks to be told what others change, once in a session. */
 void sp_monitor_begin(struct sp_session *);
 /* An error message with 'xid'.  Returns false if it does not belong to that request. */

@@ -612,13 +612,11 @@ void fake_switch_receive(struct fake_switch *fs, const void *data, size_t size)
     fs->in_size += size;
     while (fs->in_size - at >= 8) {
         size_t length = (size_t) fs->in[at + 2] << 8 | fs->in[at + 3];
+        bool is_dump = fs->in[at + 1] == 18 && length >= 10 && fs->in_size - at >= length && fs->in[at + 9] == 1;
         struct ofp_header *oh;
 
-        if (length < 8) {
-            fs->broken = true;
-            break;
-        }
-        if (fs->in_size - at < length) {
+        fs->broken = fs->broken || length < 8;
+        if (length < 8 || fs->in_size - at < length || (is_dump && fs->hold_dumps)) {
             break;
         }
         oh = malloc(length);

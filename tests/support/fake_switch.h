@@ -45,6 +45,7 @@ struct fake_switch {
     bool forget_replies;   /* Everything is done and nothing answered. */
     bool refuse_monitor;
     bool refuse_meters;    /* As a switch whose datapath has none: the list is empty, and each that is added refused. */
+    bool hold_dumps;       /* It looks at no request for flows, nor at anything behind one, but waits: fake_switch_go_on(). */
     bool tell_changes;     /* What is done behind the controller's back is told to it, if it has asked. */
 
     /* Read by the test. */
@@ -85,6 +86,13 @@ void fake_switch_clear(struct fake_switch *);
 /* Forgets the connection, keeps the flows, and says HELLO anew. */
 void fake_switch_reconnect(struct fake_switch *);
 void fake_switch_receive(struct fake_switch *, const void *data, size_t size);
+/* Goes on with what 'hold_dumps' has held up, and holds up nothing any more. */
+static inline void
+fake_switch_go_on(struct fake_switch *fs)
+{
+    fs->hold_dumps = false;
+    fake_switch_receive(fs, "", 0);
+}
 /* Takes up to 'size' bytes of output. */
 size_t fake_switch_output(struct fake_switch *, void *data, size_t size);
 /* Sends 'msg', which it takes. */

@@ -8,8 +8,12 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include <arpa/inet.h>
+#include <openvswitch/ofp-errors.h>
 #include <openvswitch/ofp-msgs.h>
+#include <openvswitch/ofpbuf.h>
 
+#include "flows/openflow/session_state.h"
 #include "tests/support/session_pair.h"
 
 /* To port 8888 of 10.0.0.2, by TCP. */
@@ -140,6 +144,76 @@ static void no_answer(void **aux)
     silent(OFPTYPE_BARRIER_REQUEST, "the confirmation of meters");
 }
 
+/* A session with a switch that has the meters of an earlier one, and that gathers its answer to a dump. */
+static struct session_pair *gathering(void)
+{
+    static struct session_pair p;
+
+    session_pair_init(&p);
+    session_pair_exchange(&p);
+    dump(&p);
+    sp_session_free(p.s);
+    p.s = sp_session_new(p.now);
+    fake_switch_reconnect(&p.fs);
+    session_pair_exchange(&p);
+    session_pair_forget(&p);
+    p.n_meters = 0;
+    p.fs.hold_dumps = true;
+    sp_session_dump(p.s, NULL, p.now);
+    session_pair_exchange(&p);
+    return &p;
+}
+
+/* The flows are asked for together with the meters, and the word on these does not wait for them; the end does for both. */
+static void asked_together(void **aux)
+{
+    struct session_pair *p = gathering();
+
+    assert_int_equal(p->n_meters, 1);
+    assert_true(p->meters.usable);
+    assert_int_equal(p->n, 0);
+    assert_false(sp_session_idle(p->s));
+    assert_int_equal(p->fs.controller_id, 0);
+    fake_switch_go_on(&p->fs);
+    session_pair_exchange(p);
+    assert_true(sp_session_idle(p->s));
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_DUMP_DONE);
+    assert_int_equal(p->fs.controller_id, SP_CONTROLLER_ID);
+    assert_int_equal(p->n_meters, 1);
+    session_pair_clear(p);
+}
+
+/* Nothing comes to us after all: that is told as well, and asked for anew with the next dump. */
+static void nobody_is_told(void **aux)
+{
+    struct session_pair *p = gathering();
+    const struct ofp_header subscription = {.version = p->s->version, .xid = htonl(p->s->meters.base_xid)};
+
+    fake_switch_send(&p->fs, ofperr_encode_reply(OFPERR_OFPBRC_BAD_TYPE, &subscription));
+    session_pair_exchange(p);
+    assert_int_equal(p->n_meters, 1);
+    fake_switch_go_on(&p->fs);
+    session_pair_exchange(p);
+    assert_int_equal(session_pair_last(p)->kind, SP_EVENT_DUMP_DONE);
+    assert_int_equal(p->n_meters, 2);
+    assert_false(p->meters.usable);
+    assert_string_equal(p->meters.text,
+                        "blocked attempts are not reported: the switch answered OFPBRC_BAD_TYPE when asked for meters");
+    dump(p);
+    assert_true(p->meters.usable);
+    session_pair_clear(p);
+}
+
+static void confirmed_by_nobody(void **aux)
+{
+    struct session_pair *p = gathering();
+
+    fake_switch_send(&p->fs, ofpraw_alloc_xid(OFPRAW_OFPT11_BARRIER_REPLY, p->s->version, htonl(1), 0));
+    session_pair_exchange(p);
+    session_pair_assert_closed(p, "an unexpected barrier reply");
+    session_pair_clear(p);
+}
+
 static void reported(void **aux)
 {
     struct session_pair *p = session_pair_ready();
@@ -199,6 +273,9 @@ int main(void)
         cmocka_unit_test(of_somebody_else),
         cmocka_unit_test(without_meters),
         cmocka_unit_test(no_answer),
+        cmocka_unit_test(asked_together),
+        cmocka_unit_test(nobody_is_told),
+        cmocka_unit_test(confirmed_by_nobody),
         cmocka_unit_test(reported),
         cmocka_unit_test(too_many),
     };
