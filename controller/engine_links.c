@@ -19,6 +19,7 @@ static void forget_newcomer(struct sp_newcomer *);
 static void refuse(struct sp_datapath *, struct sp_link *);
 static void refuse_identity(struct sp_link *, uint64_t dpid);
 static void enforce(struct sp_datapath *);
+static void run(struct sp_datapath *);
 static void complain(struct sp_engine *, const char *peer, const char *why);
 
 const struct sp_transport_events sp_engine_transport_events = { on_connected };
@@ -99,6 +100,9 @@ sp_datapath_begin(struct sp_datapath *dp)
     if (!dp->projected) {
         sp_datapath_shout(dp);
         sp_datapath_begin_projecting(dp);
+        /* The switch gathers its answer meanwhile. */
+        sp_switch_begin(dp->sw, sp_engine_now(dp->engine));
+        run(dp);
     }
     sp_datapath_queue(dp);
 }
@@ -117,8 +121,14 @@ sp_datapath_begin_released(struct sp_datapath *dp)
 static void
 enforce(struct sp_datapath *dp)
 {
+    sp_switch_enforce(dp->sw, sp_engine_now(dp->engine));
+    run(dp);
+}
+
+static void
+run(struct sp_datapath *dp)
+{
     const struct sp_engine *engine = dp->engine;
-    sp_switch_enforce(dp->sw, sp_engine_now(engine));
     sp_switch_run(dp->sw, sp_model_counters(engine->model)->revision, sp_engine_now(engine));
 }
 

@@ -27,6 +27,8 @@ static void forget(struct sp_switch *);
 static bool is_check_due(struct sp_switch *, bool busy);
 static void retry(struct sp_switch *);
 static void dump(struct sp_switch *, enum sp_switch_phase);
+static void take_flow(struct sp_switch *, struct sp_flow *);
+static void learn(struct sp_switch *);
 static void end_dump(struct sp_switch *);
 static void rest(struct sp_switch *);
 static void count_told(struct sp_switch *, size_t n);
@@ -112,6 +114,7 @@ sp_switch_new(uint64_t dpid, uint64_t seed, const struct sp_switch_events *event
     sp_flow_list_init(&sw->stuck);
     sp_flow_list_init(&sw->work.lost);
     sp_flow_list_init(&sw->work.strange);
+    sp_flow_list_init(&sw->foreseen.owners);
     sp_flow_mods_init(&sw->batch.mods);
     sp_flow_list_init(&sw->batch.news);
     return sw;
@@ -171,12 +174,14 @@ sp_switch_set_unit(struct sp_switch *sw, const struct sp_unit_name *name, struct
         sp_flow_set_unref(flows);
         return -ENOMEM;
     }
+    sp_switch_drop_foreseen(sw);
     sw->n_desired += sp_flow_set_count(flows) - sp_flow_set_count(unit->desired);
     sp_flow_set_unref(unit->desired);
     unit->desired = flows;
     widen(unit, revisions);
     unit->restore = unit->failed = false;
     sp_switch_move_unit(sw, unit, SP_UNIT_DIRTY);
+    sp_switch_foresee(sw);
     return 0;
 }
 
@@ -191,6 +196,7 @@ void
 sp_switch_fail_unit(struct sp_switch *sw, const struct sp_unit_name *name, const char *why, struct sp_revisions revisions)
 {
     sp_switch_finish_units(sw);
+    sp_switch_drop_foreseen(sw);
     struct sp_unit *unit = sp_switch_find_unit(sw, name);
     unit = unit ? unit : make_unit(sw, name);
     if (!unit) {
@@ -241,10 +247,10 @@ sp_switch_flush_zone(struct sp_switch *sw, uint16_t zone)
 }
 
 void
-sp_switch_enforce(struct sp_switch *sw, int64_t now_ms)
+sp_switch_begin(struct sp_switch *sw, int64_t now_ms)
 {
     sw->phase = SP_SWITCH_LEARNING;
-    sw->asked = false;
+    sw->asked = sw->told = sw->is_given = false;
     sw->units_limit = SIZE_MAX;
     sw->flushes_limit = SP_FLUSHES_MIN;
     sw->installed = sp_flow_table_new();
@@ -264,6 +270,18 @@ sp_switch_enforce(struct sp_switch *sw, int64_t now_ms)
 }
 
 void
+sp_switch_enforce(struct sp_switch *sw, int64_t now_ms)
+{
+    sw->now_ms = now_ms;
+    if (sw->phase == SP_SWITCH_PASSIVE) {
+        sp_switch_begin(sw, now_ms);
+    }
+    sw->is_given = true;
+    sp_switch_foresee(sw);
+    learn(sw);
+}
+
+void
 sp_switch_ignore(struct sp_switch *sw)
 {
     if (sw->link) {
@@ -273,12 +291,13 @@ sp_switch_ignore(struct sp_switch *sw)
     }
     forget(sw);
     sw->phase = SP_SWITCH_PASSIVE;
+    sw->asked = sw->told = sw->is_given = false;
 }
 
 bool
 sp_switch_is_enforced(const struct sp_switch *sw)
 {
-    return sw->phase != SP_SWITCH_PASSIVE;
+    return sw->phase != SP_SWITCH_PASSIVE && sw->is_given;
 }
 
 bool
@@ -373,9 +392,7 @@ sp_switch_event(struct sp_switch *sw, struct sp_event *event, int64_t now_ms)
     switch (event->kind) {
     case SP_EVENT_DUMP_FLOW:
         tell_count(sw, event, false);
-        if (sw->dump && !sw->work.stage && sp_flow_table_put(sw->dump, event->flow)) {
-            sp_switch_give_up(sw);
-        }
+        take_flow(sw, event->flow);
         break;
     case SP_EVENT_DUMP_COUNT:
         tell_count(sw, event, false);
@@ -418,6 +435,11 @@ bool
 sp_switch_work(struct sp_switch *sw, int64_t now_ms)
 {
     sw->now_ms = now_ms;
+    if (sp_switch_is_foreseeing(sw)) {
+        sp_switch_foresee_part(sw);
+        learn(sw);
+        return true;
+    }
     if (!sw->work.stage) {
         return false;
     }
@@ -611,6 +633,7 @@ forget(struct sp_switch *sw)
 {
     sp_switch_clear_batch(sw);
     sp_switch_drop_work(sw);
+    sp_switch_clear_foreseen(sw);
     size_t cursor = 0;
     struct sp_index_node *next;
     for (struct sp_index_node *node = sp_index_next_head(&sw->units, NULL, &cursor); node; node = next) {
@@ -649,26 +672,75 @@ dump(struct sp_switch *sw, enum sp_switch_phase phase)
     sw->events->dumping(sw->aux, sw, true, phase == SP_SWITCH_LEARNING);
     sw->phase = phase;
     sw->asked = true;
+    /* Whoever is cut off in a dump may know some flows twice. */
+    sw->foreseen.is_possible = phase == SP_SWITCH_LEARNING && sw->is_distinct;
+    sw->is_distinct = false;
     sp_link_dump(sw->link, sw->known);
+}
+
+/* What a dump tells that was not asked for since the bridge was last begun with is a part of the truth only. */
+static bool
+is_dumping(const struct sp_switch *sw)
+{
+    bool wanted = sw->phase == SP_SWITCH_LEARNING || sw->phase == SP_SWITCH_CHECKING;
+    return wanted && sw->asked && !sw->told && !sw->work.stage;
+}
+
+static void
+take_flow(struct sp_switch *sw, struct sp_flow *flow)
+{
+    if (!is_dumping(sw)) {
+        return;
+    }
+    sw->foreseen.is_possible = false;
+    sp_switch_drop_foreseen(sw);
+    if (sp_flow_table_put(sw->dump, flow)) {
+        sp_switch_give_up(sw);
+    }
 }
 
 static void
 end_dump(struct sp_switch *sw)
 {
-    if ((sw->phase != SP_SWITCH_LEARNING && sw->phase != SP_SWITCH_CHECKING) || sw->work.stage) {
+    if (!is_dumping(sw)) {
         return;
     }
     sw->events->dumping(sw->aux, sw, false, sw->phase == SP_SWITCH_LEARNING);
     count_told(sw, sp_known_count(sw->known));
-    if (sw->phase == SP_SWITCH_CHECKING) {
-        rest(sw);
+    if (sw->phase == SP_SWITCH_LEARNING) {
+        sw->told = true;
+        learn(sw);
+        return;
     }
-    if (sw->phase == SP_SWITCH_CHECKING && sp_switch_is_as_confirmed(sw)) {
+    rest(sw);
+    if (sp_switch_is_as_confirmed(sw)) {
         sw->phase = SP_SWITCH_IDLE;
+        sw->is_distinct = true;
         sw->events->settled(sw->aux, sw);
         return;
     }
-    sp_switch_begin_work(sw);
+    sp_switch_begin_work(sw, SP_DUMP_GATHER);
+    sw->events->busy(sw->aux, sw);
+}
+
+/* Begins to find out what the first dump means, if it has told all, all units have been given, and it is known whether that was
+ * foreseen. */
+static void
+learn(struct sp_switch *sw)
+{
+    struct sp_foreseen *f = &sw->foreseen;
+    if (sw->phase != SP_SWITCH_LEARNING || !sw->told) {
+        return;
+    }
+    if (!sp_known_is_same(sw->known) || sp_flow_table_count(sw->dump)) {
+        f->is_possible = false;
+        sp_switch_drop_foreseen(sw);
+    }
+    if (!sw->is_given || (f->is_possible && sp_switch_is_foreseeing(sw))) {
+        return;
+    }
+    sw->told = false;
+    sp_switch_begin_work(sw, f->stage == SP_FORESEEN_READY ? SP_DUMP_FORESEEN : SP_DUMP_GATHER);
     sw->events->busy(sw->aux, sw);
 }
 

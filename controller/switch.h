@@ -2,8 +2,9 @@
  *
  * A switch object exists for each adopted bridge, connected or not, and for each other bridge that is connected.  While
  * its bridge is adopted and connected ("enforced") it holds the bridge's desired flows by unit and the table of what is
- * installed.  The sequence after a connect: handshake, ports; the engine gives every unit and calls sp_switch_enforce();
- * the switch dumps what is installed and brings the difference over in checked bundles, one at a time.
+ * installed.  The sequence after a connect: handshake, ports; sp_switch_begin(), and the switch is asked at once what is
+ * installed; the engine gives every unit meanwhile and calls sp_switch_enforce(); only then is found out what the dump means,
+ * and the difference brought over in checked bundles, one at a time.
  *
  * A refused modification poisons its unit: the unit's last confirmed flows stay, the rest of the batch is tried again
  * without it, and the unit is tried again when it changes, on a reconnect and every 15 s.  After each refusal the
@@ -20,11 +21,12 @@
  *
  * Place in the arrow: the engine decides which units change (from the model); this module compiles nothing and knows no
  * model.  Files: switch.c, switch_batch.c (units to modifications), switch_ahead.c (likewise, before they are wanted),
- * switch_dump.c and switch_left.c (the dump against what is wanted), switch_zones.c (whose connections are in a zone),
- * switch_link.c (the connection).
+ * switch_dump.c and switch_left.c (the dump against what is wanted), switch_foreseen.c (what it will mean if it tells what the
+ * last one told), switch_zones.c (whose connections are in a zone), switch_link.c (the connection).
  *
  * Where a dump tells all that is installed in the bytes in which the last one told it, and nothing else, nothing is to be found
- * out: no flow is looked at, and an unchanged bridge costs little more than reading what it says.
+ * out: no flow is looked at, and an unchanged bridge costs little more than reading what it says.  Where one that has come back
+ * may tell just what it shall have, that is found out while it gathers its answer.
  *
  * What any other dump means is found out in parts (sp_switch_work()), as that takes some milliseconds for some thousand flows.
  * Nothing is sent meanwhile, so that what is installed stays as it was told; and a unit that changes while it is being found out
@@ -35,7 +37,8 @@
  *
  * Guarantees: W1 'installed' is what the switch has confirmed, flow by flow, but for what another hand changed since the
  * last dump; W2 a flow is deleted only if it is the unit's own that is replaced, or one under our cookie that no unit wants;
- * W3 while a batch or a dump is under way, or what a dump means is being found out, nothing else is sent;
+ * W3 while a batch or a dump is under way, or what a dump means is being found out, nothing else is sent; and nothing is
+ * lost, left over or to be deleted before every unit has been given;
  * W4 the flows of a port are sent only behind a confirmed flush of its zone, or where its connections alone are in it (P4);
  * W5 what is sent ahead is committed only if it is all that the units want then, and just that. */
 
@@ -144,11 +147,14 @@ int sp_switch_each_unit(const struct sp_switch *, sp_visit_unit *, void *aux);
  * zone's next owner finds none is seen to when it comes. */
 void sp_switch_flush_zone(struct sp_switch *, uint16_t zone);
 
-/* From now on the bridge is ours: dump, compare, change.  All units have been given. */
+/* The bridge is to be ours: sp_switch_run() asks it what it has, and takes in what it tells.  Units may be given before and
+ * after.  What is told is held as a whole until it is known what it means, SP_SESSION_FLOWS_MAX flows at most. */
+void sp_switch_begin(struct sp_switch *, int64_t now_ms);
+/* All units have been given: from now on it is ours: dump, compare, change.  Begins if that has not been done. */
 void sp_switch_enforce(struct sp_switch *, int64_t now_ms);
 /* No longer; what is installed stays. */
 void sp_switch_ignore(struct sp_switch *);
-bool sp_switch_is_enforced(const struct sp_switch *);
+bool sp_switch_is_enforced(const struct sp_switch *); /* Not before all units have been given. */
 /* It is being found out what the bridge has, or something is being sent. */
 bool sp_switch_is_starting(const struct sp_switch *);
 /* No unit is left, nothing of ours is installed and nothing is under way. */

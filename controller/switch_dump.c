@@ -10,6 +10,7 @@
 #define FLOWS_PER_PART 256
 #define DONE 1
 
+static int take_foreseen(struct sp_switch *);
 static int gather_known(struct sp_switch *);
 static int learn_owners(struct sp_switch *);
 static int learn_units(struct sp_switch *);
@@ -26,11 +27,11 @@ static void mark_units(struct sp_switch *);
 static void log_drift(const struct sp_switch *, const struct sp_flow_list *lost, const struct sp_flow_list *strange);
 
 void
-sp_switch_begin_work(struct sp_switch *sw)
+sp_switch_begin_work(struct sp_switch *sw, enum sp_dump_stage stage)
 {
-    sw->work.stage = SP_DUMP_GATHER;
+    sw->work.stage = stage;
     sw->work.cursor = 0;
-    sw->work.begun = sw->work.is_odd = false;
+    sw->work.begun = sw->work.is_odd = sw->work.is_foreseen = false;
     sw->work.n_equal = 0;
 }
 
@@ -55,13 +56,17 @@ typedef int do_stage(struct sp_switch *);
 static do_stage *const stages[] = {
     [SP_DUMP_GATHER] = gather_known,  [SP_DUMP_OWNERS] = learn_owners, [SP_DUMP_UNITS] = learn_units,
     [SP_DUMP_LEFT] = learn_left,      [SP_DUMP_LOST] = find_lost,      [SP_DUMP_STRANGE] = find_strange,
-    [SP_DUMP_KNOWN] = adopt_known,    [SP_DUMP_DRAIN] = drain_dump,
+    [SP_DUMP_KNOWN] = adopt_known,    [SP_DUMP_DRAIN] = drain_dump,   [SP_DUMP_FORESEEN] = take_foreseen,
 };
 
 static enum sp_dump_stage
 stage_after(const struct sp_switch *sw)
 {
     switch (sw->work.stage) {
+    case SP_DUMP_FORESEEN:
+        return SP_DUMP_UNITS;
+    case SP_DUMP_UNITS:
+        return sw->work.is_foreseen ? SP_DUMP_DRAIN : SP_DUMP_LEFT;
     case SP_DUMP_GATHER:
         return sw->phase == SP_SWITCH_LEARNING ? SP_DUMP_OWNERS : SP_DUMP_LOST;
     case SP_DUMP_LEFT:
@@ -96,9 +101,17 @@ sp_switch_do_part(struct sp_switch *sw)
 void
 sp_switch_finish_units(struct sp_switch *sw)
 {
-    while (sw->phase == SP_SWITCH_LEARNING && SP_DUMP_GATHER <= sw->work.stage && sw->work.stage <= SP_DUMP_LEFT) {
+    while (sw->phase == SP_SWITCH_LEARNING && sw->work.stage && sw->work.stage <= SP_DUMP_LEFT) {
         sp_switch_do_part(sw);
     }
+}
+
+static int
+take_foreseen(struct sp_switch *sw)
+{
+    int error = sp_switch_take_foreseen(sw);
+    sw->work.is_foreseen = true;
+    return error ? error : DONE;
 }
 
 /* The dump has what was told as an event, which is the younger one where it and something known have the same key. */
@@ -227,6 +240,7 @@ adopt_known(struct sp_switch *sw)
     size_t n = sp_known_count(sw->known);
     sw->is_mirrored = !work->is_odd && work->n_equal == n && sp_flow_table_count(sw->dump) == n
                       && sp_flow_table_count(sw->installed) == n;
+    sw->is_distinct = sw->is_mirrored;
     return DONE;
 }
 
@@ -240,10 +254,11 @@ drain_dump(struct sp_switch *sw)
 void
 sp_switch_suspect(struct sp_switch *sw, const struct sp_flow *flow)
 {
-    /* Learned, but not all of it is in its place yet; at first not even in the dump. */
-    bool gathering = sw->phase == SP_SWITCH_LEARNING && sw->work.stage == SP_DUMP_GATHER;
-    bool learning = SP_DUMP_OWNERS <= sw->work.stage && sw->work.stage <= SP_DUMP_LEFT;
-    bool knowing = sw->phase != SP_SWITCH_PASSIVE && (sw->phase != SP_SWITCH_LEARNING || sw->work.stage);
+    /* Learned, but not all of it is in its place yet; at first not even in the dump, and nobody can say what is behind it. */
+    enum sp_dump_stage stage = sw->work.stage;
+    bool gathering = sw->phase == SP_SWITCH_LEARNING && stage <= SP_DUMP_GATHER;
+    bool learning = SP_DUMP_OWNERS <= stage && stage <= SP_DUMP_LEFT && !sw->work.is_foreseen;
+    bool knowing = sw->phase != SP_SWITCH_PASSIVE && (sw->phase != SP_SWITCH_LEARNING || sw->asked);
     bool ours = (flow->cookie & SP_COOKIE_OWNER_MASK) == SP_COOKIE_OWNER;
     const struct sp_flow_table *there = learning ? sw->dump : sw->installed;
     sw->suspected = sw->suspected || (knowing && (ours || gathering || sp_flow_table_find(there, flow)));
@@ -254,6 +269,11 @@ sp_switch_suspect(struct sp_switch *sw, const struct sp_flow *flow)
 static int
 learn_unit(struct sp_switch *sw, struct sp_unit *unit)
 {
+    if (sw->work.is_foreseen) {
+        unit->confirmed = sp_flow_set_ref(unit->desired);
+        sp_switch_move_unit(sw, unit, SP_UNIT_CLEAN);
+        return 0;
+    }
     struct sp_flow_list confirmed;
     sp_flow_list_init(&confirmed);
     size_t n = sp_flow_set_count(unit->desired), n_equal = 0;

@@ -38,7 +38,7 @@ struct sp_unit {
 
 enum sp_switch_phase {
     SP_SWITCH_PASSIVE,  /* Not connected or not adopted: nothing is sent. */
-    SP_SWITCH_LEARNING, /* The first dump is wanted or under way. */
+    SP_SWITCH_LEARNING, /* The first dump is wanted or under way, or units are still being given. */
     SP_SWITCH_IDLE,
     SP_SWITCH_AHEAD,    /* The switch looks at a batch of what is not wanted yet; see switch_ahead.c. */
     SP_SWITCH_APPLYING,
@@ -72,6 +72,7 @@ struct sp_switch_batch {
  * the first one three are for a switch that was not known, the next two for one that was. */
 enum sp_dump_stage {
     SP_DUMP_NONE,    /* Nothing. */
+    SP_DUMP_FORESEEN, /* It was foreseen: UNITS, and DRAIN, are all that is to be done. */
     SP_DUMP_GATHER,  /* What was known before is in the dump, too. */
     SP_DUMP_OWNERS,  /* Whose are the zones? */
     SP_DUMP_UNITS,   /* What has each unit? */
@@ -87,10 +88,31 @@ struct sp_dump_work {
     size_t cursor;
     struct sp_index_node *node;  /* UNITS: the next one, once the first part is done. */
     bool begun;                  /* UNITS: it is. */
+    bool is_foreseen;            /* UNITS: each has what it wants. */
     struct sp_flow_list lost;    /* Installed, but not in the dump, or otherwise. */
     struct sp_flow_list strange; /* In the dump, but not installed, or of no unit. */
     bool is_odd;                 /* It cannot be mirrored: two that are known have one key, or another hand was at work. */
     size_t n_equal;              /* KNOWN: flows that are installed just so. */
+};
+
+/* What the first dump of a connection will mean if it tells, in the same bytes, what the last one told: that every unit has what
+ * it wants, and that there is nothing else.  See switch_foreseen.c. */
+enum sp_foreseen_stage {
+    SP_FORESEEN_NONE,  /* It is not, or not yet. */
+    SP_FORESEEN_FILL,  /* What the units want is being put into 'table'. */
+    SP_FORESEEN_MATCH, /* It is being compared with what the last dump told. */
+    SP_FORESEEN_READY, /* They are the same. */
+    SP_FORESEEN_DRAIN, /* 'table' is let go of. */
+};
+struct sp_foreseen {
+    enum sp_foreseen_stage stage;
+    bool is_possible;            /* That no two known flows have one key is known, and nothing speaks against the rest. */
+    size_t cursor;
+    struct sp_index_node *node;  /* FILL: the next one, once the first part is done. */
+    bool begun;                  /* FILL: it is. */
+    struct sp_flow_table *table; /* NULL: none. */
+    struct sp_flow_list owners;  /* Flows in it that tell whose a zone is. */
+    size_t n_equal;              /* MATCH: flows that the last dump told just so. */
 };
 
 struct sp_switch {
@@ -101,7 +123,9 @@ struct sp_switch {
     struct sp_switch_counters *counters;
     struct sp_link *link;
     enum sp_switch_phase phase;
-    bool asked;                    /* LEARNING: the dump is under way. */
+    bool asked;                    /* LEARNING: the dump is under way, ... */
+    bool told;                     /* ... or has come to its end, and what it means is not being found out yet. */
+    bool is_given;                 /* All units have been given. */
     struct sp_index units;
     struct sp_unit_ring dirty[SP_N_UNIT_KINDS];
     size_t n_dirty;
@@ -113,9 +137,11 @@ struct sp_switch {
     struct sp_flow_table *installed;
     struct sp_flow_table *dump;
     struct sp_dump_work work;
+    struct sp_foreseen foreseen;
     struct sp_flow_table *owners;  /* Of zones: see switch_zones.c.  Outlives the connection. */
     struct sp_known *known;        /* Flows of the last dump; outlives the connection. */
     bool is_mirrored;              /* 'known' has the flows that are installed, each once, and no other. */
+    bool is_distinct;              /* No two flows in 'known' have one key.  Outlives the connection, if no dump breaks off. */
     struct sp_flow_list orphans;   /* Installed, under our cookie, of no unit: to be deleted. */
     struct sp_flow_list stuck;     /* Orphans that the switch would not delete; tried again with the poisoned units. */
     char stuck_error[300];
@@ -172,7 +198,7 @@ void sp_switch_end_ahead(struct sp_switch *, const char *why); /* It was discard
 
 /* switch_dump.c: what the dump means for a switch that knows nothing yet, and for one that does; and whether a change that the
  * switch tells of is a reason for one.  A dump has come to its end: what it means is to be found out, by parts, or not at all. */
-void sp_switch_begin_work(struct sp_switch *);
+void sp_switch_begin_work(struct sp_switch *, enum sp_dump_stage first);
 /* The dump has told just what is installed: nothing is to be found out. */
 bool sp_switch_is_as_confirmed(const struct sp_switch *);
 void sp_switch_drop_work(struct sp_switch *);
@@ -180,6 +206,15 @@ bool sp_switch_do_part(struct sp_switch *); /* False: that was the last one. */
 /* If it is being found out what each unit has: does the rest of that. */
 void sp_switch_finish_units(struct sp_switch *);
 void sp_switch_suspect(struct sp_switch *, const struct sp_flow *);
+
+/* switch_foreseen.c: all units have been given; a unit, or what is known, is no longer what it was. */
+void sp_switch_foresee(struct sp_switch *);
+void sp_switch_drop_foreseen(struct sp_switch *);
+bool sp_switch_is_foreseeing(const struct sp_switch *); /* There is something to do for it. */
+void sp_switch_foresee_part(struct sp_switch *);
+void sp_switch_clear_foreseen(struct sp_switch *);
+/* It has come as it was foreseen: what is foreseen is what is installed.  The units do not know it yet.  Returns 0 or -ENOMEM. */
+int sp_switch_take_foreseen(struct sp_switch *) SP_MUST_USE;
 /* switch_zones.c.  The flow of port 'unit' in 'set' that is its zone's in PORT_SET, borrowed; NULL: none. */
 struct sp_flow *sp_switch_zone_flow(const struct sp_unit *unit, const struct sp_flow_set *set);
 /* Whether the zone that 'flow' matches is known to have nothing in it but the connections of its port. */

@@ -61,6 +61,7 @@ static void
 hold_learning(struct scene *s)
 {
     reconnect(s, 1);
+    s->dp->sw->is_distinct = false; /* As if a dump had broken off: nothing can be foreseen. */
     RIG_UNTIL(s->rig, s->dp->sw->work.stage);
     assert_int_equal(s->dp->sw->work.stage, SP_DUMP_GATHER);
     hold(s);
@@ -72,6 +73,46 @@ hold_beginning(struct scene *s)
     reconnect(s, 1);
     RIG_UNTIL(s->rig, s->dp->beginning);
     hold(s);
+}
+
+/* The dump goes on; so does the work, one part in a turn. */
+static void
+go_on(struct scene *s)
+{
+    fake_switch_go_on(&s->peer->fs);
+    rig_peer_flush(s->peer);
+    s->rig->engine->parts_max = 1;
+}
+
+/* All is in step, and what the switch has told last is just what it has. */
+static void
+settle(struct scene *s)
+{
+    const struct sp_switch *sw = s->dp->sw;
+    s->rig->engine->parts_max = SIZE_MAX;
+    RIG_UNTIL(s->rig, rig_in_force(s->rig, RIG_DPID) && sw->phase == SP_SWITCH_IDLE);
+    size_t n_dumps = s->peer->fs.n_dumps;
+    rig_check_now(s->rig);
+    RIG_UNTIL(s->rig, s->peer->fs.n_dumps > n_dumps && sw->phase == SP_SWITCH_IDLE);
+    assert_true(sw->is_distinct);
+}
+
+/* The bridge has come back and gathers its answer; what that may mean is being found out, and 'parts' of that have been done. */
+static enum sp_foreseen_stage
+hold_foreseeing(struct scene *s, unsigned parts)
+{
+    settle(s);
+    s->peer->fs.hold_dumps = true;
+    reconnect(s, 1);
+    RIG_UNTIL(s->rig, s->dp->sw->foreseen.stage);
+    assert_int_equal(s->dp->sw->foreseen.stage, SP_FORESEEN_FILL);
+    hold(s);
+    for (unsigned i = 0; i < parts; i++) {
+        sp_switch_work(s->dp->sw, sp_engine_now(s->rig->engine));
+    }
+    assert_int_equal(s->dp->sw->work.stage, SP_DUMP_NONE);
+    assert_int_equal(sp_flow_table_count(s->dp->sw->installed), 0);
+    return s->dp->sw->foreseen.stage;
 }
 
 /* Queues 'request' and runs until it is published. */
@@ -205,10 +246,11 @@ test_change_while_beginning(void **state)
 {
     struct scene s;
     make_scene(&s, *state);
-    unsigned next = 0, n_projected = 0;
+    unsigned next = 0, n_projected = 0, n_begun = 0;
     bool complete = false;
     const char *uplink = "p58";
     for (unsigned parts = 0; !complete; parts += 1 + parts / 8) {
+        s.peer->fs.hold_dumps = true;
         hold_beginning(&s);
         for (unsigned i = 0; i < parts && !complete; i++) {
             complete = !sp_datapath_begin_step(s.dp);
@@ -217,7 +259,13 @@ test_change_while_beginning(void **state)
             break;
         }
         n_projected += s.dp->projected;
+        bool told = n_begun++ % 2;
         size_t mods = s.peer->fs.n_flow_mods, dumps = s.peer->fs.n_dumps;
+        if (told) { /* All that it has, before anybody knows what it shall have. */
+            go_on(&s);
+            hold(&s);
+            RIG_UNTIL(s.rig, s.dp->sw->told);
+        }
         struct rig_request request = rig_rules_request(&s.web, 1000 + (int) parts);
         if (parts % 4 == 1) {
             request = (struct rig_request) { .operation = rig_delete_server, .server = s.servers[next++] };
@@ -235,9 +283,23 @@ test_change_while_beginning(void **state)
         assert_true(s.dp->beginning);
         assert_true(rig_status(s.rig, RIG_DPID, NULL).pending);
         assert_int_equal(s.peer->fs.n_flow_mods, mods);
-        assert_int_equal(s.peer->fs.n_dumps, dumps); /* What it shall have is not complete. */
+        assert_int_equal(s.peer->fs.n_dumps, dumps + told);
+        /* What it shall have is not complete: nothing is missing, nothing is left over. */
+        assert_int_equal(s.dp->sw->work.stage, SP_DUMP_NONE);
+        assert_int_equal(s.dp->sw->orphans.n, 0);
+        assert_false(sp_switch_is_enforced(s.dp->sw));
+        if (!told) {
+            s.rig->engine->parts_max = SIZE_MAX;
+            RIG_UNTIL(s.rig, sp_switch_is_enforced(s.dp->sw));
+            rig_turns(s.rig, 5);
+            assert_int_equal(s.dp->sw->phase, SP_SWITCH_LEARNING);
+            assert_int_equal(s.peer->fs.n_flow_mods, mods);
+            go_on(&s);
+        }
         finish(&s, &request);
+        assert_in_range(s.peer->fs.n_flow_mods - mods, 0, 60); /* What differs. */
     }
+    go_on(&s);
     assert_true(n_projected > 10);
     finish(&s, NULL);
 }
@@ -251,18 +313,32 @@ test_released_while_beginning(void **state)
     for (size_t i = 0; i < N_SERVERS; i++) {
         rig_apply(s.rig, &(struct rig_request) { .operation = rig_delete_server, .server = s.servers[i] });
     }
-    for (unsigned parts = 0; parts < 4; parts++) {
+    for (unsigned parts = 0; parts < 8; parts++) {
         rig_apply(s.rig, &(struct rig_request) {
             .operation = rig_put_bridge, .dpid = RIG_DPID, .uplinks = { "p1" }, .n_uplinks = 1,
         });
         assert_true(fake_switch_count(&s.peer->fs, OURS) > 0);
+        fake_switch_add_flow(&s.peer->fs, "table=0,priority=60000,cookie=0x5350010000000099,dl_type=0x1234,actions=group:7");
+        bool told = parts >= 4;
+        s.peer->fs.hold_dumps = !told;
         hold_beginning(&s);
-        for (unsigned i = 0; i < parts; i++) {
+        for (unsigned i = 0; i < parts % 4; i++) {
             assert_true(sp_datapath_begin_step(s.dp));
         }
+        RIG_UNTIL(s.rig, !told || s.dp->sw->told);
+        size_t n_dumps = s.peer->fs.n_dumps - told;
         struct rig_request request = { .operation = rig_delete_bridge, .dpid = RIG_DPID, .wait_ms = 60000 };
         assert_int_equal(rig_post(s.rig, &request), 0);
+        if (!told) {
+            RIG_UNTIL(s.rig, s.dp->releasing);
+            /* The end of what was asked for before says nothing. */
+            struct sp_event done = { .kind = SP_EVENT_DUMP_DONE };
+            sp_switch_event(s.dp->sw, &done, sp_engine_now(s.rig->engine));
+            assert_false(s.dp->sw->told || s.dp->sw->work.stage);
+            go_on(&s);
+        }
         s.rig->engine->parts_max = SIZE_MAX;
+        RIG_UNTIL(s.rig, s.peer->fs.n_dumps == n_dumps + 2); /* What was asked before tells too little. */
         RIG_UNTIL(s.rig, request.done && fake_switch_count(&s.peer->fs, OURS) == 0);
         rig_request_clear(&request);
         RIG_UNTIL(s.rig, !s.dp->releasing);
@@ -281,6 +357,13 @@ test_lost_between(void **state)
         for (unsigned i = 0; i < parts; i++) {
             sp_datapath_begin_step(s.dp);
         }
+        RIG_UNTIL(s.rig, parts % 2 || s.dp->sw->told);
+    }
+    reconnect(&s, SIZE_MAX);
+    for (unsigned parts = 0; parts < 9; parts++) {
+        hold_foreseeing(&s, parts);
+        fake_switch_go_on(&s.peer->fs);
+        reconnect(&s, SIZE_MAX);
     }
     for (unsigned parts = 0; parts < 9; parts++) {
         hold_learning(&s);
@@ -292,6 +375,101 @@ test_lost_between(void **state)
     RIG_UNTIL(s.rig, rig_in_force(s.rig, RIG_DPID));
     assert_int_equal(s.peer->fs.n_flow_mods, mods);
     rig_check(s.rig);
+}
+
+/* While the switch gathers its answer is found out what that will mean if it is what it was; it is. */
+static void
+test_foreseen(void **state)
+{
+    struct scene s;
+    make_scene(&s, *state);
+    size_t mods = s.peer->fs.n_flow_mods, n_flushed = s.peer->fs.n_flushed;
+    unsigned n_at[SP_FORESEEN_DRAIN + 1] = { 0 };
+    for (unsigned parts = 0; n_at[SP_FORESEEN_READY] < 2; parts++) {
+        n_at[hold_foreseeing(&s, parts)]++;
+        assert_int_equal(rig_status(s.rig, RIG_DPID, NULL).flows_installed, 0);
+        struct sp_switch *sw = s.dp->sw;
+        bool gathered = false, taken = false;
+        sp_flow_table_free(sw->owners);
+        sw->owners = sp_flow_table_new();
+        go_on(&s);
+        RIG_UNTIL(s.rig, (gathered = gathered || sw->work.stage == SP_DUMP_GATHER, taken = taken || sw->work.is_foreseen,
+                          rig_in_force(s.rig, RIG_DPID) && sw->phase == SP_SWITCH_IDLE));
+        assert_false(gathered);
+        assert_true(taken);
+        assert_true(sw->is_mirrored);
+        assert_null(sw->foreseen.table);
+        assert_int_equal(sw->n_dirty, 0);
+        assert_int_equal(sp_flow_table_count(sw->owners), N_SERVERS); /* The dump tells whose the zones are. */
+        assert_int_equal(rig_status(s.rig, RIG_DPID, NULL).flows_installed, fake_switch_count(&s.peer->fs, OURS));
+        for (size_t i = 0; i < N_SERVERS; i++) {
+            assert_int_equal(sp_engine_port_state(s.rig->engine, rig_port_of(s.rig, &s.servers[i])), SP_PORT_ACTIVE);
+        }
+    }
+    assert_true(n_at[SP_FORESEEN_FILL] && n_at[SP_FORESEEN_MATCH]);
+    assert_int_equal(s.peer->fs.n_flow_mods, mods);
+    assert_int_equal(s.peer->fs.n_flushed, n_flushed);
+    rig_check(s.rig);
+
+    /* And the units have it: what changes later is the difference. */
+    struct rig_request request = rig_rules_request(&s.web, 443);
+    rig_apply(s.rig, &request);
+    assert_in_range(s.peer->fs.n_flow_mods - mods, 1, 40);
+    finish(&s, NULL);
+}
+
+/* It is not: the switch has lost something meanwhile, or has something else, or more. */
+static void
+test_not_as_foreseen(void **state)
+{
+    static const char *const others[] = {
+        "table=41,priority=200,cookie=0x5350010000000077,dl_type=0x0806,actions=drop",
+        "table=0,priority=60000,cookie=0x5350010000000099,dl_type=0x1234,actions=NORMAL",
+        "table=0,priority=60000,cookie=0x5350010000000099,dl_type=0x1234,actions=group:7", /* Not even understood. */
+    };
+    struct scene s;
+    make_scene(&s, *state);
+    unsigned n_ready = 0;
+    for (unsigned parts = 0; n_ready < 5; parts++) {
+        n_ready += hold_foreseeing(&s, parts) == SP_FORESEEN_READY;
+        size_t mods = s.peer->fs.n_flow_mods, n = fake_switch_count(&s.peer->fs, OURS);
+        if (parts % 4 == 3) {
+            assert_true(fake_switch_forget(&s.peer->fs, SP_COOKIE(SP_COOKIE_PORT, 0), UINT64_MAX << 40) > 0);
+        } else {
+            fake_switch_add_flow(&s.peer->fs, others[parts % 4]);
+        }
+        go_on(&s);
+        finish(&s, NULL);
+        assert_true(s.peer->fs.n_flow_mods > mods);
+        assert_int_equal(fake_switch_count(&s.peer->fs, OURS), n);
+        assert_null(s.dp->sw->foreseen.table);
+    }
+}
+
+/* It would have been, but for what changes while it is being found out. */
+static void
+test_change_while_foreseeing(void **state)
+{
+    struct scene s;
+    make_scene(&s, *state);
+    unsigned n_ready = 0;
+    for (unsigned parts = 0; n_ready < 4; parts++) {
+        n_ready += hold_foreseeing(&s, parts) == SP_FORESEEN_READY;
+        size_t mods = s.peer->fs.n_flow_mods;
+        struct rig_request request = rig_rules_request(&s.web, 1000 + (int) parts);
+        if (parts % 3 == 1) {
+            request = (struct rig_request) { .operation = rig_delete_server, .server = s.servers[parts] };
+        } else if (parts % 3 == 2) {
+            fake_switch_port_status(&s.peer->fs, 50, "p50", s.peer->fs.n_ports == FREE_PORT);
+            rig_peer_flush(s.peer);
+        }
+        publish(&s, &request);
+        assert_int_equal(s.peer->fs.n_flow_mods, mods);
+        go_on(&s);
+        finish(&s, &request);
+        assert_in_range(s.peer->fs.n_flow_mods - mods, 1, 60); /* What differs. */
+        assert_null(s.dp->sw->foreseen.table);
+    }
 }
 
 /* No more bridges are begun with at a time than there may; one that takes long stands in nobody's way for ever. */
@@ -403,7 +581,8 @@ main(void)
         TEST(test_change_while_learning),    TEST(test_change_while_checking), TEST(test_told_while_learning),
         TEST(test_change_while_beginning),   TEST(test_released_while_beginning), TEST(test_lost_between),
         TEST(test_back_before_it_went),      TEST(test_one_after_the_other),
-        TEST(test_checks_wait),
+        TEST(test_checks_wait),              TEST(test_foreseen),             TEST(test_not_as_foreseen),
+        TEST(test_change_while_foreseeing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
