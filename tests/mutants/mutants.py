@@ -292,6 +292,17 @@ mutant("added-flows-stay", "a flow that another hand added under our cookie is l
 mutant("told-as-before-is-as-it-shall-be", "what another hand does again, as soon as it is mended, is not found",
        ("controller/switch_dump.c", "return sw->is_mirrored && sp_known_is_same(sw->known) &&", "return sp_known_is_same(sw->known) &&"),
        near=["unit/switch"])
+mutant("judged-before-all-is-wanted", "a bridge that has come back loses what has not been compiled yet",
+       ("controller/switch.c", "if (!sw->is_given || (f->is_possible && sp_switch_is_foreseeing(sw))) {",
+        "if (f->is_possible && sp_switch_is_foreseeing(sw)) {"),
+       near=["unit/engine_work"])
+mutant("foreseen-is-told", "what a bridge lost while it was away is taken to be there if it was foreseen",
+       ("controller/switch.c", "if (!sp_known_is_same(sw->known) || sp_flow_table_count(sw->dump)) {",
+        "if (sp_flow_table_count(sw->dump)) {"),
+       near=["unit/engine_work"])
+mutant("foreseen-for-what-was-wanted-before", "a unit that changes while a bridge is asked what it has is not sent",
+       ("controller/switch.c", "    sp_switch_drop_foreseen(sw);\n    sw->n_desired", "    sw->n_desired"),
+       near=["unit/engine_work"])
 mutant("what-is-missing-is-not-missed", "a check passes over a bridge that tells fewer flows than before",
        ("flows/openflow/known.c", "known->is_same = known->is_same && known->n_seen == known->n;", "known->is_same = known->is_same || !known->n;"),
        near=["unit/known", "unit/switch"])
