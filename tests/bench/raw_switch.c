@@ -1,5 +1,5 @@
-/* The switch's own limit: what any controller has to wait for.  Speaks OpenFlow 1.4 to a bridge's .mgmt socket without a
- * session, a check, or a thought between the messages.
+/* The switch's own limit: what any controller has to wait for.  Speaks OpenFlow 1.5, as the daemon does, to a bridge's .mgmt
+ * socket without a session, a check, or a thought between the messages.
  *
  *     raw_switch SOCKET dump ROUNDS        reads all flows of ours, and decodes none
  *     raw_switch SOCKET blast ROUNDS       reads them, encodes them into one bundle beforehand, deletes them, and sends the
@@ -35,11 +35,12 @@
 #include "flows/openflow/codec.h"
 #include "sallyport/pipeline.h"
 
+#define VERSION SP_OF15
 #define BUNDLE_FLAGS (OFPBF_ATOMIC | OFPBF_ORDERED)
 #define OWN_COOKIE SP_COOKIE(SP_COOKIE_LEARNED, 0x7261770000ull) /* Of a kind that the controller leaves alone. */
 #define OWN_TABLE 200
 
-/* Message types on the wire: OpenFlow 1.4 section 7.1. */
+/* Message types on the wire: OpenFlow 1.5 section 7.1. */
 #define TYPE_ERROR 1
 #define TYPE_MULTIPART_REPLY 19
 #define TYPE_BARRIER_REPLY 21
@@ -100,13 +101,13 @@ static void put_control(struct raw *raw, struct buffer *b, uint16_t type)
 {
     struct ofputil_bundle_ctrl_msg control = {.bundle_id = raw->bundle_id, .type = type, .flags = BUNDLE_FLAGS};
 
-    put_message(b, ofputil_encode_bundle_ctrl_request(SP_OF14, &control), ++raw->xid);
+    put_message(b, ofputil_encode_bundle_ctrl_request(VERSION, &control), ++raw->xid);
 }
 
 /* Returns its xid. */
 static uint32_t put_barrier(struct raw *raw, struct buffer *b)
 {
-    put_message(b, ofputil_encode_barrier_request(SP_OF14), ++raw->xid);
+    put_message(b, ofputil_encode_barrier_request(VERSION), ++raw->xid);
     return raw->xid;
 }
 
@@ -121,7 +122,7 @@ static void put_bundled(struct raw *raw, struct buffer *b, struct ofpbuf *msg)
     ofpmsg_update_length(msg);
     ((struct ofp_header *) msg->data)->xid = htonl(++raw->xid);
     add.msg = msg->data;
-    put_message(b, ofputil_encode_bundle_add(SP_OF14, &add), raw->xid);
+    put_message(b, ofputil_encode_bundle_add(VERSION, &add), raw->xid);
     ofpbuf_delete(msg);
 }
 
@@ -221,7 +222,7 @@ static void open_connection(struct raw *raw, const char *path)
     if (connect(raw->fd, (struct sockaddr *) &address, sizeof address)) {
         die(path);
     }
-    put_message(&out, ofputil_encode_hello(1u << SP_OF14), ++raw->xid);
+    put_message(&out, ofputil_encode_hello(1u << VERSION), ++raw->xid);
     confirm(raw, &out, put_barrier(raw, &out));
     free(out.data);
 }
@@ -269,7 +270,7 @@ static size_t read_flows(struct raw *raw, struct sp_flow_list *flows)
     struct buffer out = {0};
 
     match_init_catchall(&request.match);
-    put_message(&out, ofputil_encode_flow_stats_request(&request, ofputil_protocol_from_ofp_version(SP_OF14)), ++raw->xid);
+    put_message(&out, ofputil_encode_flow_stats_request(&request, ofputil_protocol_from_ofp_version(VERSION)), ++raw->xid);
     talk(raw, &out, take_part, &dump);
     free(out.data);
     return dump.n_bytes;
@@ -290,7 +291,7 @@ static void delete_flows(struct raw *raw, uint64_t cookie, uint64_t mask)
 
     match_init_catchall(&match);
     minimatch_init(&fm.match, &match);
-    put_message(&out, ofputil_encode_flow_mod(&fm, ofputil_protocol_from_ofp_version(SP_OF14)), ++raw->xid);
+    put_message(&out, ofputil_encode_flow_mod(&fm, ofputil_protocol_from_ofp_version(VERSION)), ++raw->xid);
     minimatch_destroy(&fm.match);
     confirm(raw, &out, put_barrier(raw, &out));
     free(out.data);
@@ -339,7 +340,7 @@ static void blast(struct raw *raw, size_t rounds, double *seconds)
         for (size_t k = 0; k < flows.n; k++) {
             const struct sp_flow_mod mod = {.verb = SP_FLOW_ADD, .flow = flows.flows[k]};
 
-            put_bundled(raw, &out, sp_codec_flow_mod(&mod, SP_OF14));
+            put_bundled(raw, &out, sp_codec_flow_mod(&mod, VERSION));
         }
         put_control(raw, &out, OFPBCT_COMMIT_REQUEST);
         xid = put_barrier(raw, &out);
@@ -378,7 +379,7 @@ static void put_own(struct raw *raw, struct buffer *out, enum sp_flow_verb verb,
     put_control(raw, out, OFPBCT_OPEN_REQUEST);
     for (size_t i = 0; i < n; i++) {
         struct sp_flow_mod mod = {.verb = verb, .flow = own_flow((uint32_t) i)};
-        struct ofpbuf *msg = sp_codec_flow_mod(&mod, SP_OF14);
+        struct ofpbuf *msg = sp_codec_flow_mod(&mod, VERSION);
 
         put_bundled(raw, out, msg);
         sp_flow_unref(mod.flow);
