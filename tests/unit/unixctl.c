@@ -83,7 +83,10 @@ on_server_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         uv_buf_t out = uv_buf_init((char *) (uintptr_t) text, (unsigned) strlen(text));
         connection->server->n_heard++;
         connection->next++;
-        assert_int_equal(uv_try_write(stream, &out, 1), (int) strlen(text));
+        int written = uv_try_write(stream, &out, 1);
+        if (written != UV_EPIPE) { /* Who asked may have lost patience meanwhile, and closed. */
+            assert_int_equal(written, (int) strlen(text));
+        }
     } else if (n < 0 || (n > 0 && !connection->server->is_silent)) {
         uv_close((uv_handle_t *) stream, on_connection_closed);
     }
