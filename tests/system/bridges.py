@@ -4,6 +4,7 @@ A Net knows ports, rule sets and remote groups as plain facts; apply() turns the
 and brings the difference onto the switches in one bundle each, as the daemon would.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -186,6 +187,18 @@ class Net:
 
     def conntrack(self):
         return self.ovs.appctl("dpctl/dump-conntrack", "-m")
+
+
+@contextlib.contextmanager
+def two_servers(ovs):
+    """A Net of one bridge, br0: servers a and b, in no set yet, and the uplink up."""
+    net = Net(ovs)
+    net.bridge("br0")
+    for i, name in enumerate("ab", 1):
+        net.server("br0", name, f"02:00:00:00:00:0{i}", [f"10.0.0.{i}", f"2001:db8::{i}"])
+    net.uplink("br0", "up")
+    yield net
+    net.close()
 
 
 def rule_line(rule):

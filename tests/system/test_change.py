@@ -10,20 +10,15 @@ import threading
 
 import pytest
 
-from bridges import Net, Rule
+from bridges import Rule, two_servers
 from ovs import wait_until
 from packets import ELSEWHERE, FAMILIES, OUTSIDE, Tcp, udp
 
 
 @pytest.fixture(scope="module")
 def bridge(ovs):
-    net = Net(ovs)
-    net.bridge("br0")
-    for i, name in enumerate("ab", 1):
-        net.server("br0", name, f"02:00:00:00:00:0{i}", [f"10.0.0.{i}", f"2001:db8::{i}"])
-    net.uplink("br0", "up")
-    yield net
-    net.close()
+    with two_servers(ovs) as net:
+        yield net
 
 
 @pytest.fixture

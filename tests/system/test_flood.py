@@ -11,7 +11,7 @@ import shlex
 
 import pytest
 
-from bridges import Net, Rule
+from bridges import Rule, two_servers
 from packets import FAMILIES, OUTSIDE, End, end, tcp, udp
 
 README = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "README.md")
@@ -22,13 +22,8 @@ EACH = {"tcp": tcp, "udp": udp}
 
 @pytest.fixture(scope="module")
 def net(ovs):
-    net = Net(ovs)
-    net.bridge("br0")
-    for i, name in enumerate("ab", 1):
-        net.server("br0", name, f"02:00:00:00:00:0{i}", [f"10.0.0.{i}", f"2001:db8::{i}"])
-    net.uplink("br0", "up")
-    yield net
-    net.close()
+    with two_servers(ovs) as net:
+        yield net
 
 
 @pytest.fixture

@@ -4,21 +4,17 @@ import itertools
 
 import pytest
 
-from bridges import Net, Rule
+from bridges import Rule, two_servers
 from packets import FAMILIES, OUTSIDE, fragments, ping, sctp, udp, unreachable
 
 
 @pytest.fixture(scope="module")
 def net(ovs):
-    net = Net(ovs)
-    net.bridge("br0")
-    for i, name in enumerate("ab", 1):
-        net.server("br0", name, f"02:00:00:00:00:0{i}", [f"10.0.0.{i}", f"2001:db8::{i}"], set=i)
-    net.uplink("br0", "up")
-    net.rules(1)
-    net.rules(2)
-    yield net
-    net.close()
+    with two_servers(ovs) as net:
+        for number, port in enumerate(net.ports.values(), 1):
+            port.set = number
+            net.rules(number)
+        yield net
 
 
 @pytest.fixture
