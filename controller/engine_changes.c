@@ -169,15 +169,23 @@ is_home(void *dp, struct sp_datapath *home)
     return home == dp;
 }
 
+/* Whether a rule on 'dp' names one of the groups as remote. */
+static bool
+names_any(const struct sp_datapath *dp, const struct sp_uuid *groups, size_t n)
+{
+    bool found = false;
+    for (size_t i = 0; i < n && !found; i++) {
+        found = sp_datapath_reference(dp, &groups[i]);
+    }
+    return found;
+}
+
 static bool
 concerns_server(const struct sp_datapath *dp, const struct sp_server *server)
 {
-    bool found = false;
+    bool found = server && names_any(dp, server->groups, server->n_groups);
     for (size_t i = 0; server && i < server->n_ports && !found; i++) {
         found = sp_engine_each_home(dp->engine, server->ports[i], is_home, (void *) dp);
-    }
-    for (size_t i = 0; server && i < server->n_groups && !found; i++) {
-        found = sp_datapath_reference(dp, &server->groups[i]);
     }
     return found;
 }
@@ -186,28 +194,21 @@ concerns_server(const struct sp_datapath *dp, const struct sp_server *server)
 static bool
 concerns(const struct sp_datapath *dp, const struct sp_change *change)
 {
-    const struct sp_rule_set *set;
-    const struct sp_bridge *bridge;
-    bool found = dp->expecting; /* Nobody knows yet what concerns it. */
+    const void *object = change->after ? change->after : change->before;
+    const struct sp_rule_set *set = object;
+    if (dp->expecting) {
+        return true; /* Nobody knows yet what concerns it. */
+    }
     switch (change->kind) {
     case SP_KIND_RULE_SET:
-        set = change->after ? change->after : change->before;
-        found = found || sp_datapath_has_set(dp, set->number);
-        for (size_t i = 0; i < set->n_groups && !found; i++) {
-            found = sp_datapath_reference(dp, &set->groups[i]);
-        }
-        break;
+        return sp_datapath_has_set(dp, set->number) || names_any(dp, set->groups, set->n_groups);
     case SP_KIND_SERVER:
-        found = found || concerns_server(dp, change->before) || concerns_server(dp, change->after);
-        break;
+        return concerns_server(dp, change->before) || concerns_server(dp, change->after);
     case SP_KIND_BRIDGE:
-        bridge = change->after ? change->after : change->before;
-        found = found || bridge->dpid == dp->dpid;
-        break;
+        return ((const struct sp_bridge *) object)->dpid == dp->dpid;
     default:
-        break;
+        return false;
     }
-    return found;
 }
 
 /* The flows of a set follow from the meanings of its rules and from what the set object says, which changes along with them;
