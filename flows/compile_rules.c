@@ -34,6 +34,15 @@ static struct place tuple_place(bool inbound)
     };
 }
 
+/* For the ports that no rule names. */
+static struct place wide_place(bool inbound)
+{
+    struct place place = tuple_place(inbound);
+
+    place.table = inbound ? SP_T_WIDE_IN : SP_T_WIDE_OUT;
+    return place;
+}
+
 static struct place sctp_place(bool inbound, bool reply)
 {
     bool entering = inbound != reply;
@@ -92,6 +101,12 @@ static void rule_flow(struct sp_emit *e, const struct sp_rule_set_facts *set, co
     sp_emit_goto(e, m->action == SP_ALLOW ? SP_T_STAMP : place->refused);
 }
 
+/* Whether 'm' is for some ports and not for others. */
+static bool names_ports(const struct sp_meaning *m)
+{
+    return m->port_min >= 0 && m->port_max >= 0 && (m->port_min > 0 || m->port_max < 65535);
+}
+
 /* For each remote address or class, all ports of the rule. */
 static void remote_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct sp_rule_facts *rule,
                          const struct place *place, struct aspect aspect)
@@ -100,7 +115,7 @@ static void remote_flows(struct sp_emit *e, const struct sp_rule_set_facts *set,
     struct sp_port_mask masks[SP_RANGE_MASKS_MAX];
     size_t n_masks = 0;
 
-    if (m->port_min >= 0 && m->port_max >= 0 && (m->port_min > 0 || m->port_max < 65535)) {
+    if (names_ports(m)) {
         n_masks = sp_range_masks((uint16_t) m->port_min, (uint16_t) m->port_max, masks);
     }
     for (size_t i = 0; i < (n_masks ? n_masks : 1) && !e->error; i++) {
@@ -109,29 +124,33 @@ static void remote_flows(struct sp_emit *e, const struct sp_rule_set_facts *set,
     }
 }
 
+static void family_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct sp_rule_facts *rule,
+                         const struct place *place, unsigned family)
+{
+    const struct sp_meaning *m = rule->meaning;
+    struct aspect aspect = {.eth_type = family == 6 ? SP_ETH_IPV6 : SP_ETH_IPV4};
+
+    /* Each ICMP is a protocol of its own family alone. */
+    if ((m->protocol == SP_PROTOCOL_ICMP && family == 6) || (m->protocol == SP_PROTOCOL_ICMPV6 && family == 4) ||
+        (m->remote == SP_REMOTE_CIDR && m->remote_cidr.family != family)) {
+        return;
+    }
+    if (m->remote == SP_REMOTE_GROUP) {
+        for (size_t i = 0; i < rule->n_classes && !e->error; i++) {
+            aspect.class = rule->classes[i];
+            remote_flows(e, set, rule, place, aspect);
+        }
+        return;
+    }
+    aspect.cidr = m->remote == SP_REMOTE_CIDR ? &m->remote_cidr : NULL;
+    remote_flows(e, set, rule, place, aspect);
+}
+
 static void place_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct sp_rule_facts *rule,
                         const struct place *place)
 {
-    const struct sp_meaning *m = rule->meaning;
-
-    for (unsigned family = 4; family <= 6; family += 2) {
-        struct aspect aspect = {.eth_type = family == 6 ? SP_ETH_IPV6 : SP_ETH_IPV4};
-
-        /* Each ICMP is a protocol of its own family alone. */
-        if ((m->protocol == SP_PROTOCOL_ICMP && family == 6) || (m->protocol == SP_PROTOCOL_ICMPV6 && family == 4) ||
-            (m->remote == SP_REMOTE_CIDR && m->remote_cidr.family != family)) {
-            continue;
-        }
-        if (m->remote == SP_REMOTE_GROUP) {
-            for (size_t i = 0; i < rule->n_classes && !e->error; i++) {
-                aspect.class = rule->classes[i];
-                remote_flows(e, set, rule, place, aspect);
-            }
-            continue;
-        }
-        aspect.cidr = m->remote == SP_REMOTE_CIDR ? &m->remote_cidr : NULL;
-        remote_flows(e, set, rule, place, aspect);
-    }
+    family_flows(e, set, rule, place, 4);
+    family_flows(e, set, rule, place, 6);
 }
 
 /* The finaliser of MurmurHash3. */
@@ -189,54 +208,75 @@ static void rule_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, c
     }
 }
 
-/* Notes in 'named' which ports of 'protocol' the rules of 'set' name for one direction and family, whatever they do and for
- * whom.  A group that nobody is in counts as well. */
-static void note_ports(const struct sp_rule_set_facts *set, bool inbound, unsigned family, int protocol,
-                       struct sp_named_ports *named)
+/* The connections of one direction and family that a set judges. */
+struct scope {
+    const struct sp_rule_set_facts *set;
+    bool inbound;
+    unsigned family;
+};
+
+/* Whether a connection of 'protocol' (SP_PROTOCOL_TCP or _UDP) may be what 'm' is for, whatever it does and for whom.  A group
+ * that nobody is in counts as well. */
+static bool is_about(const struct sp_meaning *m, const struct scope *scope, int protocol)
 {
-    for (size_t i = 0; i < set->n_rules; i++) {
-        const struct sp_meaning *m = set->rules[i].meaning;
-
-        if ((m->direction == SP_INBOUND) == inbound && (m->protocol == protocol || m->protocol == SP_PROTOCOL_ANY) &&
-            (m->remote != SP_REMOTE_CIDR || m->remote_cidr.family == family)) {
-            bool all = m->port_min < 0 || m->port_max < 0;
-
-            sp_named_ports_add(named, all ? 0 : (uint16_t) m->port_min, all ? 65535 : (uint16_t) m->port_max);
-        }
-    }
+    return (m->direction == SP_INBOUND) == scope->inbound && (m->protocol == protocol || m->protocol == SP_PROTOCOL_ANY) &&
+           (m->remote != SP_REMOTE_CIDR || m->remote_cidr.family == scope->family);
 }
 
-/* See "Ports that no rule names" in sallyport/pipeline.h. */
-static void unnamed_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, bool inbound, unsigned family, int protocol)
+/* Emits the blocks of ports of 'protocol' that no rule names.  Returns whether rules that name none are to be asked for them. */
+static bool block_flows(struct sp_emit *e, const struct scope *scope, int protocol)
 {
-    const struct place place = tuple_place(inbound);
+    const struct place place = tuple_place(scope->inbound);
     const struct sp_meaning of_protocol = {.protocol = (int16_t) protocol};
-    struct sp_named_ports named = {{false}};
+    struct sp_named_ports ports = {{false}};
     struct sp_port_mask masks[SP_UNNAMED_MAX];
+    bool wide = false;
     size_t n;
 
-    note_ports(set, inbound, family, protocol, &named);
-    n = sp_unnamed_ports(&named, masks);
+    for (size_t i = 0; i < scope->set->n_rules; i++) {
+        const struct sp_meaning *m = scope->set->rules[i].meaning;
+
+        if (is_about(m, scope, protocol) && names_ports(m)) {
+            sp_named_ports_add(&ports, (uint16_t) m->port_min, (uint16_t) m->port_max);
+        } else if (is_about(m, scope, protocol)) {
+            wide = true;
+        }
+    }
+    n = sp_unnamed_ports(&ports, masks);
+    e->cookie = SP_COOKIE(SP_COOKIE_SET, scope->set->number);
     for (size_t i = 0; i < n; i++) {
         unsigned bits = (unsigned) __builtin_popcount(masks[i].mask);
         struct sp_flow_build *b = sp_emit_begin(e, place.table, SP_UNNAMED_PRIORITY(bits));
 
-        sp_flow_match_exact(b, SP_R_SET, set->number);
-        match_protocol(b, &of_protocol, &place, family == 6 ? SP_ETH_IPV6 : SP_ETH_IPV4);
+        sp_flow_match_exact(b, SP_R_SET, scope->set->number);
+        match_protocol(b, &of_protocol, &place, scope->family == 6 ? SP_ETH_IPV6 : SP_ETH_IPV4);
         sp_flow_match_uint(b, place.port, masks[i].value, masks[i].mask);
-        sp_emit_goto(e, place.refused);
+        if (wide) {
+            sp_flow_resubmit(b, wide_place(scope->inbound).table);
+            sp_emit_end(e);
+        } else {
+            sp_emit_goto(e, place.refused);
+        }
     }
+    return n && wide;
 }
 
-/* They come behind the rules' own, so that a switch that has no room for a rule says so of the rule.  SCTP is left out, whose
- * rules are asked in tables of their own and by the packet's own ports. */
-static void all_unnamed_flows(struct sp_emit *e, const struct sp_rule_set_facts *set)
+/* See "Ports that no rule names" in sallyport/pipeline.h.  They come behind the rules' own, so that a switch that has no room for
+ * a rule says so of the rule.  SCTP is left out, whose rules are asked in tables of their own and by the packet's own ports. */
+static void unnamed_flows(struct sp_emit *e, const struct scope *scope)
 {
-    static const int protocols[] = {SP_PROTOCOL_TCP, SP_PROTOCOL_UDP};
+    const struct place place = wide_place(scope->inbound);
+    bool tcp = block_flows(e, scope, SP_PROTOCOL_TCP), udp = block_flows(e, scope, SP_PROTOCOL_UDP);
 
-    e->cookie = SP_COOKIE(SP_COOKIE_SET, set->number);
-    for (unsigned i = 0; i < 8; i++) {
-        unnamed_flows(e, set, i & 1, i & 2 ? 6 : 4, protocols[i / 4]);
+    for (size_t i = 0; (tcp || udp) && i < scope->set->n_rules && !e->error; i++) {
+        const struct sp_rule_facts *rule = &scope->set->rules[i];
+        bool asked = (tcp && is_about(rule->meaning, scope, SP_PROTOCOL_TCP)) ||
+                     (udp && is_about(rule->meaning, scope, SP_PROTOCOL_UDP));
+
+        if (asked && !names_ports(rule->meaning)) {
+            e->cookie = SP_COOKIE(SP_COOKIE_RULE, rule->slot);
+            family_flows(e, scope->set, rule, &place, scope->family);
+        }
     }
 }
 
@@ -348,7 +388,9 @@ int sp_compile_rule_set(const struct sp_rule_set_facts *set, const struct sp_com
 
         compile_rule(&e, set, &set->rules[i], before, old, base, ret_rules ? &ret_rules[i] : NULL);
     }
-    all_unnamed_flows(&e, set);
+    for (unsigned i = 0; i < 4; i++) {
+        unnamed_flows(&e, &(struct scope){set, i & 1, i & 2 ? 6 : 4});
+    }
     sp_flow_table_free(seen);
     return e.error;
 }

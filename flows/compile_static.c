@@ -535,6 +535,10 @@ static void tracked(struct sp_emit *e)
     sp_emit_goto(e, SP_T_DENIED);
     sp_emit_begin(e, SP_T_RULES_IN, 1);
     sp_emit_goto(e, SP_T_DENIED);
+    sp_emit_begin(e, SP_T_WIDE_OUT, 1);
+    sp_emit_goto(e, SP_T_DENIED);
+    sp_emit_begin(e, SP_T_WIDE_IN, 1);
+    sp_emit_goto(e, SP_T_DENIED);
     sp_emit_begin(e, SP_T_SCTP_ORIGINAL, 1);
     sp_emit_goto(e, SP_T_SCTP_REPLY);
     sp_emit_begin(e, SP_T_SCTP_REPLY, 1);

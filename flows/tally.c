@@ -47,6 +47,8 @@ bool sp_flow_is_counted(uint64_t cookie, uint8_t table, uint16_t priority)
         return true;
     case SP_T_RULES_OUT:
     case SP_T_RULES_IN:
+    case SP_T_WIDE_OUT:
+    case SP_T_WIDE_IN:
     case SP_T_SCTP_ORIGINAL:
     case SP_T_SCTP_REPLY:
         return SP_RULE_PRIORITY_DENIES(priority);

@@ -24,8 +24,9 @@
  *   GATE         just committed -> PASSED; ct_mark that is live in the set -> PASSED; else -> JUDGE.  SCTP always -> JUDGE.
  *   JUDGE        chooses the rules by the connection's direction; later fragments -> COMMIT.
  *   REMOTE_IN, REMOTE_OUT   class of the connection's remote address; only for sets that name remote groups.
- *   RULES_IN, RULES_OUT     the rules: load SLOT -> STAMP, or DENIED.  Ports that no rule names -> DENIED.  SCTP goes on to
- *                SCTP_ORIGINAL and SCTP_REPLY.
+ *   RULES_IN, RULES_OUT     the rules: load SLOT -> STAMP, or DENIED.  Ports that no rule names -> WIDE_IN, WIDE_OUT, or DENIED.
+ *                SCTP goes on to SCTP_ORIGINAL and SCTP_REPLY.
+ *   WIDE_IN, WIDE_OUT       the rules for all ports once more, alone.
  *   STAMP        slot -> mark.
  *   DENIED       drop; before that the beginning of some packets goes to the controller: see the essay on what is reported.
  *   COMMIT       related errors, and what leaves anew, pass uncommitted; else ct(commit, ct_mark = MARK, table=PORT_SET).
@@ -186,17 +187,19 @@
  * Ports that no rule names.  An entry that has all bits of the port stands for that port alone.  So where a rule has a port that
  * stands alone, each other port would cost the switch's slow path a packet and the datapath an entry, and whoever asks for all
  * of them, one by one, would keep the switch busy for everybody (OVS 3.1: 31 us each).  So the ports that no rule of a set
- * names, for a direction, family and protocol (TCP, UDP), go to DENIED above all rules, in blocks that look at eight bits at most
- * (flows/unnamed.h); in the order of above, and with one of eight bits in each case, so that they add one mask.  Asking
- * for all ports then leaves an entry for each 256 of them, whatever the address.  Only those next to a port that is named, with
- * the same first eight bits, are looked for among the rules as before.
+ * names, for a direction, family and protocol (TCP, UDP), are told apart from the others above all rules, in blocks that look
+ * at eight bits at most (flows/unnamed.h); in the order of above, and with one of eight bits in each case, so that they add
+ * one mask.  What is in a block goes to DENIED, or, if the set has rules for all ports (of any protocol, without ports, or for
+ * 0 to 65535), to a table that has those alone.  Asking for all ports then leaves an entry for each 256 of them, whatever the
+ * address.  Only those next to a port that is named, with the same first eight bits, are looked for among all rules as before.
  *
  * A rule names its ports whatever it does, where and with what priority: what it denies is its own to count and to report.  A
- * rule for any protocol or without ports names all, and nothing is spared then.  A remote group counts in both families and also
- * if nobody is in it, so that who joins or leaves it changes nothing here.  No verdict depends on these flows (P7); they
- * load no slot, so that what they deny is reported as what no rule allows.  A set that has no rule at all for a
- * protocol needs none: a switch compares registers and ct_nw_proto, in its first stage, before ports, in its last one, and comes
- * no further (OVS, struct flow and FLOW_SEGMENT_*).  SCTP has tables of its own, where ports are the packet's.
+ * remote group counts in both families and also if nobody is in it, so that who joins or leaves it changes no block.  No
+ * verdict depends on these flows (P7); the blocks load no slot, so that what they deny is reported as what no rule allows.  A
+ * rule for all ports has its flows twice where blocks lead to it, and what it has decided is the sum of both (flows/tally.h).
+ * A set whose rules for a protocol name no port needs none of this: a switch compares registers and ct_nw_proto, in its first
+ * stage, before ports, in its last one, and comes no further (OVS, struct flow and FLOW_SEGMENT_*).  SCTP has tables of its own,
+ * where ports are the packet's.
  *
  * Invariants, cited by tests:
  *  P1  Every flow of ours has priority >= 1 and a cookie with SP_COOKIE_OWNER; no other flow is read, changed or deleted.
@@ -209,7 +212,9 @@
  *  P5  DENIED outputs to the controller alone, and that behind a meter.
  *  P6  A frame to one port of its bridge, neither fragment nor multicast, reaches DELIVERED by way of RULE_SET only if the set
  *      and version that judged its sender were there when the receiver's rules were asked.
- *  P7  In RULES_IN and RULES_OUT no packet matches both a flow of a rule set (SP_COOKIE_SET) and one of a rule. */
+ *  P7  A packet that matches a flow of a rule set (SP_COOKIE_SET) in RULES_IN or RULES_OUT matches no flow of a rule there, if
+ *      that one leads to DENIED; else the flows of rules that it matches there and in WIDE_IN or WIDE_OUT are the same but for
+ *      the table. */
 
 #ifndef SALLYPORT_PIPELINE_H
 #define SALLYPORT_PIPELINE_H 1
@@ -233,6 +238,8 @@ enum sp_table {
     SP_T_JUDGE = 15,
     SP_T_REMOTE_OUT = 16,
     SP_T_REMOTE_IN = 17,
+    SP_T_WIDE_OUT = 18, /* Behind RULES_OUT and RULES_IN. */
+    SP_T_WIDE_IN = 19,
     SP_T_RULES_OUT = 20,
     SP_T_RULES_IN = 21,
     SP_T_SCTP_ORIGINAL = 22,

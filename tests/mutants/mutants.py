@@ -47,15 +47,28 @@ mutant("unnamed-of-any-length", "each rule set's blocks look at another number o
        (UNNAMED, "n && bits < SP_UNNAMED_BITS; bits++", "n && bits > SP_UNNAMED_BITS; bits++"),
        near=["unit/unnamed", "system/test_flood.py"])
 mutant("unnamed-without-remote-groups", "what a rule opens for a remote group is denied as if no rule named it",
-       (RULES, "(m->remote != SP_REMOTE_CIDR || m->remote_cidr.family == family)",
-        "(m->remote == SP_REMOTE_ANY || (m->remote == SP_REMOTE_CIDR && m->remote_cidr.family == family))"),
+       (RULES, "(m->remote != SP_REMOTE_CIDR || m->remote_cidr.family == scope->family)",
+        "(m->remote == SP_REMOTE_ANY || (m->remote == SP_REMOTE_CIDR && m->remote_cidr.family == scope->family))"),
        near=["unit/compile", "property/unnamed"])
 mutant("unnamed-by-one-family", "what a rule opens for IPv6 prefixes alone is denied as if no rule named it",
-       (RULES, "m->remote_cidr.family == family)) {\n            bool all", "m->remote_cidr.family == 4)) {\n            bool all"),
+       (RULES, "m->remote_cidr.family == scope->family);", "m->remote_cidr.family == 4);"),
        near=["unit/compile", "property/unnamed"])
 mutant("unnamed-beside-any-protocol", "what a rule opens for all protocols is denied on the ports that no other rule names",
        (RULES, "(m->protocol == protocol || m->protocol == SP_PROTOCOL_ANY) &&", "m->protocol == protocol &&"),
        near=["unit/compile", "property/unnamed"])
+mutant("unnamed-as-if-none-were-for-all", "what a rule for all ports decides is denied on the ports that no other rule names",
+       (RULES, "        if (wide) {\n", "        if (wide && !scope->set->number) {\n"), near=["unit/compile", "property/unnamed", "property/compile"])
+mutant("wide-by-tcp-alone", "beside a rule that names UDP ports, a rule for all of UDP is not asked for the others",
+       (RULES, "(udp && is_about(rule->meaning, scope, SP_PROTOCOL_UDP));", "(udp && !scope->set->number);"),
+       near=["property/unnamed", "system/test_counters.py", "system/test_flood.py"])
+mutant("wide-with-all-rules", "the ports that no rule names are looked for, each by itself, among all rules after all",
+       (RULES, "if (asked && !names_ports(rule->meaning)) {", "if (asked) {"), near=["unit/compile", "system/test_flood.py"])
+mutant("wide-in-the-other-direction", "the ports that no rule names are judged by the rules for the other direction",
+       (RULES, "wide_place(scope->inbound).table);", "wide_place(!scope->inbound).table);"), near=["unit/compile", "property/unnamed"])
+mutant("wide-denials-uncounted", "what a rule for all ports denies where no rule names the port is not counted",
+       ("flows/tally.c", "    case SP_T_WIDE_IN:\n", ""), near=["unit/tally", "system/test_counters.py"])
+mutant("wide-denies-in-silence", "what nothing allows beside a rule for all ports is not reported",
+       (STATIC, "    sp_emit_begin(e, SP_T_WIDE_IN, 1);\n    sp_emit_goto(e, SP_T_DENIED);\n", ""), near=["system/test_blocked.py"])
 mutant("unnamed-below-the-rules", "the ports that no rule names are looked for after all rules, each by itself",
        (PIPELINE, "((uint16_t) (64100 + (PORT_BITS)))", "((uint16_t) (2 + (PORT_BITS) / 4))"), near=["unit/compile", "property/unnamed"])
 mutant("established-before-the-gate", "established connections pass without the gate, so that nothing is ever revoked",

@@ -1,5 +1,5 @@
 /* The blocks of ports that no rule names: what they cover against another way to count, for every port; and that as flows they
- * match no packet that any rule matches (pipeline.h, P7), so that a table of rules says the same with them and without. */
+ * lead no packet away from a rule that matches it (pipeline.h, P7), so that the rules say the same with them and without. */
 
 #include "flows/unnamed.h"
 
@@ -137,7 +137,7 @@ struct list {
     struct sp_meaning meanings[RULES_MAX];
     struct sp_rule_facts rules[RULES_MAX];
     size_t n_rules;
-    struct sp_flow_list flows; /* In the tables of rules. */
+    struct sp_flow_list flows; /* In the tables of rules, and of rules for all ports. */
     unsigned edges[2 * RULES_MAX];
     size_t n_edges;
 };
@@ -145,6 +145,7 @@ struct list {
 static void draw_list(struct list *list)
 {
     static const uint32_t classes[] = {1, 2, 3};
+    unsigned narrow = sp_random_chance(&rng, 50) ? 80 : 30;
 
     list->n_rules = sp_random_below(&rng, RULES_MAX + 1);
     list->n_edges = 0;
@@ -152,13 +153,17 @@ static void draw_list(struct list *list)
         struct sp_meaning *m = &list->meanings[i];
 
         *m = sp_policy_draw_meaning(&rng);
-        if (m->protocol == SP_PROTOCOL_ANY && sp_random_chance(&rng, 80)) {
+        if (m->protocol == SP_PROTOCOL_ANY && sp_random_chance(&rng, narrow)) {
             m->protocol = SP_PROTOCOL_TCP;
         }
-        if ((m->protocol == SP_PROTOCOL_TCP || m->protocol == SP_PROTOCOL_UDP) && sp_random_chance(&rng, 90)) {
+        if ((m->protocol == SP_PROTOCOL_TCP || m->protocol == SP_PROTOCOL_UDP) && sp_random_chance(&rng, narrow + 10)) {
             m->port_min = (int32_t) sp_random_below(&rng, 65536) & (sp_random_chance(&rng, 30) ? 0xff00 : 0xffff);
             m->port_max = m->port_min + (int32_t) sp_random_below(&rng, sp_random_chance(&rng, 50) ? 1 : 600);
             m->port_max = m->port_max > 65535 ? 65535 : m->port_max;
+        }
+        if (m->port_min >= 0 && sp_random_chance(&rng, 5)) {
+            m->port_min = 0;
+            m->port_max = 65535 - (int32_t) sp_random_below(&rng, 2);
         }
         if (m->port_min >= 0) {
             list->edges[list->n_edges++] = (unsigned) m->port_min;
@@ -180,7 +185,9 @@ static void compile(struct list *list)
     sp_flow_list_clear(&list->flows);
     assert_int_equal(sp_compile_rule_set(&set, NULL, &all, NULL), 0);
     for (size_t i = 0; i < all.n; i++) {
-        if (all.flows[i]->table == SP_T_RULES_IN || all.flows[i]->table == SP_T_RULES_OUT) {
+        uint8_t table = all.flows[i]->table;
+
+        if (table == SP_T_RULES_IN || table == SP_T_RULES_OUT || table == SP_T_WIDE_IN || table == SP_T_WIDE_OUT) {
             assert_int_equal(sp_flow_list_take(&list->flows, sp_flow_ref(all.flows[i])), 0);
         }
     }
@@ -192,12 +199,23 @@ static bool is_of_rules(const struct sp_flow *flow, bool inbound)
     return flow->table == (inbound ? SP_T_RULES_IN : SP_T_RULES_OUT);
 }
 
+static bool is_of_wide_rules(const struct sp_flow *flow, bool inbound)
+{
+    return flow->table == (inbound ? SP_T_WIDE_IN : SP_T_WIDE_OUT);
+}
+
 static bool is_block(const struct sp_flow *flow)
 {
     return SP_COOKIE_KIND(flow->cookie) == SP_COOKIE_SET;
 }
 
-/* Blocks stand above every rule and below what passes SCTP on, belong to the set, and do nothing but deny. */
+/* Whether a block leads to the rules for all ports. */
+static bool leads_to_wide(const struct sp_flow *flow)
+{
+    return sp_flow_actions(flow)[0] == SP_OP_RESUBMIT;
+}
+
+/* Blocks stand above every rule and below what passes SCTP on, belong to the set, and do nothing but lead on. */
 static void check_blocks(const struct list *list)
 {
     static const uint8_t denied[] = {SP_OP_GOTO, SP_T_DENIED};
@@ -208,8 +226,11 @@ static void check_blocks(const struct list *list)
         if (is_block(flow)) {
             assert_in_range(flow->priority, SP_RULE_PRIORITY(1, true, 16) + 1, 64999);
             assert_int_equal(SP_COOKIE_NUMBER(flow->cookie), SET);
+            const uint8_t wide[] = {SP_OP_RESUBMIT, flow->table == SP_T_RULES_IN ? SP_T_WIDE_IN : SP_T_WIDE_OUT};
+
+            assert_true(is_of_rules(flow, true) || is_of_rules(flow, false));
             assert_int_equal(flow->actions_size, sizeof denied);
-            assert_memory_equal(sp_flow_actions(flow), denied, sizeof denied);
+            assert_memory_equal(sp_flow_actions(flow), leads_to_wide(flow) ? wide : denied, sizeof denied);
         } else {
             assert_int_equal(SP_COOKIE_KIND(flow->cookie), SP_COOKIE_RULE);
         }
@@ -241,47 +262,80 @@ static struct sim_packet packet_of(const struct question *q)
     return p;
 }
 
-/* Whether there are rules for the direction, family and protocol of 'q', and none of them names a port with the first 8 bits of
- * its own. */
-static bool may_be_covered(const struct list *list, const struct question *q)
+/* Whether there are rules that name ports for the direction, family and protocol of 'q', and none of them names one with the
+ * first 8 bits of its own; '*ret_wide' gets whether there are others. */
+static bool may_be_covered(const struct list *list, const struct question *q, bool *ret_wide)
 {
-    bool any = false;
+    bool any = false, free = true;
     int first = (int) (q->port & 0xff00), last = first | 0xff;
 
+    *ret_wide = false;
     for (size_t i = 0; i < list->n_rules; i++) {
         const struct sp_meaning *m = list->rules[i].meaning;
         bool of_family = m->remote != SP_REMOTE_CIDR || m->remote_cidr.family == q->remote.family;
 
-        if (of_family && (m->direction == SP_INBOUND) == q->inbound &&
-            (m->protocol == q->protocol || m->protocol == SP_PROTOCOL_ANY)) {
+        if (!of_family || (m->direction == SP_INBOUND) != q->inbound ||
+            (m->protocol != q->protocol && m->protocol != SP_PROTOCOL_ANY)) {
+            continue;
+        }
+        if (m->port_min < 0 || (!m->port_min && m->port_max == 65535)) {
+            *ret_wide = true;
+        } else {
             any = true;
-            if (m->port_min < 0 || (m->port_min <= last && m->port_max >= first)) {
-                return false;
-            }
+            free = free && (m->port_min > last || m->port_max < first);
         }
     }
-    return any;
+    return any && free;
 }
 
-/* At most one block matches, and then no rule, and nothing but what may be covered. */
-static void ask(const struct list *list, const struct question *q)
+static bool same_but_for_table(const struct sp_flow *a, const struct sp_flow *b)
+{
+    return a->cookie == b->cookie && a->priority == b->priority && a->match_size == b->match_size &&
+           a->actions_size == b->actions_size && !memcmp(sp_flow_match(a), sp_flow_match(b), a->match_size) &&
+           !memcmp(sp_flow_actions(a), sp_flow_actions(b), a->actions_size);
+}
+
+/* Whether 'flow' is among the rules for all ports as well. */
+static bool has_twin(const struct list *list, const struct sp_flow *flow, bool inbound)
+{
+    for (size_t i = 0; i < list->flows.n; i++) {
+        if (is_of_wide_rules(list->flows.flows[i], inbound) && same_but_for_table(list->flows.flows[i], flow)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* At most one block matches, and nothing but what may be covered.  If one does, the rules that match are asked where it leads.
+ * Returns whether some are. */
+static bool ask(const struct list *list, const struct question *q)
 {
     struct sim_packet p = packet_of(q);
-    bool has_ports = q->protocol == SP_PROTOCOL_TCP || q->protocol == SP_PROTOCOL_UDP;
-    unsigned n_blocks = 0, n_rules = 0;
+    bool has_ports = q->protocol == SP_PROTOCOL_TCP || q->protocol == SP_PROTOCOL_UDP, wide, to_wide = false;
+    unsigned n_blocks = 0, n_rules = 0, n_twins = 0, n_wide = 0;
 
     for (size_t i = 0; i < list->flows.n; i++) {
         const struct sp_flow *flow = list->flows.flows[i];
 
-        if (is_of_rules(flow, q->inbound) && sim_matches(flow, &p)) {
-            n_blocks += is_block(flow);
-            n_rules += !is_block(flow);
+        if (!sim_matches(flow, &p)) {
+            continue;
+        }
+        n_wide += is_of_wide_rules(flow, q->inbound);
+        if (is_of_rules(flow, q->inbound) && is_block(flow)) {
+            n_blocks++;
+            to_wide = leads_to_wide(flow);
+        } else if (is_of_rules(flow, q->inbound)) {
+            n_rules++;
+            n_twins += has_twin(list, flow, q->inbound);
         }
     }
-    if (n_blocks > 1 || (n_blocks && n_rules) || (n_blocks && (!has_ports || !may_be_covered(list, q)))) {
-        fail_msg("SP_SEED=%llu: %s protocol %u port %u: %u blocks, %u flows of rules", (unsigned long long) rng.seed,
-                 q->inbound ? "in" : "out", q->protocol, q->port, n_blocks, n_rules);
+    if (n_blocks > 1 || (n_blocks && (!has_ports || !may_be_covered(list, q, &wide) || wide != to_wide)) ||
+        (n_blocks && (to_wide ? n_wide != n_rules || n_twins != n_rules : n_rules > 0))) {
+        fail_msg("SP_SEED=%llu: %s protocol %u port %u: %u blocks, %u flows of rules, %u of them and %u for all ports",
+                 (unsigned long long) rng.seed, q->inbound ? "in" : "out", q->protocol, q->port, n_blocks, n_rules, n_twins,
+                 n_wide);
     }
+    return n_blocks && n_rules;
 }
 
 /* How many of the 256 blocks of 8 bits of one direction, family and protocol are covered. */
@@ -306,11 +360,11 @@ static unsigned expect_covered(const struct list *list, struct question *q)
     struct sp_named_ports named = {{false}};
     struct sp_port_mask masks[SP_UNNAMED_MAX];
     unsigned n_ports = 0;
-    bool any = false;
+    bool any = false, wide;
 
     for (q->port = 0; q->port < 65536; q->port += 256) {
-        named.blocks[q->port >> 8] = !may_be_covered(list, q);
-        any = any || may_be_covered(list, q);
+        named.blocks[q->port >> 8] = !may_be_covered(list, q, &wide);
+        any = any || may_be_covered(list, q, &wide);
     }
     for (size_t n = any ? sp_unnamed_ports(&named, masks) : 0; n > 0; n--) {
         n_ports += 0x10000u - masks[n - 1].mask;
@@ -323,7 +377,7 @@ static void rules_are_not_met(void **aux)
     static const uint8_t protocols[] = {SP_PROTOCOL_TCP,  SP_PROTOCOL_UDP,    SP_PROTOCOL_SCTP,
                                         SP_PROTOCOL_ICMP, SP_PROTOCOL_ICMPV6, 47};
     static struct list list;
-    size_t n_blocks = 0;
+    size_t n_blocks = 0, n_wide = 0;
 
     sp_flow_list_init(&list.flows);
     for (unsigned run = 0; run < N_LISTS; run++) {
@@ -343,7 +397,7 @@ static void rules_are_not_met(void **aux)
 
                 q.port = k % 4 == 3 ? sp_random_below(&rng, 65536) : (edge + k % 4 - 1) & 0xffff;
                 q.port = (k % 8 > 4 ? (q.port & 0xff00) - k % 2 : q.port) & 0xffff; /* Beside the edge of a block. */
-                ask(&list, &q);
+                n_wide += ask(&list, &q);
             }
         }
         for (unsigned i = 0; i < 8; i++) {
@@ -354,7 +408,7 @@ static void rules_are_not_met(void **aux)
             assert_int_equal(count_covered(&list, &q), n);
         }
     }
-    assert_true(n_blocks > N_LISTS);
+    assert_true(n_blocks > N_LISTS && n_wide > N_LISTS);
     sp_flow_list_clear(&list.flows);
 }
 

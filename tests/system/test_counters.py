@@ -211,6 +211,24 @@ def test_each_packet_counts_once(site):
     assert site.hits(web) == expected
 
 
+@pytest.mark.parametrize("family", (4, 6))
+def test_a_rule_for_all_ports_beside_one_that_names_some(site, family):
+    """Wherever it is asked: for ports beside those that are named, and for all the others."""
+    web = site.group("web", [inbound(protocol="udp", port_min=700, port_max=701, priority=50),
+                             inbound(protocol="udp", action="deny", priority=90),
+                             inbound(protocol="tcp", port_min=9999, priority=50),
+                             inbound(protocol="any", priority=95)])
+    site.give("v1", web)
+    named, beside, far = ([(OUTSIDE["br0"], udp(U["br0"], V["v1"], port, family=family)) for port in ports]
+                          for ports in ((700, 701), (699, 702, 703), (5000, 5001, 40000, 65535)))
+    talks = [conversation("v1", 9998, 40001, family), conversation("v1", 80, 40002, family), conversation("v1", 9999, 40003, family)]
+    assert site.send(*named, *beside, *far) == {"v1": 2}
+    heard = site.send(*[send for talk in talks for send in talk])
+    assert sum(heard.values()) == len(frames_of(*talks))
+    assert site.hits(web) == [total(frames_of(named)), total(frames_of(beside, far)), total(frames_of(talks[2])),
+                              total(frames_of(talks[0], talks[1]))]
+
+
 def test_between_two_servers_two_rules_count(site):
     """The sender's and the receiver's, each packet of both directions once for each."""
     web = site.group("web", [inbound(protocol="tcp", port_min=80)])

@@ -1,6 +1,6 @@
-"""What new connections that nothing allows, each to another port, cost the switch: a miss of the datapath for each 256 ports, not
-one for each port (pipeline.h, "Ports that no rule names").  Packets judge what passes; counted are the datapath's misses and
-the masks of its entries.
+"""What new connections, each to a port that no rule names, cost the switch: a miss of the datapath for each 256 ports, not one for
+each port (pipeline.h, "Ports that no rule names").  Packets judge what passes; counted are the datapath's misses and the
+masks of its entries.
 
 New connections to other addresses than the rules name cost a miss each, unless the switch has been told to look at addresses bit by
 bit, as README.md tells its operator."""
@@ -67,15 +67,43 @@ WEB = [Rule("in", "allow", "tcp", (22, 22)), Rule("in", "allow", "tcp", (443, 44
        Rule("in", "allow", "icmp"), Rule("in", "allow", "icmpv6")]
 
 
+# For all ports, but for others than who is outside.
+FOR_OTHERS = [Rule("in", "allow", remote=[7]), Rule("in", "allow", "tcp", remote="192.0.2.0/24"), Rule("in", "allow", remote="2001:db8:dd::/48"),
+              Rule("out", "allow", "udp", remote="192.0.2.0/24"), Rule("out", "allow", remote=[7]),
+              Rule("out", "deny", "tcp", (0, 65535), remote="2001:db8:dd::/48")]
+
+
+@pytest.mark.parametrize("more", ([], FOR_OTHERS), ids=("", "beside_rules_for_all_ports"))
 @pytest.mark.parametrize("protocol", EACH)
 @pytest.mark.parametrize("inbound", (True, False))
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_flood_to_many_ports_is_few_misses(net, rules, family, inbound, protocol):
-    rules(*WEB)
+def test_a_flood_to_many_ports_is_few_misses(net, rules, family, inbound, protocol, more):
+    rules(*WEB, *more)
     ports = range(20480, 20480 + 4 * 256, 4)
     heard, misses = reached(net, inbound, frames(net, protocol, family, inbound, ports))
     assert heard == 0
     assert 4 <= misses < len(ports) / 4
+
+
+@pytest.mark.parametrize("protocol", EACH)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rules_for_all_ports_beside_such_that_name_some(net, rules, family, protocol):
+    """The lowest priority decides, whether or not some rule names the port; what is allowed costs no miss for each port either."""
+    rules(Rule("in", "allow", protocol, (8000, 8010), priority=10), Rule("in", "deny", remote="203.0.113.8/29", priority=50),
+          Rule("in", "deny", remote="2001:db8:ff::8/125", priority=50), Rule("in", "deny", protocol, (443, 443), priority=60),
+          Rule("in", "allow", protocol, (0, 65535)), Rule("in", "allow", protocol, (22, 22), priority=40))
+    a, refused, other = end(net.ports["a"]), OUTSIDE, End(OUTSIDE.mac, "203.0.113.1", "2001:db8:ff::1")
+    ports = (1, 21, 22, 23, 442, 443, 444, 7999, 8000, 8005, 8010, 8011, 20480, 65535)
+
+    def passing(sender):
+        return [port for port in ports if net.reached("up", EACH[protocol](sender, a, port, family=family)) == ["a"]]
+
+    assert passing(refused) == [22, 8000, 8005, 8010]
+    assert passing(other) == [port for port in ports if port != 443]
+    many = range(20480, 20480 + 4 * 256, 4)
+    heard, misses = reached(net, True, [bytes(EACH[protocol](other, a, port, sport=41000, family=family)) for port in many])
+    assert heard == len(many)
+    assert misses < len(many) / 4
 
 
 def test_what_is_looked_at_is_the_same_for_all(net, rules):
@@ -117,11 +145,13 @@ def as_told(bridge):
     return [word for line in lines for word in shlex.split(line, comments=True)[1:]]
 
 
+@pytest.mark.parametrize("ports", ((443, 443), (-1, -1)), ids=("named", "all_ports"))
 @pytest.mark.parametrize("inbound", (True, False))
 @pytest.mark.parametrize("family", FAMILIES)
-def test_addresses_bit_by_bit(net, rules, family, inbound):
+def test_addresses_bit_by_bit(net, rules, family, inbound, ports):
     named = [f"192.0.2.{i}" if family == 4 else f"2001:db8:dd::{i:x}" for i in range(1, 51)]
-    rules(*[Rule("in" if inbound else "out", "allow", "udp", (443, 443), remote=ip) for ip in named])
+    direction = "in" if inbound else "out"
+    rules(Rule(direction, "allow", "udp", (22, 22)), *[Rule(direction, "allow", "udp", ports, remote=ip) for ip in named])
     a = end(net.ports["a"])
 
     def to(address):

@@ -251,60 +251,97 @@ static void rule_sets(void **aux)
     assert_int_equal(finish(&flows), 0);
 }
 
-/* How many flows of 'flows' in table RULES_IN belong to the set, and not to a rule of it. */
-static size_t count_unnamed(const struct sp_flow_list *flows)
+/* How many flows of 'flows' in table RULES_IN belong to the set, and not to a rule of it, and lead to 'table'. */
+static size_t count_unnamed(const struct sp_flow_list *flows, uint8_t table)
 {
     size_t n = 0;
 
     for (size_t i = 0; i < flows->n; i++) {
-        n += flows->flows[i]->table == SP_T_RULES_IN && SP_COOKIE_KIND(flows->flows[i]->cookie) == SP_COOKIE_SET;
+        const struct sp_flow *flow = flows->flows[i];
+
+        n += flow->table == SP_T_RULES_IN && SP_COOKIE_KIND(flow->cookie) == SP_COOKIE_SET && flow->actions_size == 2 &&
+             sp_flow_actions(flow)[0] == (table < flow->table ? SP_OP_RESUBMIT : SP_OP_GOTO) && sp_flow_actions(flow)[1] == table;
     }
     return n;
 }
 
-/* What is sure to be denied, by the first bits of its port; see tests/property/unnamed.c for which ports these are. */
+/* Compiles 'set' and compares how many blocks deny, how many lead to the rules for all ports, and how many flows these have
+ * there. */
+static void check_unnamed(const struct sp_rule_set_facts *set, size_t n_denied, size_t n_wide, size_t n_flows)
+{
+    struct sp_flow_list flows;
+
+    sp_flow_list_init(&flows);
+    assert_int_equal(sp_compile_rule_set(set, NULL, &flows, NULL), 0);
+    assert_int_equal(count_unnamed(&flows, SP_T_DENIED), n_denied);
+    assert_int_equal(count_unnamed(&flows, SP_T_WIDE_IN), n_wide);
+    assert_int_equal(count(&flows, SP_T_WIDE_IN), n_flows);
+    assert_int_equal(count(&flows, SP_T_WIDE_OUT), 0);
+    finish(&flows);
+}
+
+/* How many of the set's flows are printed as 'wanted'. */
+static size_t count_text(const struct sp_rule_set_facts *set, const char *wanted)
+{
+    struct sp_flow_list flows;
+    char text[1024];
+    size_t n = 0;
+
+    sp_flow_list_init(&flows);
+    assert_int_equal(sp_compile_rule_set(set, NULL, &flows, NULL), 0);
+    for (size_t i = 0; i < flows.n; i++) {
+        sp_flow_format(flows.flows[i], text, sizeof text);
+        n += !strcmp(text, wanted);
+    }
+    finish(&flows);
+    return n;
+}
+
+/* What no rule names, by the first bits of its port; see tests/property/unnamed.c for which ports these are. */
 static void ports_that_no_rule_names(void **aux)
 {
+    static const uint32_t classes[] = {5, 6};
     struct sp_meaning ssh = meaning(SP_PROTOCOL_TCP, 22, 22), more = meaning(SP_PROTOCOL_UDP, 80, 80);
     struct sp_rule_facts rules[] = {{.meaning = &ssh, .slot = 1, .mark = 11}, {.meaning = &more, .slot = 2, .mark = 12}};
     struct sp_rule_set_facts set = {.number = 9, .version = 3, .region = 1, .rules = rules, .n_rules = 1};
-    struct sp_flow_list flows;
-    char text[1024];
-    size_t n_found = 0;
 
-    sp_flow_list_init(&flows);
-    assert_int_equal(sp_compile_rule_set(&set, NULL, &flows, NULL), 0);
-    assert_int_equal(count_unnamed(&flows), 2 * 8);
-    for (size_t i = 0; i < flows.n; i++) {
-        sp_flow_format(flows.flows[i], text, sizeof text);
-        n_found += !strcmp(text, "cookie=0x5350040000000009,table=21,priority=64108,dl_type=0x800,ct_state=-inv+trk,"
-                                 "ct_nw_proto=6,ct_tp_dst=0x100/0xff00,reg2=0x9 actions=goto_table:26");
-    }
-    assert_int_equal(n_found, 1);
-    finish(&flows);
-
+    check_unnamed(&set, 2 * 8, 0, 0);
+    assert_int_equal(count_text(&set, "cookie=0x5350040000000009,table=21,priority=64108,dl_type=0x800,ct_state=-inv+trk,"
+                                      "ct_nw_proto=6,ct_tp_dst=0x100/0xff00,reg2=0x9 actions=goto_table:26"), 1);
     set.n_rules = 2; /* Each protocol for itself. */
-    assert_int_equal(sp_compile_rule_set(&set, NULL, &flows, NULL), 0);
-    assert_int_equal(count_unnamed(&flows), 4 * 8);
-    finish(&flows);
-    more.protocol = SP_PROTOCOL_ANY; /* Names them all, ... */
+    check_unnamed(&set, 4 * 8, 0, 0);
+    more.protocol = SP_PROTOCOL_SCTP;
+    check_unnamed(&set, 2 * 8, 0, 0);
+
+    more.protocol = SP_PROTOCOL_ANY; /* Is asked, alone, for what the other one does not name. */
     more.port_min = more.port_max = -1;
-    assert_int_equal(sp_compile_rule_set(&set, NULL, &flows, NULL), 0);
-    assert_int_equal(count_unnamed(&flows), 0);
-    finish(&flows);
-    more.remote = SP_REMOTE_CIDR; /* ... in its family, ... */
+    check_unnamed(&set, 0, 2 * 8, 2);
+    assert_int_equal(count_text(&set, "cookie=0x5350040000000009,table=21,priority=64108,dl_type=0x800,ct_state=-inv+trk,"
+                                      "ct_nw_proto=6,ct_tp_dst=0x100/0xff00,reg2=0x9 actions=resubmit(,19)"), 1);
+    assert_int_equal(count_text(&set, "cookie=0x5350050000000002,table=19,priority=57610,dl_type=0x800,ct_state=-inv+trk,"
+                                      "reg2=0x9 actions=load:0x2->NXM_NX_REG7[],goto_table:24"), 1);
+    more.protocol = SP_PROTOCOL_TCP;
+    check_unnamed(&set, 0, 2 * 8, 2);
+    more.port_min = 0;
+    more.port_max = 65535;
+    check_unnamed(&set, 0, 2 * 8, 2);
+    more.protocol = SP_PROTOCOL_UDP; /* Of this one, no port is named. */
+    check_unnamed(&set, 2 * 8, 0, 0);
+    more.protocol = SP_PROTOCOL_ANY;
+    more.port_min = more.port_max = -1;
+    more.remote = SP_REMOTE_CIDR; /* In its family. */
     more.remote_cidr = cidr("2001:db8::/32");
-    assert_int_equal(sp_compile_rule_set(&set, NULL, &flows, NULL), 0);
-    assert_int_equal(count_unnamed(&flows), 8);
-    finish(&flows);
-    more.remote = SP_REMOTE_GROUP; /* ... and for a group that nobody is in. */
-    assert_int_equal(sp_compile_rule_set(&set, NULL, &flows, NULL), 0);
-    assert_int_equal(count_unnamed(&flows), 0);
-    finish(&flows);
+    check_unnamed(&set, 8, 8, 1);
+    more.remote = SP_REMOTE_GROUP; /* A group that nobody is in. */
+    check_unnamed(&set, 0, 2 * 8, 0);
+    rules[1].classes = classes;
+    rules[1].n_classes = 2;
+    check_unnamed(&set, 0, 2 * 8, 2 * 2);
     more.direction = SP_OUTBOUND;
-    assert_int_equal(sp_compile_rule_set(&set, NULL, &flows, NULL), 0);
-    assert_int_equal(count_unnamed(&flows), 2 * 8);
-    finish(&flows);
+    check_unnamed(&set, 2 * 8, 0, 0);
+    more = meaning(SP_PROTOCOL_ANY, -1, -1); /* Nothing is told apart by ports. */
+    rules[0].meaning = &more;
+    check_unnamed(&set, 0, 0, 0);
 }
 
 /* One rule more takes its own flows and a few: in each family one block is cut into at most seven, and if that was the last

@@ -239,7 +239,8 @@ test_which_are_counted(void **state)
     assert_true(sp_flow_is_counted(rule, SP_T_STAMP, 100));
     assert_false(sp_flow_is_counted(set, SP_T_GATE, 200));
     assert_false(sp_flow_is_counted(rule & ~SP_COOKIE_OWNER_MASK, SP_T_STAMP, 100));
-    static const uint8_t tables[] = {SP_T_RULES_IN, SP_T_RULES_OUT, SP_T_SCTP_ORIGINAL, SP_T_SCTP_REPLY};
+    static const uint8_t tables[] = {SP_T_RULES_IN, SP_T_RULES_OUT, SP_T_WIDE_IN, SP_T_WIDE_OUT, SP_T_SCTP_ORIGINAL,
+                                     SP_T_SCTP_REPLY};
     for (size_t i = 0; i < sizeof tables; i++) {
         assert_true(sp_flow_is_counted(rule, tables[i], denies));
         assert_false(sp_flow_is_counted(rule, tables[i], allows)); /* STAMP has counted it. */
