@@ -457,21 +457,23 @@ def masks(report, settings):
                                ">= 0.8", better=max)
 
 
-# Datagrams a second, and how many of them to one port.
-FLOODS = ((5000, 64), (5000, 1), (40000, 1))
+# Datagrams a second, how many of them to one port, and whether a rule for all ports, but for others, is there as well.
+FLOODS = ((5000, 64, False), (5000, 1, False), (40000, 1, False), (5000, 1, True))
+ALL_PORTS = workload.Rule("udp", 0, 65535, "10.99.0.0/16")
 
 
 def flood(report, settings):
     """What one server's flood of new connections that nothing allows, each another one, leaves to the others: datagrams from the uplink to
     a second server, while the first one sends to ports of the second that no rule names."""
-    rules = [workload.Rule("udp", PORT, PORT), *workload.ranges(settings.rules)]
-    for rate, same in FLOODS:
+    for rate, same, beside in FLOODS:
+        rules = [workload.Rule("udp", PORT, PORT), *workload.ranges(settings.rules), *([ALL_PORTS] if beside else [])]
         with nets(settings, rules, ("NORMAL", "OVN", "header matches", "ours")) as all_nets:
             kept, found = ({name: [] for name in all_nets} for _ in range(2))
             for _ in range(settings.rounds * TURNS):
                 for name, net in all_nets.items():
                     flooded(net, rate, same, settings.load_s / TURNS, kept[name], found[name])
         label = f"{rate}/s denied from one server, {'each to another port' if same == 1 else f'{same} to each port'}"
+        label += ", beside a rule for all ports" if beside else ""
         report_flood(report, label, kept, found)
     sweep(report, settings)
 
