@@ -296,14 +296,15 @@ def test_drift(running):
     foreign_is_there(running)
 
 
-def test_table_is_full(running):
-    """What the switch refuses is reported and stops nobody else."""
-    room = len(running.flows("table=21"))
+@pytest.mark.parametrize("table, number, rule", ((21, 3, {"protocol": "tcp", "port_min": 8080}),
+                                                 (19, 4, {"protocol": "any", "remote_ip": "198.51.100.0/24", "action": "deny"})))
+def test_table_is_full(running, table, number, rule):
+    """What the switch refuses is reported and stops nobody else; nor does a rule come in part (19: where no rule names the port)."""
+    room = len(running.flows(f"table={table}"))
     running.ovs.vsctl("--", "--id=@full", "create", "flow_table", f"flow_limit={room}", "--", "set", "bridge", "br0",
-                      "flow_tables:21=@full")
+                      f"flow_tables:{table}=@full")
     before = running.flows()
-    answer = running.api.post(f"/v1/security-groups/{running.web['id']}/rules",
-                              {"direction": "inbound", "protocol": "tcp", "port_min": 8080})
+    answer = running.api.post(f"/v1/security-groups/{running.web['id']}/rules", {"direction": "inbound", **rule})
     assert answer.status == 202 and not answer.applied
     error = running.bridge()["last_error"]
     assert answer.json["id"] in error and "web" in error and "TABLE_FULL" in error, error
@@ -312,8 +313,8 @@ def test_table_is_full(running):
     assert [port["state"] for port in running.api.get("/v1/servers?name=vm2").json["servers"][0]["ports"]] == ["pending"]
 
     # Others go on.
-    running.port(3)
-    site_default = running.server(3)
+    running.port(number)
+    site_default = running.server(number)
     assert site_default["ports"][0]["state"] == "active"
 
     # Taken back, it is well again.
