@@ -67,9 +67,12 @@ struct sp_compiled_rule {
     struct sp_meaning meaning;
     uint32_t slot;
     uint32_t mark;
-    uint32_t first; /* Its flows in the set's: 'n' from 'first' on. */
+    uint16_t nest_first; /* What its ports hold as a nest; none if this is the greater one. */
+    uint16_t nest_last;
+    uint8_t unnamed[2];  /* Where those go that are not its own, for IPv4 and IPv6; 0: it is no nest. */
+    uint32_t first;      /* Its flows in the set's: 'n' from 'first' on. */
     uint32_t n;
-    bool alone;     /* They follow from the above alone: no class is in them, and none was left out for an earlier rule's. */
+    bool alone;          /* They follow from the above alone: no class is in them, and none was left out for an earlier rule's. */
 };
 /* A compilation of the same set (number and region), whose rules need not be compiled again as far as they are the same. */
 struct sp_compiled_set {

@@ -1,9 +1,25 @@
 #include "flows/compile.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "flows/compile_emit.h"
 #include "flows/unnamed.h"
+
+/* What the rules of a set name for one direction, family and protocol. */
+struct naming {
+    struct sp_named_ports ports;
+    bool any;  /* Some rule names ports. */
+    bool wide; /* Some rule is for all ports. */
+};
+
+/* TCP inbound for IPv4, IPv6, outbound for IPv4, IPv6, then UDP. */
+#define N_NAMINGS 8u
+static unsigned naming_index(bool inbound, unsigned family, int protocol)
+{
+    return (protocol == SP_PROTOCOL_UDP ? 4u : 0) + (inbound ? 0 : 2u) + (family == 6 ? 1u : 0);
+}
 
 /* Where a rule's flows look for what it names: in the connection's original tuple, or for SCTP in the packet's headers. */
 struct place {
@@ -12,6 +28,7 @@ struct place {
     bool sctp;
     bool established;  /* Answers in an established connection only. */
     uint8_t refused;   /* The table where what a rule denies goes. */
+    uint8_t unnamed[2]; /* Where what a nest takes out goes, for IPv4 and IPv6: a table; 0: there is no nest. */
     enum sp_field remote4, remote6, port;
 };
 
@@ -21,6 +38,7 @@ struct aspect {
     const struct sp_cidr *cidr;       /* Or NULL. */
     uint32_t class;                   /* Or 0. */
     const struct sp_port_mask *ports; /* Or NULL. */
+    uint8_t unnamed;                  /* The table where these go as no rule's; 0: they are the rule's. */
 };
 
 static struct place tuple_place(bool inbound)
@@ -73,6 +91,18 @@ static void match_protocol(struct sp_flow_build *b, const struct sp_meaning *m, 
     }
 }
 
+/* Ends the flow under way, as one of the set's, with what becomes of ports that no rule names: on to 'table'. */
+static void lead_unnamed(struct sp_emit *e, const struct sp_rule_set_facts *set, uint8_t table)
+{
+    e->build.cookie = SP_COOKIE(SP_COOKIE_SET, set->number);
+    if (table == SP_T_DENIED) {
+        sp_emit_goto(e, table);
+    } else { /* Lies before the rules' tables. */
+        sp_flow_resubmit(&e->build, table);
+        sp_emit_end(e);
+    }
+}
+
 static void rule_flow(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct sp_rule_facts *rule,
                       const struct place *place, const struct aspect *aspect)
 {
@@ -97,6 +127,10 @@ static void rule_flow(struct sp_emit *e, const struct sp_rule_set_facts *set, co
             sp_flow_match_exact(b, SP_F_CT_TP_DST, (uint64_t) m->icmp_code);
         }
     }
+    if (aspect->unnamed) {
+        lead_unnamed(e, set, aspect->unnamed);
+        return;
+    }
     sp_flow_load_reg(b, SP_R_MARK, rule->slot);
     sp_emit_goto(e, m->action == SP_ALLOW ? SP_T_STAMP : place->refused);
 }
@@ -112,15 +146,27 @@ static void remote_flows(struct sp_emit *e, const struct sp_rule_set_facts *set,
                          const struct place *place, struct aspect aspect)
 {
     const struct sp_meaning *m = rule->meaning;
+    uint8_t unnamed = place->unnamed[aspect.eth_type == SP_ETH_IPV6];
+    struct sp_nested_mask nested[SP_RANGE_MASKS_MAX];
     struct sp_port_mask masks[SP_RANGE_MASKS_MAX];
-    size_t n_masks = 0;
+    uint16_t lo = (uint16_t) m->port_min, hi = (uint16_t) m->port_max, first, last;
+    size_t n;
 
-    if (names_ports(m)) {
-        n_masks = sp_range_masks((uint16_t) m->port_min, (uint16_t) m->port_max, masks);
-    }
-    for (size_t i = 0; i < (n_masks ? n_masks : 1) && !e->error; i++) {
-        aspect.ports = n_masks ? &masks[i] : NULL;
+    if (!names_ports(m)) {
         rule_flow(e, set, rule, place, &aspect);
+    } else if (unnamed) {
+        n = sp_range_nest(lo, hi, nested, &first, &last);
+        for (size_t i = 0; i < n && !e->error; i++) {
+            aspect.ports = &nested[i].ports;
+            aspect.unnamed = nested[i].out ? unnamed : 0;
+            rule_flow(e, set, rule, place, &aspect);
+        }
+    } else {
+        n = sp_range_masks(lo, hi, masks);
+        for (size_t i = 0; i < n && !e->error; i++) {
+            aspect.ports = &masks[i];
+            rule_flow(e, set, rule, place, &aspect);
+        }
     }
 }
 
@@ -186,7 +232,8 @@ static void admission_flows(struct sp_emit *e, const struct sp_rule_set_facts *s
     sp_emit_goto(e, SP_T_COMMIT);
 }
 
-static void rule_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct sp_rule_facts *rule)
+static void rule_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct sp_rule_facts *rule,
+                       const uint8_t unnamed[2])
 {
     const struct sp_meaning *m = rule->meaning;
     bool inbound = m->direction == SP_INBOUND;
@@ -198,6 +245,7 @@ static void rule_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, c
     }
     if (m->protocol != SP_PROTOCOL_SCTP) {
         place = tuple_place(inbound);
+        memcpy(place.unnamed, unnamed, sizeof place.unnamed);
         place_flows(e, set, rule, &place);
     }
     if (m->protocol == SP_PROTOCOL_SCTP || m->protocol == SP_PROTOCOL_ANY) {
@@ -208,74 +256,110 @@ static void rule_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, c
     }
 }
 
-/* The connections of one direction and family that a set judges. */
-struct scope {
-    const struct sp_rule_set_facts *set;
-    bool inbound;
-    unsigned family;
-};
-
 /* Whether a connection of 'protocol' (SP_PROTOCOL_TCP or _UDP) may be what 'm' is for, whatever it does and for whom.  A group
  * that nobody is in counts as well. */
-static bool is_about(const struct sp_meaning *m, const struct scope *scope, int protocol)
+static bool is_about(const struct sp_meaning *m, bool inbound, unsigned family, int protocol)
 {
-    return (m->direction == SP_INBOUND) == scope->inbound && (m->protocol == protocol || m->protocol == SP_PROTOCOL_ANY) &&
-           (m->remote != SP_REMOTE_CIDR || m->remote_cidr.family == scope->family);
+    return (m->direction == SP_INBOUND) == inbound && (m->protocol == protocol || m->protocol == SP_PROTOCOL_ANY) &&
+           (m->remote != SP_REMOTE_CIDR || m->remote_cidr.family == family);
 }
 
-/* Emits the blocks of ports of 'protocol' that no rule names.  Returns whether rules that name none are to be asked for them. */
-static bool block_flows(struct sp_emit *e, const struct scope *scope, int protocol)
+/* Notes in the N_NAMINGS of 'namings', which are 0, what the rules of 'set' name. */
+static void note_names(const struct sp_rule_set_facts *set, struct naming *namings)
 {
-    const struct place place = tuple_place(scope->inbound);
-    const struct sp_meaning of_protocol = {.protocol = (int16_t) protocol};
-    struct sp_named_ports ports = {{false}};
-    struct sp_port_mask masks[SP_UNNAMED_MAX];
-    bool wide = false;
-    size_t n;
+    for (unsigned i = 0; i < N_NAMINGS; i++) {
+        bool inbound = !(i & 2);
+        unsigned family = i & 1 ? 6 : 4;
+        int protocol = i & 4 ? SP_PROTOCOL_UDP : SP_PROTOCOL_TCP;
 
-    for (size_t i = 0; i < scope->set->n_rules; i++) {
-        const struct sp_meaning *m = scope->set->rules[i].meaning;
+        for (size_t k = 0; k < set->n_rules; k++) {
+            const struct sp_meaning *m = set->rules[k].meaning;
 
-        if (is_about(m, scope, protocol) && names_ports(m)) {
-            sp_named_ports_add(&ports, (uint16_t) m->port_min, (uint16_t) m->port_max);
-        } else if (is_about(m, scope, protocol)) {
-            wide = true;
+            if (is_about(m, inbound, family, protocol) && names_ports(m)) {
+                sp_named_ports_add(&namings[i].ports, (uint16_t) m->port_min, (uint16_t) m->port_max);
+                namings[i].any = true;
+            } else if (is_about(m, inbound, family, protocol)) {
+                namings[i].wide = true;
+            }
         }
     }
-    n = sp_unnamed_ports(&ports, masks);
-    e->cookie = SP_COOKIE(SP_COOKIE_SET, scope->set->number);
+}
+
+/* Where ports go that no rule names. */
+static uint8_t unnamed_table(const struct naming *naming, bool inbound)
+{
+    return !naming->wide ? SP_T_DENIED : inbound ? SP_T_WIDE_IN : SP_T_WIDE_OUT;
+}
+
+/* Tells in '*ret' what the ports of 'm' would hold as a nest; 'old', the same rule compiled before, or NULL, knows it. */
+static void find_nest(const struct sp_meaning *m, const struct sp_compiled_rule *old, struct sp_compiled_rule *ret)
+{
+    struct sp_nested_mask masks[SP_RANGE_MASKS_MAX];
+
+    ret->nest_first = old ? old->nest_first : 1;
+    ret->nest_last = old ? old->nest_last : 0;
+    if (!old && (m->protocol == SP_PROTOCOL_TCP || m->protocol == SP_PROTOCOL_UDP) && names_ports(m)) {
+        sp_range_nest((uint16_t) m->port_min, (uint16_t) m->port_max, masks, &ret->nest_first, &ret->nest_last);
+    }
+}
+
+/* Tells in '*ret' where the ports beside those of the rule go: its ports may be a nest if no rule names any that this holds
+ * besides. */
+static void find_unnamed(const struct naming *namings, const struct sp_meaning *m, struct sp_compiled_rule *ret)
+{
+    bool inbound = m->direction == SP_INBOUND, has_nest = ret->nest_first <= ret->nest_last;
+
+    for (unsigned i = 0; i < 2; i++) {
+        const struct naming *naming = &namings[naming_index(inbound, i ? 6 : 4, m->protocol)];
+
+        ret->unnamed[i] = 0;
+        if (has_nest && is_about(m, inbound, i ? 6 : 4, m->protocol) &&
+            !sp_named_ports_any(&naming->ports, ret->nest_first, (unsigned) m->port_min) &&
+            !sp_named_ports_any(&naming->ports, (unsigned) m->port_max + 1, ret->nest_last + 1u)) {
+            ret->unnamed[i] = unnamed_table(naming, inbound);
+        }
+    }
+}
+
+/* Emits the blocks of ports of one direction, family and protocol that no rule names. */
+static void block_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct naming *naming, bool inbound,
+                        unsigned family, int protocol)
+{
+    const struct place place = tuple_place(inbound);
+    const struct sp_meaning of_protocol = {.protocol = (int16_t) protocol};
+    struct sp_port_mask masks[SP_UNNAMED_MAX];
+    size_t n = naming->any ? sp_unnamed_ports(&naming->ports, masks) : 0;
+
     for (size_t i = 0; i < n; i++) {
         unsigned bits = (unsigned) __builtin_popcount(masks[i].mask);
         struct sp_flow_build *b = sp_emit_begin(e, place.table, SP_UNNAMED_PRIORITY(bits));
 
-        sp_flow_match_exact(b, SP_R_SET, scope->set->number);
-        match_protocol(b, &of_protocol, &place, scope->family == 6 ? SP_ETH_IPV6 : SP_ETH_IPV4);
+        sp_flow_match_exact(b, SP_R_SET, set->number);
+        match_protocol(b, &of_protocol, &place, family == 6 ? SP_ETH_IPV6 : SP_ETH_IPV4);
         sp_flow_match_uint(b, place.port, masks[i].value, masks[i].mask);
-        if (wide) {
-            sp_flow_resubmit(b, wide_place(scope->inbound).table);
-            sp_emit_end(e);
-        } else {
-            sp_emit_goto(e, place.refused);
-        }
+        lead_unnamed(e, set, unnamed_table(naming, inbound));
     }
-    return n && wide;
 }
 
 /* See "Ports that no rule names" in sallyport/pipeline.h.  They come behind the rules' own, so that a switch that has no room for
  * a rule says so of the rule.  SCTP is left out, whose rules are asked in tables of their own and by the packet's own ports. */
-static void unnamed_flows(struct sp_emit *e, const struct scope *scope)
+static void unnamed_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct naming *namings, bool inbound,
+                          unsigned family)
 {
-    const struct place place = wide_place(scope->inbound);
-    bool tcp = block_flows(e, scope, SP_PROTOCOL_TCP), udp = block_flows(e, scope, SP_PROTOCOL_UDP);
+    const struct naming *tcp = &namings[naming_index(inbound, family, SP_PROTOCOL_TCP)];
+    const struct naming *udp = &namings[naming_index(inbound, family, SP_PROTOCOL_UDP)];
+    const struct place place = wide_place(inbound);
 
-    for (size_t i = 0; (tcp || udp) && i < scope->set->n_rules && !e->error; i++) {
-        const struct sp_rule_facts *rule = &scope->set->rules[i];
-        bool asked = (tcp && is_about(rule->meaning, scope, SP_PROTOCOL_TCP)) ||
-                     (udp && is_about(rule->meaning, scope, SP_PROTOCOL_UDP));
+    block_flows(e, set, tcp, inbound, family, SP_PROTOCOL_TCP);
+    block_flows(e, set, udp, inbound, family, SP_PROTOCOL_UDP);
+    for (size_t i = 0; i < set->n_rules && !e->error; i++) {
+        const struct sp_rule_facts *rule = &set->rules[i];
+        bool asked = (tcp->any && is_about(rule->meaning, inbound, family, SP_PROTOCOL_TCP)) ||
+                     (udp->any && is_about(rule->meaning, inbound, family, SP_PROTOCOL_UDP));
 
         if (asked && !names_ports(rule->meaning)) {
             e->cookie = SP_COOKIE(SP_COOKIE_RULE, rule->slot);
-            family_flows(e, scope->set, rule, &place, scope->family);
+            family_flows(e, set, rule, &place, family);
         }
     }
 }
@@ -325,72 +409,84 @@ static const struct sp_compiled_rule *find_compiled(const struct sp_compiled_set
     return NULL;
 }
 
-/* Emits the flows of 'rule', which 'old' of 'before' is unless it is NULL, and tells in '*ret' (or NULL) what they are; the
- * set's begin at 'base' of what is emitted. */
-static void compile_rule(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct sp_rule_facts *rule,
-                         const struct sp_compiled_set *before, const struct sp_compiled_rule *old, size_t base,
-                         struct sp_compiled_rule *ret)
+/* Emits the flows of 'rule', which 'old' of 'before' may be unless it is NULL, and tells in '*ret' what they are; the set's
+ * begin at 'base' of what is emitted. */
+static void compile_rule(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct naming *namings,
+                         const struct sp_rule_facts *rule, const struct sp_compiled_set *before,
+                         const struct sp_compiled_rule *old, size_t base, struct sp_compiled_rule *ret)
 {
     size_t first = e->out->n - base, n_left_out = e->n_left_out;
 
-    for (size_t i = 0; old && i < old->n && !e->error; i++) {
-        sp_emit_flow(e, before->flows[old->first + i]);
+    find_nest(rule->meaning, old, ret);
+    find_unnamed(namings, rule->meaning, ret);
+    if (old && !memcmp(old->unnamed, ret->unnamed, sizeof ret->unnamed)) {
+        for (size_t i = 0; i < old->n && !e->error; i++) {
+            sp_emit_flow(e, before->flows[old->first + i]);
+        }
+    } else {
+        rule_flows(e, set, rule, ret->unnamed);
     }
-    if (!old) {
-        rule_flows(e, set, rule);
-    }
-    if (ret) {
-        *ret = (struct sp_compiled_rule){
-            .meaning = *rule->meaning,
-            .slot = rule->slot,
-            .mark = rule->mark,
-            .first = (uint32_t) first,
-            .n = (uint32_t) (e->out->n - base - first),
-            .alone = e->n_left_out == n_left_out && rule->meaning->remote != SP_REMOTE_GROUP,
-        };
-    }
+    ret->meaning = *rule->meaning;
+    ret->slot = rule->slot;
+    ret->mark = rule->mark;
+    ret->first = (uint32_t) first;
+    ret->n = (uint32_t) (e->out->n - base - first);
+    ret->alone = e->n_left_out == n_left_out && rule->meaning->remote != SP_REMOTE_GROUP;
+}
+
+/* The flows of 'set' that are no rule's and lead to its rules. */
+static void facts_flows(struct sp_emit *e, const struct sp_rule_set_facts *set)
+{
+    struct sp_flow_build *b = sp_emit_begin(e, SP_T_RULE_SET, 100);
+
+    sp_flow_match_exact(b, SP_R_SET, set->number);
+    sp_flow_load_reg(b, SP_R_VERSION, set->version);
+    sp_emit_goto(e, SP_T_CONNTRACK);
+    b = sp_emit_begin(e, SP_T_SET_FACTS, 100);
+    sp_flow_match_exact(b, SP_R_SET, set->number);
+    sp_flow_load_reg(b, SP_R_VERSION, set->version);
+    sp_flow_load_reg(b, SP_R_REGION, set->region | region_flags(set));
+    sp_flow_load_reg(b, SP_R_MARK, sp_compile_fragment_mark(set->number, set->version));
+    sp_emit_goto(e, SP_T_TRACKED);
+    b = sp_emit_begin(e, SP_T_SENDER, 100);
+    sp_flow_match_exact(b, SP_R_SENDER_SET, set->number);
+    sp_flow_match_exact(b, SP_R_SENDER_VERSION, set->version);
+    sp_forget_sender(b);
+    sp_emit_goto(e, SP_T_GATE);
+    gate_flow(e, set, sp_compile_fragment_mark(set->number, set->version));
 }
 
 int sp_compile_rule_set(const struct sp_rule_set_facts *set, const struct sp_compiled_set *before, struct sp_flow_list *out,
                         struct sp_compiled_rule *ret_rules)
 {
     size_t base = out->n, cursor = 0;
+    struct sp_compiled_rule one;
     struct sp_flow_table *seen;
-    struct sp_flow_build *b;
+    struct naming *namings;
     struct sp_emit e;
 
     if (set->region & ~SP_REGION_MASK) {
         return SP_E_RANGE;
     }
     seen = sp_flow_table_new();
-    if (!seen) {
-        return -ENOMEM;
-    }
+    namings = calloc(N_NAMINGS, sizeof *namings);
     sp_emit_init(&e, out, seen, SP_COOKIE(SP_COOKIE_SET, set->number));
-    b = sp_emit_begin(&e, SP_T_RULE_SET, 100);
-    sp_flow_match_exact(b, SP_R_SET, set->number);
-    sp_flow_load_reg(b, SP_R_VERSION, set->version);
-    sp_emit_goto(&e, SP_T_CONNTRACK);
-    b = sp_emit_begin(&e, SP_T_SET_FACTS, 100);
-    sp_flow_match_exact(b, SP_R_SET, set->number);
-    sp_flow_load_reg(b, SP_R_VERSION, set->version);
-    sp_flow_load_reg(b, SP_R_REGION, set->region | region_flags(set));
-    sp_flow_load_reg(b, SP_R_MARK, sp_compile_fragment_mark(set->number, set->version));
-    sp_emit_goto(&e, SP_T_TRACKED);
-    b = sp_emit_begin(&e, SP_T_SENDER, 100);
-    sp_flow_match_exact(b, SP_R_SENDER_SET, set->number);
-    sp_flow_match_exact(b, SP_R_SENDER_VERSION, set->version);
-    sp_forget_sender(b);
-    sp_emit_goto(&e, SP_T_GATE);
-    gate_flow(&e, set, sp_compile_fragment_mark(set->number, set->version));
+    if (!seen || !namings) {
+        e.error = -ENOMEM;
+        goto done;
+    }
+    facts_flows(&e, set);
+    note_names(set, namings);
     for (size_t i = 0; i < set->n_rules && !e.error; i++) {
         const struct sp_compiled_rule *old = find_compiled(before, &set->rules[i], &cursor);
 
-        compile_rule(&e, set, &set->rules[i], before, old, base, ret_rules ? &ret_rules[i] : NULL);
+        compile_rule(&e, set, namings, &set->rules[i], before, old, base, ret_rules ? &ret_rules[i] : &one);
     }
     for (unsigned i = 0; i < 4; i++) {
-        unnamed_flows(&e, &(struct scope){set, i & 1, i & 2 ? 6 : 4});
+        unnamed_flows(&e, set, namings, i & 1, i & 2 ? 6 : 4);
     }
+done:
+    free(namings);
     sp_flow_table_free(seen);
     return e.error;
 }

@@ -1,14 +1,31 @@
 #include "flows/unnamed.h"
 
-#include <string.h>
-
 #define N_BLOCKS (1u << SP_UNNAMED_BITS)
+#define BLOCK (0x10000u / N_BLOCKS) /* Ports. */
+
+/* The bits of word 'i', which has some, that stand for ports from 'first' on and below 'end'. */
+static uint64_t bits_of(unsigned i, unsigned first, unsigned end)
+{
+    uint64_t from = i == first / 64 ? UINT64_MAX << first % 64 : UINT64_MAX;
+
+    return from & (i == (end - 1) / 64 ? UINT64_MAX >> (63 - (end - 1) % 64) : UINT64_MAX);
+}
 
 void sp_named_ports_add(struct sp_named_ports *named, uint16_t lo, uint16_t hi)
 {
-    unsigned first = lo >> (16 - SP_UNNAMED_BITS), last = hi >> (16 - SP_UNNAMED_BITS);
+    for (unsigned i = lo / 64; 64 * i <= hi; i++) {
+        named->bits[i] |= bits_of(i, lo, hi + 1u);
+    }
+}
 
-    memset(&named->blocks[first], true, last - first + 1);
+bool sp_named_ports_any(const struct sp_named_ports *named, unsigned first, unsigned end)
+{
+    for (unsigned i = first / 64; first < end && 64 * i < end; i++) {
+        if (named->bits[i] & bits_of(i, first, end)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 size_t sp_unnamed_ports(const struct sp_named_ports *named, struct sp_port_mask ret_masks[SP_UNNAMED_MAX])
@@ -18,7 +35,9 @@ size_t sp_unnamed_ports(const struct sp_named_ports *named, struct sp_port_mask 
     unsigned bits = 0;
     size_t n = 0;
 
-    memcpy(&is_named[N_BLOCKS], named->blocks, N_BLOCKS);
+    for (unsigned i = 0; i < N_BLOCKS; i++) {
+        is_named[N_BLOCKS + i] = sp_named_ports_any(named, i * BLOCK, (i + 1) * BLOCK);
+    }
     for (size_t i = N_BLOCKS - 1; i; i--) {
         is_named[i] = is_named[2 * i] || is_named[2 * i + 1];
     }

@@ -21,11 +21,14 @@
 #define SP_UNNAMED_MAX (SP_UNNAMED_LARGEST + SP_UNNAMED_BITS - 1)
 
 struct sp_named_ports {
-    bool blocks[1u << SP_UNNAMED_BITS]; /* A rule names a port with these first bits. */
+    uint64_t bits[1024]; /* One for each port, set if a rule names it. */
 };
 
 /* A rule names the ports 'lo' to 'hi' (inclusive; lo <= hi). */
 void sp_named_ports_add(struct sp_named_ports *, uint16_t lo, uint16_t hi);
+
+/* Whether any of the ports from 'first' on and below 'end' (0 to 65536; none if first >= end) is named. */
+bool sp_named_ports_any(const struct sp_named_ports *, unsigned first, unsigned end);
 
 /* Stores in 'ret_masks' disjoint blocks of 1 to SP_UNNAMED_BITS bits that hold no port that is named, and returns their number,
  * 0 to SP_UNNAMED_MAX.  There are none if no port is named: then no port is looked at either. */

@@ -201,6 +201,11 @@
  * stage, before ports, in its last one, and comes no further (OVS, struct flow and FLOW_SEGMENT_*).  SCTP has tables of its own,
  * where ports are the packet's.
  *
+ * Nests.  Ports beside a rule's that no rule names, for that direction, family and protocol, may be matched by the rule as well,
+ * where that takes fewer masks, if longer ones, which stand above, lead them to where such ports go (flows/range.h).  These are
+ * the set's and not the rule's, and say for the rule's remote address what a block says for all.  Another rule that names one of
+ * these ports ends that, as each has to count by itself: then the range is cut into masks of its own.
+ *
  * Invariants, cited by tests:
  *  P1  Every flow of ours has priority >= 1 and a cookie with SP_COOKIE_OWNER; no other flow is read, changed or deleted.
  *  P2  A packet is output to a server port only from DELIVERED, and to an uplink only from UPLINK_OUTPUT.
@@ -212,9 +217,9 @@
  *  P5  DENIED outputs to the controller alone, and that behind a meter.
  *  P6  A frame to one port of its bridge, neither fragment nor multicast, reaches DELIVERED by way of RULE_SET only if the set
  *      and version that judged its sender were there when the receiver's rules were asked.
- *  P7  A packet that matches a flow of a rule set (SP_COOKIE_SET) in RULES_IN or RULES_OUT matches no flow of a rule there, if
- *      that one leads to DENIED; else the flows of rules that it matches there and in WIDE_IN or WIDE_OUT are the same but for
- *      the table. */
+ *  P7  What decides about a packet in RULES_IN or RULES_OUT is a flow of a rule that is for its port, or one of the rule set
+ *      (SP_COOKIE_SET).  Then no rule for some ports is for this packet; and none at all if that flow leads to DENIED; else the
+ *      flows of rules for all ports that it matches there and in WIDE_IN or WIDE_OUT are the same but for the table. */
 
 #ifndef SALLYPORT_PIPELINE_H
 #define SALLYPORT_PIPELINE_H 1

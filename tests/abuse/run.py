@@ -198,6 +198,7 @@ def stops_reading(target):
     n_rules = target.arguments.flows // 30 + 1
     rules = [{"direction": "inbound", "protocol": "tcp", "port_min": 1, "port_max": 65534, "remote_ip": f"10.{i >> 8}.{i & 255}.0/24"}
              for i in range(n_rules)]
+    rules.append({"direction": "inbound", "protocol": "tcp", "port_min": 65535})  # No nest then: 30 flows each.
     group = client.post("/v1/security-groups?wait=0", {"region": "B", "name": "big", "rules": rules}).json["id"]
     wire = of.Wire(target.openflow)
     wire.handshake(BAD)

@@ -152,6 +152,7 @@ def test_one_that_stops_reading(daemon, good):
     client = daemon.client()
     rules = [{"direction": "inbound", "protocol": "tcp", "port_min": 1, "port_max": 65534, "remote_ip": f"10.{i >> 8}.{i & 255}.0/24"}
              for i in range(700)]
+    rules.append({"direction": "inbound", "protocol": "tcp", "port_min": 65535})  # No nest then: 30 flows each.
     group = client.post("/v1/security-groups?wait=0", {"region": "A", "name": "big", "rules": rules}).json["id"]
     wire = of.Wire(daemon.openflow)
     wire.handshake(BAD)

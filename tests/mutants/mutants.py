@@ -24,11 +24,11 @@ PIPELINE, UNNAMED = "include/sallyport/pipeline.h", "flows/unnamed.c"
 # Rules to flows.
 
 mutant("range-mask-off-by-one", "each mask of a port range is one too wide",
-       (RANGE, "(uint16_t) -size}", "(uint16_t) ~size}"), near=["unit/compile", "property/range"])
+       (RANGE, "next, (uint16_t) -size}", "next, (uint16_t) ~size}"), near=["unit/compile", "property/range"])
 mutant("range-without-its-last-port", "a port range ends one port early",
        (RANGE, "while (next <= hi) {", "while (next < hi) {"), near=["property/range"])
 mutant("full-range-as-none", "a rule for all ports matches none",
-       (RULES, "i < (n_masks ? n_masks : 1) && !e->error", "i < n_masks && !e->error"), near=["unit/compile"])
+       (RULES, "    if (!names_ports(m)) {\n        rule_flow(e, set, rule, place, &aspect);\n", "    if (!names_ports(m)) {\n        n = 0;\n"), near=["unit/compile"])
 mutant("half-open-range-as-full", "0-1023 and 1024-65535 match all ports",
        (RULES, "(m->port_min > 0 || m->port_max < 65535)", "(m->port_min > 0 && m->port_max < 65535)"), near=["property/compile"])
 mutant("deny-loses-among-equals", "of two rules of one priority the one that allows decides",
@@ -38,7 +38,7 @@ mutant("priority-order-reversed", "the highest priority number decides",
 mutant("short-masks-first", "the masks of a range are looked at in any order, and each leaves one in the datapath",
        (RULES, "__builtin_popcount(aspect->ports->mask) : 0", "1 : 0"), near=["system/test_readme_flows.py"])
 mutant("unnamed-block-one-port-too-wide", "the last port of a rule that is the first one of a block of 256 is denied with the block",
-       (UNNAMED, "last = hi >> (16 - SP_UNNAMED_BITS);", "last = (hi > lo ? hi - 1u : hi) >> (16 - SP_UNNAMED_BITS);"),
+       (UNNAMED, "i = lo / 64; 64 * i <= hi; i++", "i = lo / 64; 64 * i < hi; i++"),
        near=["unit/unnamed", "property/unnamed"])
 mutant("unnamed-twice-as-wide", "the blocks of ports that no rule names are each one bit wider",
        (UNNAMED, "(uint16_t) (0xffffu << (16 - bits))};", "(uint16_t) (0xffffu << (17 - bits))};"),
@@ -47,24 +47,35 @@ mutant("unnamed-of-any-length", "each rule set's blocks look at another number o
        (UNNAMED, "n && bits < SP_UNNAMED_BITS; bits++", "n && bits > SP_UNNAMED_BITS; bits++"),
        near=["unit/unnamed", "system/test_flood.py"])
 mutant("unnamed-without-remote-groups", "what a rule opens for a remote group is denied as if no rule named it",
-       (RULES, "(m->remote != SP_REMOTE_CIDR || m->remote_cidr.family == scope->family)",
-        "(m->remote == SP_REMOTE_ANY || (m->remote == SP_REMOTE_CIDR && m->remote_cidr.family == scope->family))"),
+       (RULES, "(m->remote != SP_REMOTE_CIDR || m->remote_cidr.family == family);",
+        "(m->remote == SP_REMOTE_ANY || (m->remote == SP_REMOTE_CIDR && m->remote_cidr.family == family));"),
        near=["unit/compile", "property/unnamed"])
 mutant("unnamed-by-one-family", "what a rule opens for IPv6 prefixes alone is denied as if no rule named it",
-       (RULES, "m->remote_cidr.family == scope->family);", "m->remote_cidr.family == 4);"),
+       (RULES, "m->remote_cidr.family == family);", "m->remote_cidr.family == 4);"),
        near=["unit/compile", "property/unnamed"])
 mutant("unnamed-beside-any-protocol", "what a rule opens for all protocols is denied on the ports that no other rule names",
        (RULES, "(m->protocol == protocol || m->protocol == SP_PROTOCOL_ANY) &&", "m->protocol == protocol &&"),
        near=["unit/compile", "property/unnamed"])
 mutant("unnamed-as-if-none-were-for-all", "what a rule for all ports decides is denied on the ports that no other rule names",
-       (RULES, "        if (wide) {\n", "        if (wide && !scope->set->number) {\n"), near=["unit/compile", "property/unnamed", "property/compile"])
+       (RULES, "return !naming->wide ? SP_T_DENIED", "return naming ? SP_T_DENIED"), near=["unit/compile", "property/unnamed", "property/compile"])
+mutant("nest-beside-named-ports", "the ports beside a rule's that another rule names are denied with its nest",
+       (RULES, "!sp_named_ports_any(&naming->ports, (unsigned) m->port_max + 1, ret->nest_last + 1u)) {",
+        "ret->nest_first <= ret->nest_last) {"), near=["unit/compile", "property/unnamed", "property/compile"])
+mutant("nest-for-good", "a nest stays as it is when another rule names a port that it takes out",
+       (RULES, "if (old && !memcmp(old->unnamed, ret->unnamed, sizeof ret->unnamed)) {", "if (old) {"), near=["unit/compile"])
+mutant("nest-takes-nothing-out", "a rule is for the ports beside its own as well",
+       (RULES, "aspect.unnamed = nested[i].out ? unnamed : 0;", "aspect.unnamed = 0;"), near=["unit/compile", "property/compile"])
+mutant("nest-counts-as-the-rule", "what a nest takes out of a rule that denies is counted as denied by it",
+       (RULES, "    e->build.cookie = SP_COOKIE(SP_COOKIE_SET, set->number);\n", ""), near=["unit/compile", "system/test_counters.py"])
+mutant("nest-larger-than-told", "of what a nest holds above its range nothing is known",
+       (RANGE, "*ret_last = last > *ret_last ? last : *ret_last;", "*ret_last = last > *ret_last ? hi : *ret_last;"), near=["property/range", "property/unnamed"])
 mutant("wide-by-tcp-alone", "beside a rule that names UDP ports, a rule for all of UDP is not asked for the others",
-       (RULES, "(udp && is_about(rule->meaning, scope, SP_PROTOCOL_UDP));", "(udp && !scope->set->number);"),
+       (RULES, "(udp->any && is_about(", "(udp->any && !is_about("),
        near=["property/unnamed", "system/test_counters.py", "system/test_flood.py"])
 mutant("wide-with-all-rules", "the ports that no rule names are looked for, each by itself, among all rules after all",
        (RULES, "if (asked && !names_ports(rule->meaning)) {", "if (asked) {"), near=["unit/compile", "system/test_flood.py"])
 mutant("wide-in-the-other-direction", "the ports that no rule names are judged by the rules for the other direction",
-       (RULES, "wide_place(scope->inbound).table);", "wide_place(!scope->inbound).table);"), near=["unit/compile", "property/unnamed"])
+       (RULES, "inbound ? SP_T_WIDE_IN : SP_T_WIDE_OUT;\n}\n\n/* Tells", "inbound ? SP_T_WIDE_OUT : SP_T_WIDE_IN;\n}\n\n/* Tells"), near=["unit/compile", "property/unnamed"])
 mutant("wide-denials-uncounted", "what a rule for all ports denies where no rule names the port is not counted",
        ("flows/tally.c", "    case SP_T_WIDE_IN:\n", ""), near=["unit/tally", "system/test_counters.py"])
 mutant("wide-denies-in-silence", "what nothing allows beside a rule for all ports is not reported",
@@ -101,8 +112,8 @@ mutant("icmp-in-ipv6", "an icmp rule lets IPv6 packets of protocol 1 pass",
 mutant("icmp-code-zero-as-any", "a rule for code 0 matches every code",
        (RULES, "if (m->icmp_code >= 0) {", "if (m->icmp_code > 0) {"), near=["unit/compile", "property/compile"])
 mutant("version-left-out", "a rule set's flows before ct() do not change with its version",
-       (RULES, "    sp_flow_load_reg(b, SP_R_VERSION, set->version);\n    sp_emit_goto(&e, SP_T_CONNTRACK);",
-        "    sp_emit_goto(&e, SP_T_CONNTRACK);"), near=["unit/compile"])
+       (RULES, "    sp_flow_load_reg(b, SP_R_VERSION, set->version);\n    sp_emit_goto(e, SP_T_CONNTRACK);",
+        "    sp_emit_goto(e, SP_T_CONNTRACK);"), near=["unit/compile"])
 mutant("sender-by-the-version-before-ct", "what a new list lets go is taken in by the old one",
        (RULES, "    sp_flow_load_reg(b, SP_R_VERSION, set->version);\n    sp_flow_load_reg(b, SP_R_REGION,", "    sp_flow_load_reg(b, SP_R_REGION,"),
        near=["truth/test_one_verdict.py"])

@@ -127,6 +127,107 @@ static void test_random_pairs(void **state)
     }
 }
 
+/* Which of in, 2, and out, 1, a node of the tree may be said to be at the least cost, and in '*n_both' how often two halves agree
+ * in none (Draves, King, Venkatachary, Zill: Constructing Optimal IP Routing Tables, 1999). */
+static unsigned may_be(unsigned lo, unsigned hi, unsigned base, unsigned size, unsigned *n_both)
+{
+    unsigned lower, upper;
+
+    if (base > hi || base + size - 1 < lo) {
+        return 1;
+    }
+    if (base >= lo && base + size - 1 <= hi) {
+        return 2;
+    }
+    lower = may_be(lo, hi, base, size / 2, n_both);
+    upper = may_be(lo, hi, base + size / 2, size / 2, n_both);
+    *n_both += !(lower & upper);
+    return lower & upper ? lower & upper : lower | upper;
+}
+
+static unsigned fewest_nested(unsigned lo, unsigned hi)
+{
+    unsigned n = 0;
+
+    n += !(may_be(lo, hi, 0, 0x8000, &n) & 1);
+    n += !(may_be(lo, hi, 0x8000, 0x8000, &n) & 1);
+    return n;
+}
+
+/* Whether the longest of 'masks' that holds 'port' says that it is in; there is one longest. */
+static bool says_in(const struct sp_nested_mask *masks, size_t n, unsigned port)
+{
+    const struct sp_nested_mask *longest = NULL;
+
+    for (size_t i = 0; i < n; i++) {
+        if ((port & masks[i].ports.mask) == masks[i].ports.value) {
+            assert_true(!longest || masks[i].ports.mask != longest->ports.mask);
+            longest = longest && longest->ports.mask > masks[i].ports.mask ? longest : &masks[i];
+        }
+    }
+    return longest && !longest->out;
+}
+
+static size_t check_nest(unsigned lo, unsigned hi, struct sp_random *random)
+{
+    struct sp_port_mask plain[SP_RANGE_MASKS_MAX];
+    struct sp_nested_mask masks[SP_RANGE_MASKS_MAX];
+    size_t n_plain = sp_range_masks((uint16_t) lo, (uint16_t) hi, plain);
+    uint16_t first, last;
+    size_t n = sp_range_nest((uint16_t) lo, (uint16_t) hi, masks, &first, &last), expected = fewest_nested(lo, hi);
+    unsigned lowest = 65535, highest = 0;
+
+    if (n != (expected < n_plain ? expected : 0)) {
+        fail_msg("%u..%u: %zu nested masks, not %zu; %zu plain ones", lo, hi, n, expected, n_plain);
+    }
+    if (!n) {
+        return n_plain;
+    }
+    for (size_t i = 0; i < n; i++) {
+        unsigned size = (~masks[i].ports.mask & 0xffffu) + 1;
+
+        assert_true(masks[i].ports.mask && !(masks[i].ports.value & ~masks[i].ports.mask) && !(size & (size - 1)));
+        lowest = masks[i].ports.value < lowest ? masks[i].ports.value : lowest;
+        highest = masks[i].ports.value + size - 1 > highest ? masks[i].ports.value + size - 1 : highest;
+    }
+    assert_int_equal(first, lowest);
+    assert_int_equal(last, highest);
+    for (unsigned i = 0; i < 200; i++) {
+        unsigned edges[] = {0, 65535, lo, hi, first, last}, port = edges[i / 3 % 6] + i % 3 - 1;
+
+        port = i < 18 ? port & 0xffff : first + sp_random_below(random, last - first + 1u);
+        if (says_in(masks, n, port) != (port >= lo && port <= hi)) {
+            fail_msg("%u..%u: port %u is judged wrong", lo, hi, port);
+        }
+    }
+    return n;
+}
+
+static void test_nests(void **state)
+{
+    static const uint16_t some[][2] = {{1, 65534},     {0, 65535}, {1, 65535},    {0, 65534},
+                                       {32767, 32768}, {1, 32767}, {32768, 65534}};
+    struct sp_random random;
+    size_t n = 0, n_all;
+
+    sp_random_init(&random);
+    for (unsigned lo = 0; lo < 80; lo++) {
+        for (unsigned hi = lo; hi < 80; hi++) {
+            check_nest(lo, hi, &random);
+            check_nest(65535 - hi, 65535 - lo, &random);
+        }
+    }
+    for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
+        check_nest(some[i][0], some[i][1], &random);
+    }
+    for (n_all = 0; n_all < 20000; n_all++) {
+        unsigned a = sp_random_below(&random, 65536), b = sp_random_below(&random, 65536);
+
+        n += check_nest(a < b ? a : b, a < b ? b : a, &random);
+    }
+    assert_true(10 * n < 103 * n_all); /* 10.15 on the average. */
+}
+
 static void test_bounds(void **state)
 {
     struct sp_port_mask masks[SP_RANGE_MASKS_MAX];
@@ -149,6 +250,7 @@ int main(void)
         cmocka_unit_test(test_no_cover_is_smaller),
         cmocka_unit_test(test_every_port_is_judged_right),
         cmocka_unit_test(test_random_pairs),
+        cmocka_unit_test(test_nests),
         cmocka_unit_test(test_bounds),
     };
 

@@ -99,7 +99,7 @@ static void all_that_stretches_can_leave(void **aux)
     static struct naive naive;
 
     for (unsigned some = 0; some < 1u << 10; some++) {
-        struct sp_named_ports named = {{false}};
+        struct sp_named_ports named = {{0}};
 
         memset(&naive, 0, sizeof naive);
         for (unsigned i = 0; i < 10; i++) {
@@ -118,7 +118,7 @@ static void random_ranges(void **aux)
     static struct naive naive;
 
     for (unsigned run = 0; run < N_COVERS; run++) {
-        struct sp_named_ports named = {{false}};
+        struct sp_named_ports named = {{0}};
         unsigned n = sp_random_below(&rng, run % 2 ? 8 : 200);
 
         memset(&naive, 0, sizeof naive);
@@ -204,9 +204,14 @@ static bool is_of_wide_rules(const struct sp_flow *flow, bool inbound)
     return flow->table == (inbound ? SP_T_WIDE_IN : SP_T_WIDE_OUT);
 }
 
-static bool is_block(const struct sp_flow *flow)
+static bool is_of_set(const struct sp_flow *flow)
 {
     return SP_COOKIE_KIND(flow->cookie) == SP_COOKIE_SET;
+}
+
+static bool is_block(const struct sp_flow *flow)
+{
+    return is_of_set(flow) && flow->priority >= SP_UNNAMED_PRIORITY(1);
 }
 
 /* Whether a block leads to the rules for all ports. */
@@ -215,7 +220,7 @@ static bool leads_to_wide(const struct sp_flow *flow)
     return sp_flow_actions(flow)[0] == SP_OP_RESUBMIT;
 }
 
-/* Blocks stand above every rule and below what passes SCTP on, belong to the set, and do nothing but lead on. */
+/* What belongs to the set does nothing but lead on; blocks stand above every rule and below what passes SCTP on. */
 static void check_blocks(const struct list *list)
 {
     static const uint8_t denied[] = {SP_OP_GOTO, SP_T_DENIED};
@@ -223,8 +228,8 @@ static void check_blocks(const struct list *list)
     for (size_t i = 0; i < list->flows.n; i++) {
         const struct sp_flow *flow = list->flows.flows[i];
 
-        if (is_block(flow)) {
-            assert_in_range(flow->priority, SP_RULE_PRIORITY(1, true, 16) + 1, 64999);
+        if (is_of_set(flow)) {
+            assert_true(!is_block(flow) || (flow->priority > SP_RULE_PRIORITY(1, true, 16) && flow->priority < 65000));
             assert_int_equal(SP_COOKIE_NUMBER(flow->cookie), SET);
             const uint8_t wide[] = {SP_OP_RESUBMIT, flow->table == SP_T_RULES_IN ? SP_T_WIDE_IN : SP_T_WIDE_OUT};
 
@@ -306,36 +311,95 @@ static bool has_twin(const struct list *list, const struct sp_flow *flow, bool i
     return false;
 }
 
-/* At most one block matches, and nothing but what may be covered.  If one does, the rules that match are asked where it leads.
- * Returns whether some are. */
-static bool ask(const struct list *list, const struct question *q)
+static bool names_port_of(const struct sp_meaning *m, const struct question *q)
+{
+    return m->port_min < 0 || ((int) q->port >= m->port_min && (int) q->port <= m->port_max);
+}
+
+/* Whether the rule is for what 'q' asks about, TCP or UDP, by what it means. */
+static bool is_for(const struct sp_rule_facts *rule, const struct question *q)
+{
+    const struct sp_meaning *m = rule->meaning;
+    bool remote = m->remote == SP_REMOTE_ANY || (m->remote == SP_REMOTE_CIDR && sp_cidr_contains(&m->remote_cidr, &q->remote));
+
+    for (size_t i = 0; m->remote == SP_REMOTE_GROUP && i < rule->n_classes; i++) {
+        remote = remote || rule->classes[i] == q->class;
+    }
+    return remote && (m->direction == SP_INBOUND) == q->inbound && names_port_of(m, q) &&
+           (m->protocol == q->protocol || m->protocol == SP_PROTOCOL_ANY);
+}
+
+/* What matches of a list. */
+struct matched {
+    const struct sp_flow *deciding; /* Of all rules' flows, or NULL. */
+    unsigned n_blocks;  /* For ports that no rule names, whatever the address. */
+    unsigned n_for_all; /* Flows of rules for all ports; ... */
+    unsigned n_twins;   /* ... those that are there where these are alone; ... */
+    unsigned n_wide;    /* ... and all that are. */
+};
+
+static bool is_for_all(const struct sp_meaning *m)
+{
+    return m->port_min < 0 || (!m->port_min && m->port_max == 65535);
+}
+
+static const struct sp_meaning *meaning_of(const struct list *list, const struct sp_flow *flow)
+{
+    return list->rules[SP_COOKIE_NUMBER(flow->cookie) - 1].meaning;
+}
+
+static struct matched match(const struct list *list, const struct question *q)
 {
     struct sim_packet p = packet_of(q);
-    bool has_ports = q->protocol == SP_PROTOCOL_TCP || q->protocol == SP_PROTOCOL_UDP, wide, to_wide = false;
-    unsigned n_blocks = 0, n_rules = 0, n_twins = 0, n_wide = 0;
+    struct matched m = {NULL, 0, 0, 0, 0};
 
     for (size_t i = 0; i < list->flows.n; i++) {
         const struct sp_flow *flow = list->flows.flows[i];
 
-        if (!sim_matches(flow, &p)) {
+        if (is_of_wide_rules(flow, q->inbound)) {
+            m.n_wide += sim_matches(flow, &p);
+        }
+        if (!is_of_rules(flow, q->inbound) || !sim_matches(flow, &p)) {
             continue;
         }
-        n_wide += is_of_wide_rules(flow, q->inbound);
-        if (is_of_rules(flow, q->inbound) && is_block(flow)) {
-            n_blocks++;
-            to_wide = leads_to_wide(flow);
-        } else if (is_of_rules(flow, q->inbound)) {
-            n_rules++;
-            n_twins += has_twin(list, flow, q->inbound);
+        m.deciding = m.deciding && m.deciding->priority > flow->priority ? m.deciding : flow;
+        m.n_blocks += is_block(flow);
+        if (!is_of_set(flow) && is_for_all(meaning_of(list, flow))) {
+            m.n_for_all++;
+            m.n_twins += has_twin(list, flow, q->inbound);
         }
     }
-    if (n_blocks > 1 || (n_blocks && (!has_ports || !may_be_covered(list, q, &wide) || wide != to_wide)) ||
-        (n_blocks && (to_wide ? n_wide != n_rules || n_twins != n_rules : n_rules > 0))) {
-        fail_msg("SP_SEED=%llu: %s protocol %u port %u: %u blocks, %u flows of rules, %u of them and %u for all ports",
-                 (unsigned long long) rng.seed, q->inbound ? "in" : "out", q->protocol, q->port, n_blocks, n_rules, n_twins,
-                 n_wide);
+    return m;
+}
+
+/* What decides is of a rule that names the port or of the set.  This leads to where just those rules are asked that are for it,
+ * if any is.  Returns whether it does. */
+static bool ask(const struct list *list, const struct question *q)
+{
+    bool has_ports = q->protocol == SP_PROTOCOL_TCP || q->protocol == SP_PROTOCOL_UDP;
+    bool wide = false, to_wide = false, right;
+    struct matched m = match(list, q);
+    unsigned n_for = 0, n_naming = 0;
+
+    for (size_t i = 0; has_ports && i < list->n_rules; i++) {
+        n_for += is_for(&list->rules[i], q);
+        n_naming += is_for(&list->rules[i], q) && !is_for_all(list->rules[i].meaning);
     }
-    return n_blocks && n_rules;
+    right = m.n_blocks <= 1 && (!m.n_blocks || (has_ports && may_be_covered(list, q, &wide)));
+    if (m.deciding && is_of_set(m.deciding)) {
+        to_wide = leads_to_wide(m.deciding);
+        right = right && has_ports && !n_naming && (to_wide || (!n_for && !wide)) &&
+                (!to_wide || (m.n_wide == m.n_for_all && m.n_twins == m.n_for_all));
+    } else if (m.deciding && has_ports) {
+        right = right && names_port_of(meaning_of(list, m.deciding), q);
+    }
+    if (!right) {
+        fail_msg("SP_SEED=%llu: %s protocol %u port %u: decided by cookie 0x%llx; %u blocks; %u flows for all ports, "
+                 "%u where these are alone; %u rules match",
+                 (unsigned long long) rng.seed, q->inbound ? "in" : "out", q->protocol, q->port,
+                 m.deciding ? (unsigned long long) m.deciding->cookie : 0, m.n_blocks, m.n_for_all, m.n_wide, n_for);
+    }
+    return to_wide && n_for;
 }
 
 /* How many of the 256 blocks of 8 bits of one direction, family and protocol are covered. */
@@ -357,14 +421,17 @@ static unsigned count_covered(const struct list *list, struct question *q)
 /* How many have to be, by what sp_unnamed_ports() says if each that may be covered is asked for by itself. */
 static unsigned expect_covered(const struct list *list, struct question *q)
 {
-    struct sp_named_ports named = {{false}};
+    struct sp_named_ports named = {{0}};
     struct sp_port_mask masks[SP_UNNAMED_MAX];
     unsigned n_ports = 0;
     bool any = false, wide;
 
     for (q->port = 0; q->port < 65536; q->port += 256) {
-        named.blocks[q->port >> 8] = !may_be_covered(list, q, &wide);
-        any = any || may_be_covered(list, q, &wide);
+        if (may_be_covered(list, q, &wide)) {
+            any = true;
+        } else {
+            sp_named_ports_add(&named, (uint16_t) q->port, (uint16_t) (q->port | 0xff));
+        }
     }
     for (size_t n = any ? sp_unnamed_ports(&named, masks) : 0; n > 0; n--) {
         n_ports += 0x10000u - masks[n - 1].mask;

@@ -118,9 +118,9 @@ def test_what_is_looked_at_is_the_same_for_all(net, rules):
 
 
 @pytest.mark.parametrize("low, high", ((0x2000, 0x2000), (0x20ff, 0x20ff), (0x1ffe, 0x2001), (0x2000, 0x2fff), (0x7fff, 0x8000),
-                                       (0xffff, 0xffff), (1, 256)))
+                                       (0xffff, 0xffff), (1, 256), (0x2001, 0x2ffe)))
 def test_ports_beside_the_blocks(net, rules, low, high):
-    """The ports that a rule names, and those beside them and beside what is looked at together, for all but TCP from outside
+    """The ports that a rule names, and those beside them, beside what is looked at together and in a nest, for all but TCP from outside
     with rules of one family."""
     remote = {4: "203.0.113.0/24", 6: "2001:db8:ff::/48"}
     rules(Rule("in", "allow", "udp", (low, high)), Rule("in", "allow", "tcp", (low, high), remote=remote[4]),

@@ -228,14 +228,20 @@ static void rule_sets(void **aux)
     set.n_rules = 6;
     assert_int_equal(sp_compile_rule_set(&set, NULL, &flows, NULL), 0);
     assert_int_equal(count(&flows, SP_T_STAMP), 6);
-    assert_int_equal(count(&flows, SP_T_RULES_IN), 2 * 30 + 2 + 1 + 2 + 2 * 3);
+    assert_int_equal(count(&flows, SP_T_RULES_IN), 2 * 4 + 2 + 1 + 2 + 2 * 3); /* 4: a nest. */
     assert_int_equal(count(&flows, SP_T_RULES_OUT), 0);
     assert_int_equal(count(&flows, SP_T_SCTP_ORIGINAL), 2); /* Of the rule for any protocol. */
     assert_int_equal(count(&flows, SP_T_SCTP_REPLY), 2);
     for (size_t i = 0; i < flows.n; i++) { /* Of two alike the first stands. */
         assert_false(flows.flows[i]->table == SP_T_RULES_IN && SP_COOKIE_NUMBER(flows.flows[i]->cookie) == 2);
     }
-    assert_int_equal(finish(&flows), bare + 2 * 6 + 71 + 4);
+    assert_int_equal(count(&flows, SP_T_WIDE_IN), 2); /* Of the same, for what the nest takes out. */
+    assert_int_equal(finish(&flows), bare + 2 * 6 + 19 + 4 + 2);
+
+    group.port_min = group.port_max = 65535; /* Beside the first rule's: it can be no nest in any family. */
+    assert_int_equal(sp_compile_rule_set(&set, NULL, &flows, NULL), 0);
+    assert_int_equal(count(&flows, SP_T_RULES_IN), 2 * 30 + 2 + 1 + 2 + 2 * 3);
+    finish(&flows);
 
     group.remote = SP_REMOTE_CIDR; /* A protocol of one family with a prefix of the other says nothing. */
     group.remote_cidr = cidr("2001:db8::/32");
@@ -344,6 +350,66 @@ static void ports_that_no_rule_names(void **aux)
     check_unnamed(&set, 0, 0, 0);
 }
 
+/* How many flows of 'flows' in table RULES_IN are of slot 1, and how many its nest takes out, all leading to 'table'. */
+static void check_nest(const struct sp_rule_set_facts *set, size_t n_in, size_t n_out, uint8_t table)
+{
+    struct sp_flow_list flows;
+    size_t in = 0, out = 0;
+
+    sp_flow_list_init(&flows);
+    assert_int_equal(sp_compile_rule_set(set, NULL, &flows, NULL), 0);
+    for (size_t i = 0; i < flows.n; i++) {
+        const struct sp_flow *flow = flows.flows[i];
+
+        in += flow->table == SP_T_RULES_IN && flow->cookie == SP_COOKIE(SP_COOKIE_RULE, 1);
+        if (flow->table == SP_T_RULES_IN && flow->cookie == SP_COOKIE(SP_COOKIE_SET, 9) &&
+            flow->priority < SP_UNNAMED_PRIORITY(1)) {
+            assert_int_equal(flow->actions_size, 2);
+            assert_int_equal(sp_flow_actions(flow)[1], table);
+            out++;
+        }
+    }
+    assert_int_equal(in, n_in);
+    assert_int_equal(out, n_out);
+    finish(&flows);
+}
+
+static void ranges_as_nests(void **aux)
+{
+    struct sp_meaning range = meaning(SP_PROTOCOL_TCP, 257, 510), more = meaning(SP_PROTOCOL_TCP, 512, 512);
+    struct sp_rule_facts rules[] = {{.meaning = &range, .slot = 1, .mark = 11}, {.meaning = &more, .slot = 2, .mark = 12}};
+    struct sp_rule_set_facts set = {.number = 9, .version = 3, .region = 1, .rules = rules, .n_rules = 2};
+
+    check_nest(&set, 2, 2 * 2, SP_T_DENIED);
+    assert_int_equal(count_text(&set, "cookie=0x5350050000000001,table=21,priority=57624,dl_type=0x800,ct_state=-inv+trk,"
+                                      "ct_nw_proto=6,ct_tp_dst=0x100/0xff00,reg2=0x9 "
+                                      "actions=load:0x1->NXM_NX_REG7[],goto_table:24"), 1);
+    assert_int_equal(count_text(&set, "cookie=0x5350040000000009,table=21,priority=57640,dl_type=0x800,ct_state=-inv+trk,"
+                                      "ct_nw_proto=6,ct_tp_dst=511,reg2=0x9 actions=goto_table:26"), 1);
+    for (int32_t beside = 256; beside < 512; beside += 255) {
+        more.port_min = more.port_max = beside;
+        check_nest(&set, 2 * 14, 0, 0);
+    }
+    more.action = SP_DENY; /* Whatever it does, ... */
+    more.priority = 7;
+    check_nest(&set, 2 * 14, 0, 0);
+    more.remote = SP_REMOTE_CIDR; /* ... for whom, but for the other family, ... */
+    more.remote_cidr = cidr("2001:db8::/32");
+    check_nest(&set, 1 + 14, 2, SP_T_DENIED);
+    more.direction = SP_OUTBOUND; /* ... direction ... */
+    check_nest(&set, 2, 2 * 2, SP_T_DENIED);
+    more.direction = SP_INBOUND;
+    more.protocol = SP_PROTOCOL_UDP; /* ... or protocol. */
+    check_nest(&set, 2, 2 * 2, SP_T_DENIED);
+    more = meaning(SP_PROTOCOL_ANY, -1, -1);
+    check_nest(&set, 2, 2 * 2, SP_T_WIDE_IN);
+    more = meaning(SP_PROTOCOL_TCP, 300, 400); /* Within it. */
+    check_nest(&set, 2, 2 * 2, SP_T_DENIED);
+    range.protocol = SP_PROTOCOL_SCTP;
+    set.n_rules = 1;
+    check_nest(&set, 0, 0, 0);
+}
+
 /* One rule more takes its own flows and a few: in each family one block is cut into at most seven, and if that was the last
  * one of 8 bits, another one is halved. */
 static void one_rule_more_moves_few_blocks(void **aux)
@@ -391,6 +457,10 @@ static struct sp_meaning some_meaning(struct sp_random *random)
     if (m.protocol != SP_PROTOCOL_ANY && sp_random_chance(random, 70)) {
         m.port_min = 80 + (int32_t) sp_random_below(random, 3);
         m.port_max = m.port_min + (int32_t) sp_random_below(random, 3);
+    }
+    if (m.protocol == SP_PROTOCOL_TCP && sp_random_chance(random, 50)) { /* Nests, some of which touch. */
+        m.port_min = 256 * (int32_t) (1 + sp_random_below(random, 20)) + 1;
+        m.port_max = m.port_min + 253 + (int32_t) sp_random_below(random, 3);
     }
     m.action = sp_random_chance(random, 50) ? SP_ALLOW : SP_DENY;
     if (sp_random_chance(random, 50)) {
@@ -541,6 +611,7 @@ int main(void)
         cmocka_unit_test(pairs),        cmocka_unit_test(destinations),
         cmocka_unit_test(rule_priorities), cmocka_unit_test(rule_sets),
         cmocka_unit_test(ports_that_no_rule_names), cmocka_unit_test(one_rule_more_moves_few_blocks),
+        cmocka_unit_test(ranges_as_nests),
         cmocka_unit_test(compiled_again), cmocka_unit_test(version_is_frozen_by_conntrack),
         cmocka_unit_test(reports_are_metered),
     };

@@ -12,7 +12,7 @@
 
 static size_t cover(const uint16_t (*ranges)[2], size_t n, struct sp_port_mask ret_masks[SP_UNNAMED_MAX])
 {
-    struct sp_named_ports named = {{false}};
+    struct sp_named_ports named = {{0}};
 
     for (size_t i = 0; i < n; i++) {
         sp_named_ports_add(&named, ranges[i][0], ranges[i][1]);
@@ -75,16 +75,16 @@ static void one_is_of_all_bits(void **aux)
 /* Every other block would take 128, and 32 pairs one of each size, of which those of the larger size stay. */
 static void the_largest_stay(void **aux)
 {
-    struct sp_named_ports named = {{false}};
+    struct sp_named_ports named = {{0}};
     struct sp_port_mask masks[SP_UNNAMED_MAX];
 
     for (unsigned i = 0; i < 256; i += 2) {
-        named.blocks[i] = true;
+        sp_named_ports_add(&named, (uint16_t) (256 * i + 7), (uint16_t) (256 * i + 7));
     }
     assert_int_equal(sp_unnamed_ports(&named, masks), SP_UNNAMED_LARGEST);
     memset(&named, 0, sizeof named);
     for (unsigned i = 0; i < 256; i += 8) { /* Of eight, the first is named: 1, 2 and 4 are left. */
-        named.blocks[i] = true;
+        sp_named_ports_add(&named, (uint16_t) (256 * i + 7), (uint16_t) (256 * i + 7));
     }
     assert_int_equal(sp_unnamed_ports(&named, masks), SP_UNNAMED_MAX - (SP_UNNAMED_BITS - 1) + 2); /* 6 bits, halved to 8. */
     for (unsigned i = 0; i < 31; i++) {
@@ -92,11 +92,35 @@ static void the_largest_stay(void **aux)
     }
 }
 
+static void which_are_named(void **aux)
+{
+    static const uint16_t ranges[][2] = {{0, 0}, {63, 64}, {127, 127}, {1000, 1127}, {65535, 65535}};
+    struct sp_named_ports named = {{0}};
+    bool expected[65536] = {false};
+
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+        sp_named_ports_add(&named, ranges[i][0], ranges[i][1]);
+        memset(&expected[ranges[i][0]], true, ranges[i][1] - ranges[i][0] + 1u);
+    }
+    for (unsigned first = 0; first < 65536; first += first == 1200 ? 64000 : 1) {
+        bool any = false;
+
+        assert_false(sp_named_ports_any(&named, first, first));
+        assert_false(sp_named_ports_any(&named, first, 0));
+        for (unsigned end = first + 1; end <= 65536 && end < first + 200; end++) {
+            any = any || expected[end - 1];
+            assert_int_equal(sp_named_ports_any(&named, first, end), any);
+        }
+    }
+    assert_false(sp_named_ports_any(&named, 1128, 65535));
+    assert_true(sp_named_ports_any(&named, 1128, 65536));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_port),           cmocka_unit_test(nothing_and_all),  cmocka_unit_test(edges),
-        cmocka_unit_test(one_is_of_all_bits), cmocka_unit_test(the_largest_stay),
+        cmocka_unit_test(one_is_of_all_bits), cmocka_unit_test(the_largest_stay), cmocka_unit_test(which_are_named),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
