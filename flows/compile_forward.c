@@ -91,18 +91,18 @@ int sp_compile_flood_chunk(uint16_t vlan, uint8_t chunk, const uint16_t *ofports
 
 int sp_compile_remote(uint32_t region, const struct sp_cidr *ip, uint32_t set, struct sp_flow_list *out)
 {
+    static const enum sp_field words[] = SP_REMOTE_WORDS;
+    struct sp_flow_build *b;
     struct sp_emit e;
 
     sp_emit_init(&e, out, NULL, SP_COOKIE(SP_COOKIE_REMOTE, set));
-    for (unsigned outbound = 0; outbound < 2; outbound++) {
-        struct sp_flow_build *b = sp_emit_begin(&e, outbound ? SP_T_REMOTE_OUT : SP_T_REMOTE_IN, 100);
-
-        sp_flow_match_uint(b, SP_R_REGION, region, SP_REGION_MASK);
-        sp_flow_match_exact(b, SP_F_ETH_TYPE, ip->family == 6 ? SP_ETH_IPV6 : SP_ETH_IPV4);
-        sp_match_valid(b);
-        sp_flow_match_cidr(b, outbound ? SP_F_CT_NW_DST : SP_F_CT_NW_SRC, outbound ? SP_F_CT_IPV6_DST : SP_F_CT_IPV6_SRC, ip);
-        sp_flow_load_reg(b, SP_R_CLASS, set);
-        sp_emit_goto(&e, outbound ? SP_T_RULES_OUT : SP_T_RULES_IN);
+    b = sp_emit_begin(&e, SP_T_REMOTE, 100);
+    sp_flow_match_uint(b, SP_R_REGION, region, SP_REGION_MASK);
+    sp_flow_match_exact(b, SP_F_ETH_TYPE, ip->family == 6 ? SP_ETH_IPV6 : SP_ETH_IPV4);
+    for (unsigned i = 0; i < (ip->family == 6 ? 4 : 1); i++) {
+        sp_flow_match_bytes(b, words[i], ip->bytes + 4 * i, NULL);
     }
+    sp_flow_load_reg(b, SP_R_CLASS, set);
+    sp_emit_end(&e);
     return e.error;
 }

@@ -318,25 +318,42 @@ static void checked(struct sp_emit *e)
     }
 }
 
+/* Match and operations: finds the class of the remote address of 'family', and leaves no more of it. */
+static void ask_remote(struct sp_flow_build *b, bool outbound, unsigned family)
+{
+    static const enum sp_field words[] = SP_REMOTE_WORDS;
+    unsigned n = family == 6 ? 4 : 1;
+
+    sp_flow_match_exact(b, SP_F_ETH_TYPE, family == 6 ? SP_ETH_IPV6 : SP_ETH_IPV4);
+    for (unsigned i = 0; i < n; i++) {
+        enum sp_field ipv4 = outbound ? SP_F_CT_NW_DST : SP_F_CT_NW_SRC, ipv6 = outbound ? SP_F_CT_IPV6_DST : SP_F_CT_IPV6_SRC;
+
+        sp_flow_copy(b, family == 6 ? ipv6 : ipv4, 32 * (n - 1 - i), words[i], 0, 32);
+    }
+    sp_flow_resubmit(b, SP_T_REMOTE);
+    for (unsigned i = 0; i < n; i++) {
+        sp_flow_load_reg(b, words[i], words[i] == SP_R_MARK ? SP_MARK_FRAGMENT : 0);
+    }
+}
+
 /* The connection's direction seen from the server decides which rules are asked: a packet that leaves and opens its
  * connection, or that enters and answers, belongs to an outbound connection. */
 static void judge_direction(struct sp_emit *e, uint32_t phase, bool reply)
 {
     bool outbound = (phase == SP_PHASE_LEAVING) != reply;
 
-    for (unsigned with_remote = 0; with_remote < 2; with_remote++) {
-        struct sp_flow_build *b = sp_emit_begin(e, SP_T_JUDGE, with_remote ? 200 : 100);
+    for (unsigned i = 0; i < 3; i++) {
+        struct sp_flow_build *b = sp_emit_begin(e, SP_T_JUDGE, i ? 200 : 100);
 
         sp_flow_match_exact(b, SP_R_PHASE, phase);
         sp_flow_match_uint(b, SP_F_CT_STATE, SP_CT_VALID_VALUE | (reply ? SP_CT_RPL : 0), SP_CT_VALID_MASK | SP_CT_RPL);
-        if (with_remote) {
+        if (i) {
             uint32_t flag = outbound ? SP_REGION_HAS_REMOTE_OUT : SP_REGION_HAS_REMOTE_IN;
 
             sp_flow_match_uint(b, SP_R_REGION, flag, flag);
-            sp_emit_goto(e, outbound ? SP_T_REMOTE_OUT : SP_T_REMOTE_IN);
-        } else {
-            sp_emit_goto(e, outbound ? SP_T_RULES_OUT : SP_T_RULES_IN);
+            ask_remote(b, outbound, i == 1 ? 4 : 6);
         }
+        sp_emit_goto(e, outbound ? SP_T_RULES_OUT : SP_T_RULES_IN);
     }
 }
 
@@ -527,10 +544,6 @@ static void tracked(struct sp_emit *e)
     judge_direction(e, SP_PHASE_LEAVING, true);
     judge_direction(e, SP_PHASE_ENTERING, false);
     judge_direction(e, SP_PHASE_ENTERING, true);
-    sp_emit_begin(e, SP_T_REMOTE_OUT, 1);
-    sp_emit_goto(e, SP_T_RULES_OUT);
-    sp_emit_begin(e, SP_T_REMOTE_IN, 1);
-    sp_emit_goto(e, SP_T_RULES_IN);
     sp_emit_begin(e, SP_T_RULES_OUT, 1); /* No rule allows it. */
     sp_emit_goto(e, SP_T_DENIED);
     sp_emit_begin(e, SP_T_RULES_IN, 1);
@@ -772,24 +785,5 @@ int sp_compile_static(struct sp_flow_list *out)
     requests(&e);
     tell_ways_apart(&e);
     guard(&e);
-    return e.error;
-}
-
-/* Anything else drops here anyway. */
-int sp_compile_reports(struct sp_flow_list *out)
-{
-    struct sp_emit e;
-
-    sp_emit_init(&e, out, NULL, SP_COOKIE(SP_COOKIE_REPORT, 0));
-    for (uint32_t i = 0; i < SP_METERS; i++) {
-        struct sp_flow_build *b = sp_emit_begin(&e, SP_T_DENIED, 100);
-
-        sp_flow_match_uint(b, SP_F_CT_STATE, SP_CT_VALID_VALUE | SP_CT_NEW, SP_CT_VALID_MASK | SP_CT_NEW);
-        sp_flow_match_uint(b, SP_R_REGION, SP_REGION_REPORTS, SP_REGION_REPORTS);
-        sp_flow_match_uint(b, SP_R_ZONE, i, SP_METERS - 1);
-        sp_flow_meter(b, SP_METER_FIRST + i);
-        sp_flow_controller(b, SP_REPORT_SIZE, SP_CONTROLLER_ID);
-        sp_emit_end(&e);
-    }
     return e.error;
 }

@@ -244,6 +244,27 @@ void sp_flow_move(struct sp_flow_build *build, enum sp_field src, unsigned src_b
     append_op(build, SP_OP_MOVE, arguments, sizeof arguments, has_bits(src, src_bit, n_bits) && has_bits(dst, dst_bit, n_bits));
 }
 
+void sp_flow_push(struct sp_flow_build *build, enum sp_field field, unsigned first_bit, unsigned n_bits)
+{
+    const uint8_t arguments[] = {(uint8_t) field, (uint8_t) first_bit, (uint8_t) n_bits};
+
+    append_op(build, SP_OP_PUSH, arguments, sizeof arguments, has_bits(field, first_bit, n_bits));
+}
+
+void sp_flow_pop(struct sp_flow_build *build, enum sp_field field, unsigned first_bit, unsigned n_bits)
+{
+    const uint8_t arguments[] = {(uint8_t) field, (uint8_t) first_bit, (uint8_t) n_bits};
+
+    append_op(build, SP_OP_POP, arguments, sizeof arguments, has_bits(field, first_bit, n_bits));
+}
+
+void sp_flow_copy(struct sp_flow_build *build, enum sp_field src, unsigned src_bit, enum sp_field dst, unsigned dst_bit,
+                  unsigned n_bits)
+{
+    sp_flow_push(build, src, src_bit, n_bits);
+    sp_flow_pop(build, dst, dst_bit, n_bits);
+}
+
 void sp_flow_ct(struct sp_flow_build *build, enum sp_field zone, uint8_t table)
 {
     const uint8_t arguments[] = {0, (uint8_t) zone, 0, table, 0xff};

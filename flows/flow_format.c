@@ -282,6 +282,11 @@ static size_t put_op(struct text *text, const uint8_t *op)
         put(text, "->");
         put_subfield(text, arguments[2], arguments[3], arguments[4]);
         return 5;
+    case SP_OP_PUSH:
+    case SP_OP_POP:
+        put(text, *op == SP_OP_PUSH ? "push:" : "pop:");
+        put_subfield(text, arguments[0], arguments[1], arguments[2]);
+        return 3;
     case SP_OP_CT:
         put_ct(text, arguments);
         return 5;

@@ -130,6 +130,29 @@ static bool encode_move(struct reader *reader, struct ofpbuf *ofpacts)
     return true;
 }
 
+static bool encode_stack(struct reader *reader, struct ofpact_stack *(*put)(struct ofpbuf *),
+                         bool (*is_valid)(const struct mf_subfield *), struct ofpbuf *ofpacts)
+{
+    uint64_t field = read_be(reader, 1), first_bit = read_be(reader, 1), n_bits = read_be(reader, 1);
+    struct mf_subfield part = subfield(field, first_bit, n_bits);
+
+    if (!is_valid(&part)) {
+        return false;
+    }
+    put(ofpacts)->subfield = part;
+    return true;
+}
+
+static bool encode_push(struct reader *reader, struct ofpbuf *ofpacts)
+{
+    return encode_stack(reader, ofpact_put_STACK_PUSH, is_source, ofpacts);
+}
+
+static bool encode_pop(struct reader *reader, struct ofpbuf *ofpacts)
+{
+    return encode_stack(reader, ofpact_put_STACK_POP, is_destination, ofpacts);
+}
+
 /* The nested action is written where the buffer begins after the ct() header has been pulled off, as libopenvswitch wants it;
  * each step may move the buffer. */
 static bool encode_ct(struct reader *reader, struct ofpbuf *ofpacts)
@@ -234,6 +257,7 @@ static bool (*const encoders[SP_N_OPS])(struct reader *, struct ofpbuf *) = {
     [SP_OP_OUTPUT] = encode_output,       [SP_OP_OUTPUT_REG] = encode_output_reg,
     [SP_OP_GOTO] = encode_goto,           [SP_OP_RESUBMIT] = encode_resubmit,
     [SP_OP_LOAD] = encode_load,           [SP_OP_MOVE] = encode_move,
+    [SP_OP_PUSH] = encode_push,           [SP_OP_POP] = encode_pop,
     [SP_OP_CT] = encode_ct,               [SP_OP_PUSH_VLAN] = encode_push_vlan,
     [SP_OP_POP_VLAN] = encode_pop_vlan,   [SP_OP_LEARN_MAC] = encode_learn_mac,
     [SP_OP_METER] = encode_meter,         [SP_OP_CONTROLLER] = encode_controller,
@@ -325,6 +349,30 @@ static bool decode_move(const struct ofpact *a, struct sp_flow_build *build)
         return false;
     }
     sp_flow_move(build, src, move->src.ofs, dst, move->dst.ofs, move->src.n_bits);
+    return true;
+}
+
+static bool decode_push(const struct ofpact *a, struct sp_flow_build *build)
+{
+    const struct mf_subfield *part = &ofpact_get_STACK_PUSH(a)->subfield;
+    enum sp_field field = sp_codec_field_from(part->field);
+
+    if (field == SP_N_FIELDS) {
+        return false;
+    }
+    sp_flow_push(build, field, part->ofs, part->n_bits);
+    return true;
+}
+
+static bool decode_pop(const struct ofpact *a, struct sp_flow_build *build)
+{
+    const struct mf_subfield *part = &ofpact_get_STACK_POP(a)->subfield;
+    enum sp_field field = sp_codec_field_from(part->field);
+
+    if (field == SP_N_FIELDS) {
+        return false;
+    }
+    sp_flow_pop(build, field, part->ofs, part->n_bits);
     return true;
 }
 
@@ -441,6 +489,7 @@ static bool decode_action(const struct ofpact *a, struct sp_flow_build *build)
     } decoders[] = {
         {OFPACT_SET_FIELD, decode_set_field},   {OFPACT_GOTO_TABLE, decode_goto},
         {OFPACT_RESUBMIT, decode_resubmit},     {OFPACT_REG_MOVE, decode_move},
+        {OFPACT_STACK_PUSH, decode_push},       {OFPACT_STACK_POP, decode_pop},
         {OFPACT_OUTPUT, decode_output},         {OFPACT_OUTPUT_REG, decode_output_reg},
         {OFPACT_CT, decode_ct},                 {OFPACT_PUSH_VLAN, decode_push_vlan},
         {OFPACT_STRIP_VLAN, decode_pop_vlan},   {OFPACT_LEARN, decode_learn},

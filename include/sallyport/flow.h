@@ -87,6 +87,8 @@ enum sp_op {
     SP_OP_RESUBMIT,   /* u8 table */
     SP_OP_LOAD,       /* u8 field, u8 first bit, u8 bits (1 to 64), u64 value */
     SP_OP_MOVE,       /* u8 source field, u8 first bit, u8 destination field, u8 first bit, u8 bits */
+    SP_OP_PUSH,       /* u8 field, u8 first bit, u8 bits (1 to 128): onto the packet's stack */
+    SP_OP_POP,        /* u8 field, u8 first bit, u8 bits: from there */
     SP_OP_CT,         /* u8 flags (SP_CT_OP_...), u8 zone field, u8 first bit of 16, u8 table to go on in, then what is done to
                        * ct_mark: u8 field of 4 bytes to copy from, or 0xff for nothing */
     SP_OP_PUSH_VLAN,  /* 802.1Q, tag 0 */
@@ -154,6 +156,13 @@ void sp_flow_resubmit(struct sp_flow_build *, uint8_t table);
 void sp_flow_load(struct sp_flow_build *, enum sp_field, unsigned first_bit, unsigned n_bits, uint64_t value);
 void sp_flow_load_reg(struct sp_flow_build *, enum sp_field reg, uint32_t value); /* All 32 bits. */
 void sp_flow_move(struct sp_flow_build *, enum sp_field src, unsigned src_bit, enum sp_field dst, unsigned dst_bit,
+                  unsigned n_bits);
+void sp_flow_push(struct sp_flow_build *, enum sp_field, unsigned first_bit, unsigned n_bits);
+void sp_flow_pop(struct sp_flow_build *, enum sp_field, unsigned first_bit, unsigned n_bits);
+/* Copies by way of the packet's stack.  A move does nothing for a packet that the switch takes to have no such field.  It takes
+ * one to have conntrack's original tuple if ct_state is new, est or rpl, but some ICMP errors are just rel.  What is pushed is
+ * not asked for that (OVS 3.1, mf_are_prereqs_ok(), nxm_execute_stack_push()). */
+void sp_flow_copy(struct sp_flow_build *, enum sp_field src, unsigned src_bit, enum sp_field dst, unsigned dst_bit,
                   unsigned n_bits);
 /* Looks the connection up in the zone of the low 16 bits of 'zone' and goes on in 'table'. */
 void sp_flow_ct(struct sp_flow_build *, enum sp_field zone, uint8_t table);

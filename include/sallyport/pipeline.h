@@ -22,8 +22,8 @@
  *                Entering: what judged the sender is still there (one flow per rule set), or nothing is noted -> GATE; else ->
  *                CLASSIFY, anew.
  *   GATE         just committed -> PASSED; ct_mark that is live in the set -> PASSED; else -> JUDGE.  SCTP always -> JUDGE.
- *   JUDGE        chooses the rules by the connection's direction; later fragments -> COMMIT.
- *   REMOTE_IN, REMOTE_OUT   class of the connection's remote address; only for sets that name remote groups.
+ *   JUDGE        chooses the rules by the connection's direction, and asks REMOTE for them; later fragments -> COMMIT.
+ *   REMOTE       class of the connection's remote address; only for sets that name remote groups.
  *   RULES_IN, RULES_OUT     the rules: load SLOT -> STAMP, or DENIED.  Ports that no rule names -> WIDE_IN, WIDE_OUT, or DENIED.
  *                SCTP goes on to SCTP_ORIGINAL and SCTP_REPLY.
  *   WIDE_IN, WIDE_OUT       the rules for all ports once more, alone.
@@ -242,8 +242,7 @@ enum sp_table {
     SP_T_SENDER = 13,
     SP_T_GATE = 14,
     SP_T_JUDGE = 15,
-    SP_T_REMOTE_OUT = 16,
-    SP_T_REMOTE_IN = 17,
+    SP_T_REMOTE = 16,
     SP_T_WIDE_OUT = 18, /* Behind RULES_OUT and RULES_IN. */
     SP_T_WIDE_IN = 19,
     SP_T_RULES_OUT = 20,
@@ -293,6 +292,9 @@ enum sp_table {
 #define SP_R_HARDWARE_LOW SP_F_REG(13)
 #define SP_R_ASKING SP_F_REG(14) /* In REQUEST: sender and target of an ARP request. */
 #define SP_R_ASKED SP_F_REG(15)
+/* In REMOTE, 32 bits of the connection's remote address each, beginning with its first ones; of IPv4 in the first register alone.
+ * In JUDGE they hold nothing that is needed behind it: MARK tells of no rule yet, and the others are 0. */
+#define SP_REMOTE_WORDS {SP_F_REG(10), SP_F_REG(11), SP_F_REG(12), SP_R_MARK}
 /* From SENDER to SENDER, in a frame from a server: the set and version that judged it, or SP_AGAIN; else 0. */
 #define SP_R_AGAIN SP_F_REG(13)
 #define SP_R_SENDER_SET SP_F_REG(14)

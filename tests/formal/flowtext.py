@@ -27,6 +27,9 @@ FRAGS = {"no": (0, 3), "yes": (1, 1), "first": (1, 3), "later": (2, 2), "not_lat
 NXM = {"NXM_OF_ETH_SRC": "dl_src", "NXM_OF_VLAN_TCI": "vlan_tci", "NXM_OF_ARP_SPA": "arp_spa", "NXM_OF_ARP_TPA": "arp_tpa",
        "NXM_NX_ARP_SHA": "arp_sha", "NXM_OF_IP_SRC": "nw_src", "NXM_NX_IPV6_SRC": "ipv6_src", "NXM_NX_ND_TARGET": "nd_target", "NXM_NX_ND_SLL": "nd_sll",
        "NXM_NX_ND_TLL": "nd_tll", "NXM_NX_CT_MARK": "ct_mark"}
+# May be pushed.  A move of these is one only for packets with some states.
+PUSHED = {"NXM_NX_CT_NW_SRC": "ct_nw_src", "NXM_NX_CT_NW_DST": "ct_nw_dst", "NXM_NX_CT_IPV6_SRC": "ct_ipv6_src",
+          "NXM_NX_CT_IPV6_DST": "ct_ipv6_dst"}
 
 
 class Unknown(Exception):
@@ -91,7 +94,7 @@ def _match(text):
     return dict(sorted(match.items(), key=lambda item: (item[0] not in ("dl_type", "nw_proto"), not item[0].startswith("reg"))))
 
 
-def _slice(text):
+def _slice(text, names=NXM):
     """'NAME[first..last]', 'NAME[]' or a name of ovs-fields(7)."""
     found = re.fullmatch(r"(\w+)(?:\[(?:(\d+)(?:\.\.(\d+))?)?\])?", text)
     if not found:
@@ -102,7 +105,7 @@ def _slice(text):
     if xxreg:
         field, width = "xxreg" + (xxreg.group(1) or xxreg.group(2)), 128
     else:
-        field = "reg" + (reg.group(1) or reg.group(2)) if reg else NXM.get(name, name)
+        field = "reg" + (reg.group(1) or reg.group(2)) if reg else names.get(name, name)
         if field not in WIDTHS:
             raise Unknown(f"field {text}")
         width = WIDTHS[field]
@@ -142,7 +145,7 @@ def _ct(text):
 
 
 def _action(text):
-    found = re.fullmatch(r"(goto_table|resubmit|output|push_vlan|load|set_field|move):?(.*)", text)
+    found = re.fullmatch(r"(goto_table|resubmit|output|push_vlan|load|set_field|move|push|pop):?(.*)", text)
     if text in ("drop", "pop_vlan"):
         return Act(text, ())
     if text.startswith("ct("):
@@ -165,12 +168,32 @@ def _action(text):
         return Act(kind, (_slice(rest) if "[" in rest else int(rest),))
     if kind == "push_vlan":
         return Act(kind, ())
+    if kind in ("push", "pop"):
+        return Act(kind, (_slice(rest, PUSHED if kind == "push" else NXM),))
     source, _, target = rest.partition("->")
     if kind == "move":
         return Act(kind, (_slice(source), _slice(target)))
     if "/" in source:
         raise Unknown(f"action {text}")
     return Act("load", (_number(source), _slice(target)))
+
+
+def _copies(actions):
+    """A push that is popped at once is a move, which no packet's state keeps from being one; there is no other."""
+    rest, pushed = [], None
+    for action in actions:
+        if (pushed is not None) != (action.kind == "pop"):
+            raise Unknown("a stack of more than one thing, for one action")
+        if action.kind == "push":
+            pushed = action.arguments[0]
+        elif action.kind == "pop":
+            rest.append(Act("move", (pushed, action.arguments[0])))
+            pushed = None
+        else:
+            rest.append(action)
+    if pushed is not None:
+        raise Unknown("a push without a pop")
+    return rest
 
 
 def read(text):
@@ -199,7 +222,7 @@ def read(text):
                 rest.append(item)
         try:
             flows.append(Flow(table, priority, cookie, _match(",".join(rest)) if rest else {},
-                              [_action(action) for action in _split(actions.strip())], line))
+                              _copies([_action(action) for action in _split(actions.strip())]), line))
         except Unknown as error:
             raise Unknown(f"{error} in: {line}") from None
     return flows

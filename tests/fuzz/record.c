@@ -23,7 +23,8 @@ static const char *const flows[] = {
     "table=3,priority=70,cookie=0x5350050000000004,arp,arp_spa=10.1.2.3,arp_op=1,dl_vlan=7,"
     "actions=strip_vlan,output:NXM_NX_REG5[0..15]",
     "table=4,priority=60,cookie=0x5350050000000005,udp6,ipv6_src=2001:db8::/32,"
-    "actions=push_vlan:0x8100,move:NXM_OF_IN_PORT[]->NXM_NX_REG6[0..15],resubmit(,9),output:3",
+    "actions=push_vlan:0x8100,move:NXM_OF_IN_PORT[]->NXM_NX_REG6[0..15],push:NXM_NX_IPV6_SRC[96..127],pop:NXM_NX_REG7[],"
+    "resubmit(,9),output:3",
     "table=5,priority=50,cookie=0x5350050000000006,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,"
     "actions=learn(table=30,priority=9,idle_timeout=300,delete_learned,"
     "limit=100,cookie=0x5350080000000000,NXM_NX_REG7[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],"

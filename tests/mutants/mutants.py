@@ -19,6 +19,7 @@ def mutant(name, wrong, *edits, near=()):
 
 RANGE, RULES, STATIC = "flows/range.c", "flows/compile_rules.c", "flows/compile_static.c"
 FORWARD, PORT, ADMISSION = "flows/compile_forward.c", "flows/compile_port.c", "flows/admission.c"
+REPORTS = "flows/compile_reports.c"
 PIPELINE, UNNAMED = "include/sallyport/pipeline.h", "flows/unnamed.c"
 
 # Rules to flows.
@@ -104,8 +105,16 @@ mutant("peers-inbound-rules-skipped", "what one server's outbound rules allow en
         "    sp_emit_goto(e, SP_T_DELIVERED);\n"), near=["property/compile", "system/test_verdict.py"])
 mutant("only-the-first-class", "a remote group is the addresses of its first set of groups",
        (RULES, "aspect.class = rule->classes[i];", "aspect.class = rule->classes[0];"), near=["unit/compile", "property/compile"])
+mutant("remote-is-the-own-address", "the class is that of the server's own address",
+       (STATIC, "ipv4 = outbound ? SP_F_CT_NW_DST : SP_F_CT_NW_SRC", "ipv4 = outbound ? SP_F_CT_NW_SRC : SP_F_CT_NW_DST"), near=["property/compile"])
+mutant("remote-by-half-of-its-address", "of an IPv6 address the first 64 bits make a member",
+       (FORWARD, "i < (ip->family == 6 ? 4 : 1)", "i < (ip->family == 6 ? 2 : 1)"), near=["unit/compile", "property/compile", "system/test_verdict.py"])
+mutant("remote-moved", "of an ICMP error about an answer the remote address is not known",
+       (STATIC, "        sp_flow_copy(b, family", "        sp_flow_move(b, family"), near=["property/compile", "truth/test_revocation.py"])
+mutant("remote-left-as-the-rule", "what nothing allows is reported as denied by a rule after remote groups were asked for",
+       (STATIC, "words[i] == SP_R_MARK ? SP_MARK_FRAGMENT : 0", "0"), near=["system/test_blocked.py"])
 mutant("remote-groups-of-every-region", "an address counts as a member in another region",
-       (FORWARD, "        sp_flow_match_uint(b, SP_R_REGION, region, SP_REGION_MASK);\n", ""),
+       (FORWARD, "    sp_flow_match_uint(b, SP_R_REGION, region, SP_REGION_MASK);\n", ""),
        near=["unit/compile", "property/compile"])
 mutant("icmp-in-ipv6", "an icmp rule lets IPv6 packets of protocol 1 pass",
        (RULES, "(m->protocol == SP_PROTOCOL_ICMP && family == 6) || ", ""), near=["property/compile"])
@@ -393,9 +402,9 @@ mutant("never-taken-flow-that-is-taken", "servers whose MAC address has the bit 
 # What is reported.
 
 mutant("reported-without-a-limit", "a flood of denied packets goes to the controller as it comes",
-       (STATIC, "        sp_flow_meter(b, SP_METER_FIRST + i);\n", ""), near=["unit/compile", "system/test_blocked.py"])
+       (REPORTS, "        sp_flow_meter(b, SP_METER_FIRST + i);\n", ""), near=["unit/compile", "system/test_blocked.py"])
 mutant("reported-and-let-through", "a denied packet that is reported is sent on",
-       (STATIC, "        sp_flow_controller(b, SP_REPORT_SIZE, SP_CONTROLLER_ID);\n        sp_emit_end(&e);\n",
+       (REPORTS, "        sp_flow_controller(b, SP_REPORT_SIZE, SP_CONTROLLER_ID);\n        sp_emit_end(&e);\n",
         "        sp_flow_controller(b, SP_REPORT_SIZE, SP_CONTROLLER_ID);\n        sp_emit_goto(&e, SP_T_PASSED);\n"),
        near=["unit/compile", "system/test_blocked.py"])
 mutant("every-region-is-reported", "denied packets of regions that did not ask for it are reported, too",
@@ -404,7 +413,7 @@ mutant("believed-of-any-port", "what a switch reports is laid to a port that has
        ("controller/engine_blocked.c", "binding && binding->port->zone == denied->zone ? binding : NULL", "binding"),
        near=["unit/engine_blocked"])
 mutant("a-packet-of-a-revoked-connection-is-an-attempt", "packets of connections that are revoked are reported as attempts",
-       (STATIC, "SP_CT_VALID_VALUE | SP_CT_NEW, SP_CT_VALID_MASK | SP_CT_NEW);\n        sp_flow_match_uint(b, SP_R_REGION",
+       (REPORTS, "SP_CT_VALID_VALUE | SP_CT_NEW, SP_CT_VALID_MASK | SP_CT_NEW);\n        sp_flow_match_uint(b, SP_R_REGION",
         "SP_CT_VALID_VALUE, SP_CT_VALID_MASK);\n        sp_flow_match_uint(b, SP_R_REGION"), near=["system/test_blocked.py"])
 
 # How often rules hit.

@@ -181,7 +181,11 @@ static void act_random(struct sp_random *r, struct sp_flow_build *build, bool *t
         sp_flow_move(build, random_register(r), sp_random_below(r, 33 - n), field, first, n);
         break;
     case 6:
-        sp_flow_move(build, SP_F_ETH_SRC, 0, SP_F_XXREG3, sp_random_below(r, 80), 48);
+        if (sp_random_chance(r, 50)) {
+            sp_flow_move(build, SP_F_ETH_SRC, 0, SP_F_XXREG3, sp_random_below(r, 80), 48);
+        } else {
+            sp_flow_copy(build, SP_F_ETH_SRC, 0, SP_F_XXREG3, sp_random_below(r, 80), 48);
+        }
         break;
     case 7: /* The switch refuses to pop a tag that is not there, and to push a third. */
         if (*tagged) {

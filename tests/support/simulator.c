@@ -313,6 +313,12 @@ static void pop_vlan(struct sim_packet *p)
     }
 }
 
+/* Whether a switch moves from 'field': what a connection's first packet was, it takes for known of packets with these states. */
+static bool may_move(const struct sim_packet *p, enum sp_field field)
+{
+    return field < SP_F_CT_NW_PROTO || field > SP_F_CT_TP_DST || sim_get(p, SP_F_CT_STATE) & (SP_CT_NEW | SP_CT_EST | SP_CT_RPL);
+}
+
 /* Copies bits; a write to the tag is a write to the outermost one. */
 static void move_bits(struct sim_packet *p, enum sp_field src, unsigned src_bit, enum sp_field dst, unsigned dst_bit, unsigned n)
 {
@@ -363,8 +369,20 @@ static size_t act(struct sim *sim, struct sim_packet *p, const uint8_t *op, unsi
         }
         return 12;
     case SP_OP_MOVE:
-        move_bits(p, (enum sp_field) a[0], a[1], (enum sp_field) a[2], a[3], a[4]);
+        if (may_move(p, (enum sp_field) a[0])) {
+            move_bits(p, (enum sp_field) a[0], a[1], (enum sp_field) a[2], a[3], a[4]);
+        }
         return 6;
+    case SP_OP_PUSH:
+        for (unsigned i = 0; i < a[2]; i++) {
+            p->pushed[i] = get_bit(p, (enum sp_field) a[0], a[1] + i);
+        }
+        return 4;
+    case SP_OP_POP:
+        for (unsigned i = 0; i < a[2]; i++) {
+            set_bit(p, (enum sp_field) a[0], a[1] + i, p->pushed[i]);
+        }
+        return 4;
     case SP_OP_CT:
         conntrack(sim, p, a);
         return 6;

@@ -17,6 +17,7 @@ struct sim_packet {
     uint8_t fields[SP_N_FIELDS][16]; /* Network order, sp_field_size() bytes from the start; XXREGs live in their REGs. */
     uint16_t tags[SIM_TAGS_MAX];     /* TCIs without the CFI bit, outermost first. */
     unsigned n_tags;
+    bool pushed[128];                /* One item that is on the stack. */
     uint16_t icmp_id;
     bool invalid;                    /* Conntrack takes it for invalid. */
     const struct sim_packet *about;  /* An ICMP error about this packet; borrowed. */

@@ -197,8 +197,9 @@ def test_what_a_rule_denies(lab, family):
 def test_beside_rules_for_all_ports(lab, family):
     """What they deny, and what they allow to others, at a port that no rule names."""
     friends, next_door = ("192.0.2.0/24", NEXT_DOOR.ip) if family == 4 else ("2001:db8:dd::/48", NEXT_DOOR.ip6)
-    _, _, denial = lab.rules("a", ALLOW_SSH, {"direction": "inbound", "protocol": "any", "remote_ip": friends},
-                             {"direction": "inbound", "protocol": "tcp", "remote_ip": next_door, "action": "deny"})
+    denial = lab.rules("a", ALLOW_SSH, {"direction": "inbound", "protocol": "any", "remote_ip": friends},
+                       {"direction": "inbound", "protocol": "any", "remote_group": lab.groups["b"]},
+                       {"direction": "inbound", "protocol": "tcp", "remote_ip": next_door, "action": "deny"})[-1]
     lab.forget()
     lab.listed("a", "up", tcp(OUTSIDE, A, 8888, family=family), local_port=8888, **DEFAULT)
     lab.listed("a", "up", tcp(NEXT_DOOR, A, 9999, family=family), local_port=9999, remote_ip=next_door, rule=denial, group=lab.groups["a"],

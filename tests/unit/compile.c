@@ -153,6 +153,7 @@ static void destinations(void **aux)
     static const uint8_t chunks[] = {0, 7, 47};
     struct sp_cidr ip = cidr("10.0.0.1"), ip6 = cidr("2001:db8::1");
     struct sp_flow_list flows;
+    char text[1024];
 
     for (uint16_t i = 0; i < 4000; i++) {
         many[i] = (uint16_t) (i + 1);
@@ -167,7 +168,10 @@ static void destinations(void **aux)
     assert_int_equal(sp_compile_remote(1, &ip, 4, &flows), 0);
     assert_int_equal(sp_compile_remote(1, &ip6, 4, &flows), 0);
     assert_int_equal(sp_compile_remote(2, &ip, 4, &flows), 0);
-    assert_int_equal(finish(&flows), 2 + 2 + 2 + 6);
+    sp_flow_format(flows.flows[flows.n - 2], text, sizeof text);
+    assert_string_equal(text, "cookie=0x5350060000000004,table=16,priority=100,dl_type=0x86dd,reg7=0x1,reg9=0x1/0xffffff,"
+                              "reg10=0x20010db8,reg11=0x0,reg12=0x0 actions=load:0x4->NXM_NX_REG4[]");
+    assert_int_equal(finish(&flows), 2 + 2 + 2 + 3);
 
     assert_int_equal(sp_compile_mac(0, &own, many, 4000, &flows), SP_E_RANGE);
     assert_int_equal(sp_compile_target(0, &ip, many, 4000, &flows), SP_E_RANGE);

@@ -239,6 +239,10 @@ static void test_bad_action_is_refused(void **state)
     assert_refused(&b);
     b = start, sp_flow_move(&b, SP_F_IP_SRC, 0, SP_F_IN_PORT, 0, 32);
     assert_refused(&b);
+    b = start, sp_flow_copy(&b, SP_F_IP_SRC, 1, SP_F_REG(3), 0, 32);
+    assert_refused(&b);
+    b = start, sp_flow_copy(&b, SP_F_IP_SRC, 0, SP_F_REG(3), 1, 32);
+    assert_refused(&b);
     b = start, sp_flow_ct(&b, SP_F_IP_PROTO, 11);
     assert_refused(&b);
     b = start, sp_flow_ct(&b, SP_R_ZONE, 255);
