@@ -1,8 +1,8 @@
-/* The ports that no rule of a list names, as few blocks.
+/* The ports that the rules of a list name, and those that none does, as few blocks.
  *
- * The ports are seen as 256 equal blocks, which are told apart by SP_UNNAMED_BITS bits.  Those of which some rule names a port
- * are noted; what is left is covered by as few aligned blocks of any size as can be.  See "Ports that no rule names" in
- * sallyport/pipeline.h for what they are good for.
+ * The ports are seen as 256 equal blocks, which are told apart by SP_UNNAMED_BITS bits.  Those of which no rule names a port are
+ * covered by as few aligned blocks of any size as can be.  See "Ports that no rule names" in sallyport/pipeline.h for what they
+ * are good for.
  *
  * How many.  A few ranges leave some ten blocks; rules that name ports everywhere would leave up to 128.  Of these only the
  * SP_UNNAMED_LARGEST largest are taken: a port that is in none is judged by the rules, so that nothing is lost but speed.
