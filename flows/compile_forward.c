@@ -99,7 +99,7 @@ int sp_compile_remote(uint32_t region, const struct sp_cidr *ip, uint32_t set, s
     b = sp_emit_begin(&e, SP_T_REMOTE, 100);
     sp_flow_match_uint(b, SP_R_REGION, region, SP_REGION_MASK);
     sp_flow_match_exact(b, SP_F_ETH_TYPE, ip->family == 6 ? SP_ETH_IPV6 : SP_ETH_IPV4);
-    for (unsigned i = 0; i < (ip->family == 6 ? 4 : 1); i++) {
+    for (size_t i = 0; i < (ip->family == 6 ? 4 : 1); i++) {
         sp_flow_match_bytes(b, words[i], ip->bytes + 4 * i, NULL);
     }
     sp_flow_load_reg(b, SP_R_CLASS, set);
