@@ -352,27 +352,16 @@ static bool decode_move(const struct ofpact *a, struct sp_flow_build *build)
     return true;
 }
 
-static bool decode_push(const struct ofpact *a, struct sp_flow_build *build)
+static bool decode_stack(const struct ofpact *a, struct sp_flow_build *build)
 {
-    const struct mf_subfield *part = &ofpact_get_STACK_PUSH(a)->subfield;
+    bool push = a->type == OFPACT_STACK_PUSH;
+    const struct mf_subfield *part = push ? &ofpact_get_STACK_PUSH(a)->subfield : &ofpact_get_STACK_POP(a)->subfield;
     enum sp_field field = sp_codec_field_from(part->field);
 
     if (field == SP_N_FIELDS) {
         return false;
     }
-    sp_flow_push(build, field, part->ofs, part->n_bits);
-    return true;
-}
-
-static bool decode_pop(const struct ofpact *a, struct sp_flow_build *build)
-{
-    const struct mf_subfield *part = &ofpact_get_STACK_POP(a)->subfield;
-    enum sp_field field = sp_codec_field_from(part->field);
-
-    if (field == SP_N_FIELDS) {
-        return false;
-    }
-    sp_flow_pop(build, field, part->ofs, part->n_bits);
+    (push ? sp_flow_push : sp_flow_pop)(build, field, part->ofs, part->n_bits);
     return true;
 }
 
@@ -489,7 +478,7 @@ static bool decode_action(const struct ofpact *a, struct sp_flow_build *build)
     } decoders[] = {
         {OFPACT_SET_FIELD, decode_set_field},   {OFPACT_GOTO_TABLE, decode_goto},
         {OFPACT_RESUBMIT, decode_resubmit},     {OFPACT_REG_MOVE, decode_move},
-        {OFPACT_STACK_PUSH, decode_push},       {OFPACT_STACK_POP, decode_pop},
+        {OFPACT_STACK_PUSH, decode_stack},      {OFPACT_STACK_POP, decode_stack},
         {OFPACT_OUTPUT, decode_output},         {OFPACT_OUTPUT_REG, decode_output_reg},
         {OFPACT_CT, decode_ct},                 {OFPACT_PUSH_VLAN, decode_push_vlan},
         {OFPACT_STRIP_VLAN, decode_pop_vlan},   {OFPACT_LEARN, decode_learn},

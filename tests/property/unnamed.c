@@ -267,6 +267,11 @@ static struct sim_packet packet_of(const struct question *q)
     return p;
 }
 
+static bool is_for_all(const struct sp_meaning *m)
+{
+    return m->port_min < 0 || (!m->port_min && m->port_max == 65535);
+}
+
 /* Whether there are rules that name ports for the direction, family and protocol of 'q', and none of them names one with the
  * first 8 bits of its own; '*ret_wide' gets whether there are others. */
 static bool may_be_covered(const struct list *list, const struct question *q, bool *ret_wide)
@@ -283,7 +288,7 @@ static bool may_be_covered(const struct list *list, const struct question *q, bo
             (m->protocol != q->protocol && m->protocol != SP_PROTOCOL_ANY)) {
             continue;
         }
-        if (m->port_min < 0 || (!m->port_min && m->port_max == 65535)) {
+        if (is_for_all(m)) {
             *ret_wide = true;
         } else {
             any = true;
@@ -337,11 +342,6 @@ struct matched {
     unsigned n_twins;   /* ... those that are there where these are alone; ... */
     unsigned n_wide;    /* ... and all that are. */
 };
-
-static bool is_for_all(const struct sp_meaning *m)
-{
-    return m->port_min < 0 || (!m->port_min && m->port_max == 65535);
-}
 
 static const struct sp_meaning *meaning_of(const struct list *list, const struct sp_flow *flow)
 {
