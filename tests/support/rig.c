@@ -604,6 +604,9 @@ void
 rig_turns(struct rig *rig, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
-        uv_run(&rig->loop, UV_RUN_NOWAIT);
+        uint64_t begin = uv_now(&rig->loop);
+        do {
+            uv_run(&rig->loop, UV_RUN_NOWAIT);
+        } while (uv_now(&rig->loop) == begin);
     }
 }

@@ -162,7 +162,8 @@ bool rig_turn(struct rig *, uint64_t begin); /* Runs the loop once; false when t
             } \
         } \
     } while (0)
-/* Runs it for so many turns in which nothing need happen. */
+/* Runs it for so many milliseconds of its own time, in which nothing need happen: a stream whose turn is over reads again in the
+ * next one only (io/stream.c), however often the loop goes round before. */
 void rig_turns(struct rig *, unsigned n);
 
 /* A scene that many tests begin with: region SV2 and one bridge. */
