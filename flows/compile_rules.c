@@ -9,8 +9,12 @@
 
 /* What the rules of a set name for one direction, family and protocol. */
 struct naming {
+    bool inbound;
+    unsigned family;
+    int protocol;
     struct sp_named_ports ports;
-    bool any;  /* Some rule names ports. */
+    struct sp_named_ranges *ranges; /* The same by remote address; NULL until it is asked for. */
+    size_t n;  /* Rules that name ports. */
     bool wide; /* Some rule is for all ports. */
 };
 
@@ -256,39 +260,41 @@ static void rule_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, c
     }
 }
 
-/* Whether a connection of 'protocol' (SP_PROTOCOL_TCP or _UDP) may be what 'm' is for, whatever it does and for whom.  A group
- * that nobody is in counts as well. */
-static bool is_about(const struct sp_meaning *m, bool inbound, unsigned family, int protocol)
+/* Whether a connection of those that 'naming' is about may be what 'm' is for, whatever it does and for whom.  A group that
+ * nobody is in counts as well. */
+static bool is_about(const struct sp_meaning *m, const struct naming *naming)
 {
-    return (m->direction == SP_INBOUND) == inbound && (m->protocol == protocol || m->protocol == SP_PROTOCOL_ANY) &&
-           (m->remote != SP_REMOTE_CIDR || m->remote_cidr.family == family);
+    return (m->direction == SP_INBOUND) == naming->inbound &&
+           (m->protocol == naming->protocol || m->protocol == SP_PROTOCOL_ANY) &&
+           (m->remote != SP_REMOTE_CIDR || m->remote_cidr.family == naming->family);
 }
 
 /* Notes in the N_NAMINGS of 'namings', which are 0, what the rules of 'set' name. */
 static void note_names(const struct sp_rule_set_facts *set, struct naming *namings)
 {
     for (unsigned i = 0; i < N_NAMINGS; i++) {
-        bool inbound = !(i & 2);
-        unsigned family = i & 1 ? 6 : 4;
-        int protocol = i & 4 ? SP_PROTOCOL_UDP : SP_PROTOCOL_TCP;
+        struct naming *naming = &namings[i];
 
+        naming->inbound = !(i & 2);
+        naming->family = i & 1 ? 6 : 4;
+        naming->protocol = i & 4 ? SP_PROTOCOL_UDP : SP_PROTOCOL_TCP;
         for (size_t k = 0; k < set->n_rules; k++) {
             const struct sp_meaning *m = set->rules[k].meaning;
 
-            if (is_about(m, inbound, family, protocol) && names_ports(m)) {
-                sp_named_ports_add(&namings[i].ports, (uint16_t) m->port_min, (uint16_t) m->port_max);
-                namings[i].any = true;
-            } else if (is_about(m, inbound, family, protocol)) {
-                namings[i].wide = true;
+            if (is_about(m, naming) && names_ports(m)) {
+                sp_named_ports_add(&naming->ports, (uint16_t) m->port_min, (uint16_t) m->port_max);
+                naming->n++;
+            } else if (is_about(m, naming)) {
+                naming->wide = true;
             }
         }
     }
 }
 
 /* Where ports go that no rule names. */
-static uint8_t unnamed_table(const struct naming *naming, bool inbound)
+static uint8_t unnamed_table(const struct naming *naming)
 {
-    return !naming->wide ? SP_T_DENIED : inbound ? SP_T_WIDE_IN : SP_T_WIDE_OUT;
+    return !naming->wide ? SP_T_DENIED : naming->inbound ? SP_T_WIDE_IN : SP_T_WIDE_OUT;
 }
 
 /* Tells in '*ret' what the ports of 'm' would hold as a nest; 'old', the same rule compiled before, or NULL, knows it. */
@@ -303,41 +309,85 @@ static void find_nest(const struct sp_meaning *m, const struct sp_compiled_rule 
     }
 }
 
-/* Tells in '*ret' where the ports beside those of the rule go: its ports may be a nest if no rule names any that this holds
- * besides. */
-static void find_unnamed(const struct naming *namings, const struct sp_meaning *m, struct sp_compiled_rule *ret)
+/* Makes the ranges of 'naming', as the rules of 'set' name them.  Returns whether there is memory for them. */
+static bool list_ranges(const struct sp_rule_set_facts *set, struct naming *naming)
+{
+    struct sp_named_range *ranges = calloc(naming->n, sizeof *ranges);
+    size_t n = 0;
+
+    if (!ranges) {
+        return false;
+    }
+    for (size_t i = 0; i < set->n_rules; i++) {
+        const struct sp_meaning *m = set->rules[i].meaning;
+
+        if (is_about(m, naming) && names_ports(m)) {
+            struct sp_named_range *range = &ranges[n++];
+
+            range->remote.family = (uint8_t) naming->family; /* A group may have any address. */
+            if (m->remote == SP_REMOTE_CIDR) {
+                range->remote = m->remote_cidr;
+            }
+            range->lo = (uint16_t) m->port_min;
+            range->hi = (uint16_t) m->port_max;
+        }
+    }
+    naming->ranges = sp_named_ranges_new(ranges, n);
+    free(ranges);
+    return naming->ranges;
+}
+
+/* Whether any rule of 'set' for what 'naming' and 'm' are both about names a port from 'first' on and below 'end'. */
+static bool is_named(struct sp_emit *e, const struct sp_rule_set_facts *set, struct naming *naming, const struct sp_meaning *m,
+                     unsigned first, unsigned end)
+{
+    if (!sp_named_ports_any(&naming->ports, first, end)) {
+        return false;
+    }
+    if (m->remote != SP_REMOTE_CIDR || !m->remote_cidr.prefix) {
+        return true;
+    }
+    if (!naming->ranges && !list_ranges(set, naming)) {
+        e->error = -ENOMEM;
+        return true;
+    }
+    return sp_named_ranges_any(naming->ranges, &m->remote_cidr, first, end);
+}
+
+/* Tells in '*ret' where the ports beside those of the rule go: its ports may be a nest if no rule that is for any of its remote
+ * addresses names one that this holds besides. */
+static void find_unnamed(struct sp_emit *e, const struct sp_rule_set_facts *set, struct naming *namings,
+                         const struct sp_meaning *m, struct sp_compiled_rule *ret)
 {
     bool inbound = m->direction == SP_INBOUND, has_nest = ret->nest_first <= ret->nest_last;
 
     for (unsigned i = 0; i < 2; i++) {
-        const struct naming *naming = &namings[naming_index(inbound, i ? 6 : 4, m->protocol)];
+        struct naming *naming = &namings[naming_index(inbound, i ? 6 : 4, m->protocol)];
 
         ret->unnamed[i] = 0;
-        if (has_nest && is_about(m, inbound, i ? 6 : 4, m->protocol) &&
-            !sp_named_ports_any(&naming->ports, ret->nest_first, (unsigned) m->port_min) &&
-            !sp_named_ports_any(&naming->ports, (unsigned) m->port_max + 1, ret->nest_last + 1u)) {
-            ret->unnamed[i] = unnamed_table(naming, inbound);
+        if (has_nest && is_about(m, naming) && !is_named(e, set, naming, m, ret->nest_first, (unsigned) m->port_min) &&
+            !is_named(e, set, naming, m, (unsigned) m->port_max + 1, ret->nest_last + 1u)) {
+            ret->unnamed[i] = unnamed_table(naming);
         }
     }
 }
 
-/* Emits the blocks of ports of one direction, family and protocol that no rule names. */
-static void block_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct naming *naming, bool inbound,
-                        unsigned family, int protocol)
+/* Emits the blocks of ports that no rule names of what 'naming' is about. */
+static void block_flows(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct naming *naming)
 {
-    const struct place place = tuple_place(inbound);
-    const struct sp_meaning of_protocol = {.protocol = (int16_t) protocol};
+    const struct place place = tuple_place(naming->inbound);
+    const struct sp_meaning of_protocol = {.protocol = (int16_t) naming->protocol};
     struct sp_port_mask masks[SP_UNNAMED_MAX];
-    size_t n = naming->any ? sp_unnamed_ports(&naming->ports, masks) : 0;
+    size_t n = naming->n ? sp_unnamed_ports(&naming->ports, masks) : 0;
 
     for (size_t i = 0; i < n; i++) {
         unsigned bits = (unsigned) __builtin_popcount(masks[i].mask);
         struct sp_flow_build *b = sp_emit_begin(e, place.table, SP_UNNAMED_PRIORITY(bits));
 
         sp_flow_match_exact(b, SP_R_SET, set->number);
-        match_protocol(b, &of_protocol, &place, family == 6 ? SP_ETH_IPV6 : SP_ETH_IPV4);
+        match_protocol(b, &of_protocol, &place, naming->family == 6 ? SP_ETH_IPV6 : SP_ETH_IPV4);
         sp_flow_match_uint(b, place.port, masks[i].value, masks[i].mask);
-        lead_unnamed(e, set, unnamed_table(naming, inbound));
+        lead_unnamed(e, set, unnamed_table(naming));
     }
 }
 
@@ -350,12 +400,11 @@ static void unnamed_flows(struct sp_emit *e, const struct sp_rule_set_facts *set
     const struct naming *udp = &namings[naming_index(inbound, family, SP_PROTOCOL_UDP)];
     const struct place place = wide_place(inbound);
 
-    block_flows(e, set, tcp, inbound, family, SP_PROTOCOL_TCP);
-    block_flows(e, set, udp, inbound, family, SP_PROTOCOL_UDP);
+    block_flows(e, set, tcp);
+    block_flows(e, set, udp);
     for (size_t i = 0; i < set->n_rules && !e->error; i++) {
         const struct sp_rule_facts *rule = &set->rules[i];
-        bool asked = (tcp->any && is_about(rule->meaning, inbound, family, SP_PROTOCOL_TCP)) ||
-                     (udp->any && is_about(rule->meaning, inbound, family, SP_PROTOCOL_UDP));
+        bool asked = (tcp->n && is_about(rule->meaning, tcp)) || (udp->n && is_about(rule->meaning, udp));
 
         if (asked && !names_ports(rule->meaning)) {
             e->cookie = SP_COOKIE(SP_COOKIE_RULE, rule->slot);
@@ -411,14 +460,14 @@ static const struct sp_compiled_rule *find_compiled(const struct sp_compiled_set
 
 /* Emits the flows of 'rule', which 'old' of 'before' may be unless it is NULL, and tells in '*ret' what they are; the set's
  * begin at 'base' of what is emitted. */
-static void compile_rule(struct sp_emit *e, const struct sp_rule_set_facts *set, const struct naming *namings,
+static void compile_rule(struct sp_emit *e, const struct sp_rule_set_facts *set, struct naming *namings,
                          const struct sp_rule_facts *rule, const struct sp_compiled_set *before,
                          const struct sp_compiled_rule *old, size_t base, struct sp_compiled_rule *ret)
 {
     size_t first = e->out->n - base, n_left_out = e->n_left_out;
 
     find_nest(rule->meaning, old, ret);
-    find_unnamed(namings, rule->meaning, ret);
+    find_unnamed(e, set, namings, rule->meaning, ret);
     if (old && !memcmp(old->unnamed, ret->unnamed, sizeof ret->unnamed)) {
         for (size_t i = 0; i < old->n && !e->error; i++) {
             sp_emit_flow(e, before->flows[old->first + i]);
@@ -486,6 +535,9 @@ int sp_compile_rule_set(const struct sp_rule_set_facts *set, const struct sp_com
         unnamed_flows(&e, set, namings, i & 1, i & 2 ? 6 : 4);
     }
 done:
+    for (unsigned i = 0; namings && i < N_NAMINGS; i++) {
+        sp_named_ranges_free(namings[i].ranges);
+    }
     free(namings);
     sp_flow_table_free(seen);
     return e.error;

@@ -3,31 +3,6 @@
 #define N_BLOCKS (1u << SP_UNNAMED_BITS)
 #define BLOCK (0x10000u / N_BLOCKS) /* Ports. */
 
-/* The bits of word 'i', which has some, that stand for ports from 'first' on and below 'end'. */
-static uint64_t bits_of(unsigned i, unsigned first, unsigned end)
-{
-    uint64_t from = i == first / 64 ? UINT64_MAX << first % 64 : UINT64_MAX;
-
-    return from & (i == (end - 1) / 64 ? UINT64_MAX >> (63 - (end - 1) % 64) : UINT64_MAX);
-}
-
-void sp_named_ports_add(struct sp_named_ports *named, uint16_t lo, uint16_t hi)
-{
-    for (unsigned i = lo / 64; 64 * i <= hi; i++) {
-        named->bits[i] |= bits_of(i, lo, hi + 1u);
-    }
-}
-
-bool sp_named_ports_any(const struct sp_named_ports *named, unsigned first, unsigned end)
-{
-    for (unsigned i = first / 64; first < end && 64 * i < end; i++) {
-        if (named->bits[i] & bits_of(i, first, end)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 size_t sp_unnamed_ports(const struct sp_named_ports *named, struct sp_port_mask ret_masks[SP_UNNAMED_MAX])
 {
     /* Whether anything in a block is named: [1] is all ports, [2] and [3] are the halves of that, [4] to [7] theirs. */

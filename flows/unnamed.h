@@ -1,4 +1,4 @@
-/* The ports that the rules of a list name, and those that none does, as few blocks.
+/* The ports that no rule of a list names, as few blocks.
  *
  * The ports are seen as 256 equal blocks, which are told apart by SP_UNNAMED_BITS bits.  Those of which no rule names a port are
  * covered by as few aligned blocks of any size as can be.  See "Ports that no rule names" in sallyport/pipeline.h for what they
@@ -14,21 +14,12 @@
 #ifndef SALLYPORT_FLOWS_UNNAMED_H
 #define SALLYPORT_FLOWS_UNNAMED_H 1
 
+#include "flows/named.h"
 #include "flows/range.h"
 
 #define SP_UNNAMED_BITS 8u /* The most that a block looks at. */
 #define SP_UNNAMED_LARGEST 32u
 #define SP_UNNAMED_MAX (SP_UNNAMED_LARGEST + SP_UNNAMED_BITS - 1)
-
-struct sp_named_ports {
-    uint64_t bits[1024]; /* One for each port, set if a rule names it. */
-};
-
-/* A rule names the ports 'lo' to 'hi' (inclusive; lo <= hi). */
-void sp_named_ports_add(struct sp_named_ports *, uint16_t lo, uint16_t hi);
-
-/* Whether any of the ports from 'first' on and below 'end' (0 to 65536; none if first >= end) is named. */
-bool sp_named_ports_any(const struct sp_named_ports *, unsigned first, unsigned end);
 
 /* Stores in 'ret_masks' disjoint blocks of 1 to SP_UNNAMED_BITS bits that hold no port that is named, and returns their number,
  * 0 to SP_UNNAMED_MAX.  There are none if no port is named: then no port is looked at either. */

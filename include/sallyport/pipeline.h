@@ -201,11 +201,12 @@
  * stage, before ports, in its last one, and comes no further (OVS, struct flow and FLOW_SEGMENT_*).  SCTP has tables of its own,
  * where ports are the packet's.
  *
- * Nests.  Ports beside a rule's that no rule names, for that direction, family and protocol, may be matched by the rule as well,
- * where that takes fewer masks, if longer ones, which stand above, lead them to where such ports go (flows/range.h).  These are
- * the set's and not the rule's, and say for the rule's remote address what a block says for all.  Another rule that names one of
- * these ports ends that, as each has to count by itself: then the range is cut into masks of its own.  A nest is of one unit
- * (flows/compile.h), so that it comes, goes and is refused as a whole.
+ * Nests.  Ports beside a rule's may be matched by the rule as well, where that takes fewer masks, if longer ones, which stand
+ * above, lead them to where ports go that no rule names (flows/range.h).  These are the set's and not the rule's, and say for the
+ * rule's remote addresses what a block says for all.  So no rule that is for one of these addresses may name such a port, for
+ * that direction, family and protocol; where one does the range is cut into masks of its own, as each rule has to count by
+ * itself.  A rule for other addresses changes nothing, as no packet is for both; a remote group may have any address.  A nest is
+ * of one unit (flows/compile.h), so that it comes, goes and is refused as a whole.
  *
  * Invariants, cited by tests:
  *  P1  Every flow of ours has priority >= 1 and a cookie with SP_COOKIE_OWNER; no other flow is read, changed or deleted.

@@ -49,7 +49,7 @@ def random_ranges(report, settings):
         bridge.ours.call("PUT", path, {"rules": rules})
         bridge.ours.await_in_step()
         report.add("8", f"{n} random ranges, a remote each: flows per range", (rule_flows(bridge)[0] - without) / n, "", "prefix cover",
-                   PREFIX_COVER, measure.times, "<= 10.5", note="most touch others, whose counters are their own")
+                   PREFIX_COVER, measure.times, "<= 10.5", note="no packet is for two of them, though their ports touch")
         # Each range alone in its group: what it decides is known for every port.
         total = total_blocks = 0
         for rule in alone[:100]:

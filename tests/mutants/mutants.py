@@ -20,7 +20,7 @@ def mutant(name, wrong, *edits, near=()):
 RANGE, RULES, STATIC = "flows/range.c", "flows/compile_rules.c", "flows/compile_static.c"
 FORWARD, PORT, ADMISSION = "flows/compile_forward.c", "flows/compile_port.c", "flows/admission.c"
 REPORTS = "flows/compile_reports.c"
-PIPELINE, UNNAMED = "include/sallyport/pipeline.h", "flows/unnamed.c"
+PIPELINE, UNNAMED, NAMED = "include/sallyport/pipeline.h", "flows/unnamed.c", "flows/named.c"
 
 # Rules to flows.
 
@@ -39,8 +39,8 @@ mutant("priority-order-reversed", "the highest priority number decides",
 mutant("short-masks-first", "the masks of a range are looked at in any order, and each leaves one in the datapath",
        (RULES, "__builtin_popcount(aspect->ports->mask) : 0", "1 : 0"), near=["system/test_readme_flows.py"])
 mutant("unnamed-block-one-port-too-wide", "the last port of a rule that is the first one of a block of 256 is denied with the block",
-       (UNNAMED, "i = lo / 64; 64 * i <= hi; i++", "i = lo / 64; 64 * i < hi; i++"),
-       near=["unit/unnamed", "property/unnamed"])
+       (NAMED, "i = lo / 64; 64 * i <= hi; i++", "i = lo / 64; 64 * i < hi; i++"),
+       near=["property/named", "property/unnamed"])
 mutant("unnamed-twice-as-wide", "the blocks of ports that no rule names are each one bit wider",
        (UNNAMED, "(uint16_t) (0xffffu << (16 - bits))};", "(uint16_t) (0xffffu << (17 - bits))};"),
        near=["unit/unnamed", "property/unnamed"])
@@ -48,20 +48,37 @@ mutant("unnamed-of-any-length", "each rule set's blocks look at another number o
        (UNNAMED, "n && bits < SP_UNNAMED_BITS; bits++", "n && bits > SP_UNNAMED_BITS; bits++"),
        near=["unit/unnamed", "system/test_flood.py"])
 mutant("unnamed-without-remote-groups", "what a rule opens for a remote group is denied as if no rule named it",
-       (RULES, "(m->remote != SP_REMOTE_CIDR || m->remote_cidr.family == family);",
-        "(m->remote == SP_REMOTE_ANY || (m->remote == SP_REMOTE_CIDR && m->remote_cidr.family == family));"),
+       (RULES, "(m->remote != SP_REMOTE_CIDR || m->remote_cidr.family == naming->family);",
+        "(m->remote == SP_REMOTE_ANY || (m->remote == SP_REMOTE_CIDR && m->remote_cidr.family == naming->family));"),
        near=["unit/compile", "property/unnamed"])
 mutant("unnamed-by-one-family", "what a rule opens for IPv6 prefixes alone is denied as if no rule named it",
-       (RULES, "m->remote_cidr.family == family);", "m->remote_cidr.family == 4);"),
+       (RULES, "m->remote_cidr.family == naming->family);", "m->remote_cidr.family == 4);"),
        near=["unit/compile", "property/unnamed"])
 mutant("unnamed-beside-any-protocol", "what a rule opens for all protocols is denied on the ports that no other rule names",
-       (RULES, "(m->protocol == protocol || m->protocol == SP_PROTOCOL_ANY) &&", "m->protocol == protocol &&"),
+       (RULES, "(m->protocol == naming->protocol || m->protocol == SP_PROTOCOL_ANY) &&", "m->protocol == naming->protocol &&"),
        near=["unit/compile", "property/unnamed"])
 mutant("unnamed-as-if-none-were-for-all", "what a rule for all ports decides is denied on the ports that no other rule names",
        (RULES, "return !naming->wide ? SP_T_DENIED", "return naming ? SP_T_DENIED"), near=["unit/compile", "property/unnamed", "property/compile"])
 mutant("nest-beside-named-ports", "the ports beside a rule's that another rule names are denied with its nest",
-       (RULES, "!sp_named_ports_any(&naming->ports, (unsigned) m->port_max + 1, ret->nest_last + 1u)) {",
+       (RULES, "!is_named(e, set, naming, m, (unsigned) m->port_max + 1, ret->nest_last + 1u)) {",
         "ret->nest_first <= ret->nest_last) {"), near=["unit/compile", "property/unnamed", "property/compile"])
+mutant("nest-beside-the-same-remote-alone", "the ports beside a rule's that a rule for a larger prefix names are denied with its nest",
+       (NAMED, "for (uint32_t i = find_outer(named, begin ? begin - 1 : NONE, remote); i != NONE;",
+        "for (uint32_t i = NONE; i != NONE;"), near=["unit/compile", "property/named", "property/unnamed"])
+mutant("nest-beside-a-part-of-its-remote", "the ports beside a rule's that a rule for a part of its prefix names are denied with its nest",
+       (NAMED, "(behind && sp_cidr_contains(remote, prefix))", "(behind && sp_cidr_equal(remote, prefix))"),
+       near=["unit/compile", "property/named", "property/unnamed"])
+mutant("nest-within-the-nearest-alone", "of the prefixes that a rule's is a part of only the last is asked for ports beside the rule's",
+       (NAMED, "i != NONE; i = named->prefixes[i].outer) {", "i != NONE; i = NONE) {"), near=["property/named", "property/unnamed"])
+mutant("nest-beside-what-ends-first", "of the rules that name ports the last one to begin hides those that end behind it",
+       (NAMED, "hi = next.hi > hi ? next.hi : hi;", "hi = next.hi;"), near=["property/named"])
+mutant("nest-beside-a-group", "the ports beside a rule's that a rule for a remote group names are denied with its nest",
+       (RULES, "if (m->remote == SP_REMOTE_CIDR) {\n                range->remote = m->remote_cidr;\n            }",
+        "if (m->remote != SP_REMOTE_ANY) {\n                range->remote = m->remote_cidr;\n            }"),
+       near=["unit/compile", "property/named", "property/unnamed"])
+mutant("nest-cut-by-anybody", "a rule for a few addresses cuts the nests of rules for all others",
+       (RULES, "if (m->remote != SP_REMOTE_CIDR || !m->remote_cidr.prefix) {", "if (m->remote != SP_REMOTE_CIDR || m->remote_cidr.prefix) {"),
+       near=["unit/compile", "property/named"])
 mutant("nest-for-good", "a nest stays as it is when another rule names a port that it takes out",
        (RULES, "if (old && !memcmp(old->unnamed, ret->unnamed, sizeof ret->unnamed)) {", "if (old) {"), near=["unit/compile"])
 mutant("nest-takes-nothing-out", "a rule is for the ports beside its own as well",
@@ -71,12 +88,12 @@ mutant("nest-counts-as-the-rule", "what a nest takes out of a rule that denies i
 mutant("nest-larger-than-told", "of what a nest holds above its range nothing is known",
        (RANGE, "*ret_last = last > *ret_last ? last : *ret_last;", "*ret_last = last > *ret_last ? hi : *ret_last;"), near=["property/range", "property/unnamed"])
 mutant("wide-by-tcp-alone", "beside a rule that names UDP ports, a rule for all of UDP is not asked for the others",
-       (RULES, "(udp->any && is_about(", "(udp->any && !is_about("),
+       (RULES, "(udp->n && is_about(", "(udp->n && !is_about("),
        near=["property/unnamed", "system/test_counters.py", "system/test_flood.py"])
 mutant("wide-with-all-rules", "the ports that no rule names are looked for, each by itself, among all rules after all",
        (RULES, "if (asked && !names_ports(rule->meaning)) {", "if (asked) {"), near=["unit/compile", "system/test_flood.py"])
 mutant("wide-in-the-other-direction", "the ports that no rule names are judged by the rules for the other direction",
-       (RULES, "inbound ? SP_T_WIDE_IN : SP_T_WIDE_OUT;\n}\n\n/* Tells", "inbound ? SP_T_WIDE_OUT : SP_T_WIDE_IN;\n}\n\n/* Tells"), near=["unit/compile", "property/unnamed"])
+       (RULES, "naming->inbound ? SP_T_WIDE_IN : SP_T_WIDE_OUT;", "naming->inbound ? SP_T_WIDE_OUT : SP_T_WIDE_IN;"), near=["unit/compile", "property/unnamed"])
 mutant("wide-denials-uncounted", "what a rule for all ports denies where no rule names the port is not counted",
        ("flows/tally.c", "    case SP_T_WIDE_IN:\n", ""), near=["unit/tally", "system/test_counters.py"])
 mutant("wide-denies-in-silence", "what nothing allows beside a rule for all ports is not reported",

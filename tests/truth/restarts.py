@@ -18,7 +18,7 @@ import policy
 import revocation
 from lab import Lab
 
-FLOWS_PER_RULE = 32  # TCP to ports 1 to 65534, beside a rule for 65535: 30 masks, the mark's gate, the stamp.
+FLOWS_PER_RULE = 32  # TCP to ports 1 to 65534, beside a rule for 65535 of theirs: 30 masks, the mark's gate, the stamp.
 RULES_MAX = 3200
 FLOOD_RATE = 500
 FIRST_NUMBER = 0x00200000  # Of the flood's frames; below those of the conversations.
@@ -68,7 +68,7 @@ class Scene:
         """A group of so many flows, for addresses that nobody here has, at one server that keeps its others."""
         self.rules = [{"direction": "inbound", "protocol": "tcp", "port_min": 1, "port_max": 65534, "remote_ip": f"100.64.{i >> 8}.{i & 255}"}
                       for i in range(min(RULES_MAX, n_flows // FLOWS_PER_RULE))]
-        self.rules.append({"direction": "inbound", "protocol": "tcp", "port_min": 65535, "port_max": 65535, "remote_ip": "100.127.0.2/32"})
+        self.rules.append({"direction": "inbound", "protocol": "tcp", "port_min": 65535, "port_max": 65535, "remote_ip": "100.64.0.0/10"})
         group = self.lab.daemon.change("POST", "/v1/security-groups", {"region": "SV2", "name": "many", "rules": self.rules}, wait=60)
         server = self._server_with_rules()
         self.lab.daemon.change("PUT", f"/v1/servers/{server.id}/security-groups",

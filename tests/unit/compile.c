@@ -400,6 +400,19 @@ static void ranges_as_nests(void **aux)
     more.remote = SP_REMOTE_CIDR; /* ... for whom, but for the other family, ... */
     more.remote_cidr = cidr("2001:db8::/32");
     check_nest(&set, 1 + 14, 2, SP_T_DENIED);
+    range.remote = SP_REMOTE_CIDR; /* ... for nobody of the same addresses, ... */
+    range.remote_cidr = cidr("10.1.0.0/16");
+    more.remote_cidr = cidr("10.2.0.0/15");
+    check_nest(&set, 1, 2, SP_T_DENIED);
+    more.remote_cidr = cidr("10.1.2.3/32");
+    check_nest(&set, 14, 0, 0);
+    more.remote_cidr = cidr("10.0.0.0/15");
+    check_nest(&set, 14, 0, 0);
+    more.remote = SP_REMOTE_GROUP; /* Whoever is in it. */
+    check_nest(&set, 14, 0, 0);
+    range.remote = SP_REMOTE_ANY;
+    more.remote = SP_REMOTE_CIDR;
+    check_nest(&set, 14 + 1, 2, SP_T_DENIED);
     more.direction = SP_OUTBOUND; /* ... direction ... */
     check_nest(&set, 2, 2 * 2, SP_T_DENIED);
     more.direction = SP_INBOUND;

@@ -92,35 +92,11 @@ static void the_largest_stay(void **aux)
     }
 }
 
-static void which_are_named(void **aux)
-{
-    static const uint16_t ranges[][2] = {{0, 0}, {63, 64}, {127, 127}, {1000, 1127}, {65535, 65535}};
-    struct sp_named_ports named = {{0}};
-    bool expected[65536] = {false};
-
-    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
-        sp_named_ports_add(&named, ranges[i][0], ranges[i][1]);
-        memset(&expected[ranges[i][0]], true, ranges[i][1] - ranges[i][0] + 1u);
-    }
-    for (unsigned first = 0; first < 65536; first += first == 1200 ? 64000 : 1) {
-        bool any = false;
-
-        assert_false(sp_named_ports_any(&named, first, first));
-        assert_false(sp_named_ports_any(&named, first, 0));
-        for (unsigned end = first + 1; end <= 65536 && end < first + 200; end++) {
-            any = any || expected[end - 1];
-            assert_int_equal(sp_named_ports_any(&named, first, end), any);
-        }
-    }
-    assert_false(sp_named_ports_any(&named, 1128, 65535));
-    assert_true(sp_named_ports_any(&named, 1128, 65536));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_port),           cmocka_unit_test(nothing_and_all),  cmocka_unit_test(edges),
-        cmocka_unit_test(one_is_of_all_bits), cmocka_unit_test(the_largest_stay), cmocka_unit_test(which_are_named),
+        cmocka_unit_test(one_is_of_all_bits), cmocka_unit_test(the_largest_stay),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
