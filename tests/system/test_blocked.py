@@ -112,7 +112,9 @@ class Lab:
         return wait_until(look, f"{fields} is listed, not {self.blocked(name)}", 20)
 
     def listed_once(self, name, port, frame, **fields):
-        """The same after `frame` has been sent just once: its report comes some time after it, and a second one would count."""
+        """The same after `frame` has been sent just once: its report comes some time after it, and a second one would count.  What was
+        sent before may have left the port's meter nothing."""
+        time.sleep(RESEND_S)
         heard = self.wire.exchange((port, bytes(frame)))
         assert not heard, f"denied, and came to {list(heard)}"
 
