@@ -39,8 +39,8 @@ def test_flows_say_what_the_policy_says(lab, seed, bridge, edits, kinds):
 
 @pytest.fixture(scope="module")
 def told(lab):
-    """Policy and dump: s1 and s2 have TCP 80-90 without 85 and UDP 53 and 257-510 open to everybody, and all of UDP to one network; s3
-    pings alone; all may speak to the outside."""
+    """Policy and dump: s1 and s2 have TCP 80-90 without 85 and UDP 53 and 257-510 open to everybody, all of UDP to one network, and to
+    it and another one ranges of TCP that touch; s3 pings alone; all may speak to the outside."""
     world = lab.world
     web, ping = world.groups[0], next(group for group in world.groups if group.region == "TY2")
     web.rules = [{"direction": "inbound", "protocol": "tcp", "port_min": 80, "port_max": 90},
@@ -48,6 +48,8 @@ def told(lab):
                  {"direction": "inbound", "protocol": "udp", "port_min": 53},
                  {"direction": "inbound", "protocol": "udp", "port_min": 257, "port_max": 510},
                  {"direction": "inbound", "protocol": "udp", "remote_ip": "198.51.100.0/24"},
+                 {"direction": "inbound", "protocol": "tcp", "port_min": 1025, "port_max": 2046, "remote_ip": "198.51.100.0/24"},
+                 {"direction": "inbound", "protocol": "tcp", "port_min": 2047, "port_max": 3070, "remote_ip": "203.0.113.0/24"},
                  {"direction": "outbound", "protocol": "any"}]
     ping.rules = [{"direction": "inbound", "protocol": "icmpv6", "icmp_type": 128}, {"direction": "outbound", "protocol": "any"}]
     for server in world.servers:
@@ -105,6 +107,9 @@ BROKEN = {
     "a block of ports that leads to the rules for all is one bit wider": (
         "F3", UDP, changed(r"(table=21,.*ct_tp_dst=0x)300/0xff00(.*resubmit\(,19\))", r"\g<1>100/0xfd00\g<2>")),
     "a nest that takes nothing out": ("F3", UDP, without(r"table=21,.*ct_nw_proto=17,ct_tp_dst=511[ ,].*resubmit\(,19\)")),
+    "a nest that takes nothing out where a rule for others names the port": ("F3", TCP, without(r"table=21,.*ct_tp_dst=2047[ ,].*goto_table:26")),
+    "a nest that takes out for others, too": (
+        "F3", TCP, changed(r"(table=21,.*)ct_nw_src=198.51.100.0/24,(.*ct_tp_dst=2047[ ,].*goto_table:26)", r"\g<1>\g<2>")),
     "what is not marked passes": ("F3", TCP, added("table=14, priority=200,ct_state=-inv+trk,ct_mark=0 actions=goto_table:27")),
     "invalid packets pass": (
         "F", TCP, changed(r"(table=10, priority=100,ct_state=)-inv\+trk( actions=goto_table:)13", r"\g<1>+trk\g<2>27")),
