@@ -315,23 +315,31 @@ def path(report, settings):
             datapath_work(report, all_nets, label, source, target)
 
 
+def asked(report, all_nets, question):
+    """What `question` returns of each, but for those whose switch has ended."""
+    answers = {}
+    for name, net in list(all_nets.items()):
+        try:
+            answers[name] = question(net)
+        except (topology.OvsError, OSError):
+            alive(report, all_nets)
+            if name in all_nets:
+                raise
+    return answers
+
+
 def loaded(report, settings, all_nets, source, target, kind, pace):
     """In turns, what Net.run() returns."""
     runs = {name: [] for name in all_nets}
     for _ in range(settings.rounds * TURNS):
-        for name, net in list(all_nets.items()):
-            try:
-                runs[name].append(net.run(source, target, kind, settings.load_s / TURNS, pace))
-            except (topology.OvsError, OSError):
-                alive(report, all_nets)
-                if name in all_nets:
-                    raise
+        for name, run in asked(report, all_nets, lambda net: net.run(source, target, kind, settings.load_s / TURNS, pace)).items():
+            runs[name].append(run)
     return runs
 
 
 def datapath_work(report, all_nets, label, source, target):
-    work = {name: net.work(source, target) for name, net in all_nets.items()}
-    for name in all_nets:
+    work = asked(report, all_nets, lambda net: net.work(source, target))
+    for name in work:
         if name != "ours":
             for which in ("new", "established"):
                 for i, what in enumerate(("passes", "ct actions")):
