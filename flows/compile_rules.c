@@ -344,7 +344,7 @@ static bool is_named(struct sp_emit *e, const struct sp_rule_set_facts *set, str
     if (!sp_named_ports_any(&naming->ports, first, end)) {
         return false;
     }
-    if (m->remote != SP_REMOTE_CIDR || !m->remote_cidr.prefix) {
+    if (m->remote != SP_REMOTE_CIDR || !m->remote_cidr.prefix) { /* Any address: whoever names it is for one of them. */
         return true;
     }
     if (!naming->ranges && !list_ranges(set, naming)) {

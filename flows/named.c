@@ -43,7 +43,7 @@ struct prefix {
 };
 
 struct sp_named_ranges {
-    uint32_t n, n_prefixes;
+    uint32_t n_prefixes;
     struct prefix *prefixes; /* In the order of compare_remotes(), so that what is within one follows it; one more ends them. */
     /* On level k, runs of 2^k ranges in the order of their prefixes, as far as they are complete. */
     struct span *levels[32];
@@ -93,7 +93,6 @@ static void merge(const struct span *runs, uint32_t n, uint32_t size, struct spa
 struct sp_named_ranges *sp_named_ranges_new(struct sp_named_range *ranges, size_t n)
 {
     struct sp_named_ranges *named = calloc(1, sizeof *named);
-    unsigned level = 0;
 
     if (!named) {
         return NULL;
@@ -104,7 +103,6 @@ struct sp_named_ranges *sp_named_ranges_new(struct sp_named_range *ranges, size_
         sp_named_ranges_free(named);
         return NULL;
     }
-    named->n = (uint32_t) n;
     qsort(ranges, n, sizeof *ranges, compare_ranges);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t last = named->n_prefixes ? named->n_prefixes - 1 : NONE;
@@ -116,14 +114,14 @@ struct sp_named_ranges *sp_named_ranges_new(struct sp_named_range *ranges, size_
             named->prefixes[named->n_prefixes++] = (struct prefix){ranges[i].remote, i, outer};
         }
     }
-    named->prefixes[named->n_prefixes].first = named->n;
-    for (; (2u << level) <= named->n; level++) {
+    named->prefixes[named->n_prefixes].first = (uint32_t) n;
+    for (unsigned level = 0; (2u << level) <= n; level++) {
         named->levels[level + 1] = malloc(n * sizeof *named->levels[0]);
         if (!named->levels[level + 1]) {
             sp_named_ranges_free(named);
             return NULL;
         }
-        merge(named->levels[level], named->n, 1u << level, named->levels[level + 1]);
+        merge(named->levels[level], (uint32_t) n, 1u << level, named->levels[level + 1]);
     }
     return named;
 }
