@@ -204,6 +204,12 @@ test_writes(void **state)
     /* Back and forth between two states, so that each attempt has something to do; a remote group comes and goes. */
     struct rig_request there = rig_rules_request(&s->db, 91), back = rig_rules_request(&s->db, 92);
     there.rules[0] = world_rule_group(SP_INBOUND, SP_PROTOCOL_TCP, 91, &s->web);
+    back.n_rules = 2; /* Ranges that touch, for addresses of their own. */
+    for (uint8_t i = 0; i < 2; i++) {
+        back.rules[i] = world_rule(SP_INBOUND, SP_PROTOCOL_TCP, i ? 511 : 257, i ? 1000 : 510);
+        back.rules[i].meaning.remote = SP_REMOTE_CIDR;
+        back.rules[i].meaning.remote_cidr = (struct sp_cidr) { .family = 4, .prefix = 8, .bytes = { i + 10 } };
+    }
     struct rig_request in = { .operation = rig_set_groups, .server = s->server, .groups = { s->web, s->db }, .n_groups = 2 };
     struct rig_request out = { .operation = rig_set_groups, .server = s->server, .groups = { s->web }, .n_groups = 1 };
     struct rig_request uplink = { .operation = rig_put_bridge, .dpid = RIG_DPID, .uplinks = { "p3" }, .n_uplinks = 1 };
