@@ -81,3 +81,23 @@ sp_utf8_is_control(const char *text, size_t size)
         return false;
     }
 }
+
+void
+sp_utf8_print(char *out, size_t out_size, const char *text, size_t size)
+{
+    size_t used = 0;
+
+    for (size_t at = 0; at < size && text[at];) {
+        size_t taken = sp_utf8_size(text + at, size - at);
+        bool is_printable = taken && !sp_utf8_is_control(text + at, taken);
+        size_t n = is_printable ? taken : 1;
+
+        if (used + n >= out_size) {
+            break;
+        }
+        memcpy(out + used, is_printable ? text + at : "?", n);
+        used += n;
+        at += taken ? taken : 1;
+    }
+    out[used] = '\0';
+}

@@ -372,7 +372,9 @@ check_keys(struct parser *p, const struct sp_json *object)
     qsort(sorted, object->n, sizeof *sorted, compare_keys);
     for (size_t i = 1; i < object->n && !p->reason[0]; i++) {
         if (!strcmp(sorted[i - 1], sorted[i])) {
-            snprintf(p->reason, sizeof p->reason, "an object has a key twice: \"%.64s\"", sorted[i]);
+            char key[65];
+            sp_utf8_print(key, sizeof key, sorted[i], strlen(sorted[i]));
+            snprintf(p->reason, sizeof p->reason, "an object has a key twice: \"%s\"", key);
         }
     }
     free(sorted);

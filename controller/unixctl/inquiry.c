@@ -269,15 +269,7 @@ take_error(struct sp_inquiry *inquiry, const struct sp_json *error)
         return;
     }
     if (error->type == SP_JSON_STRING && *error->string) {
-        size_t n = 0, size;
-        for (const char *p = error->string; *p && *p != '\n' && n + 4 < sizeof text; p += size) {
-            size = sp_utf8_size(p, strlen(p));
-            size = size ? size : 1;
-            bool good = !sp_utf8_is_control(p, size);
-            memcpy(text + n, good ? p : "?", good ? size : 1);
-            n += good ? size : 1;
-        }
-        text[n] = '\0';
+        sp_utf8_print(text, sizeof text, error->string, strcspn(error->string, "\n"));
     }
     fail(inquiry, text);
 }

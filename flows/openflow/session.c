@@ -14,7 +14,6 @@
 #include <openvswitch/vlog.h>
 
 #include "flows/openflow/session_state.h"
-#include "sallyport/utf8.h"
 
 #define KEPT_OUTPUT 4096u /* More memory is given back when all output is taken. */
 
@@ -462,23 +461,4 @@ void sp_session_error_name(const struct ofp_header *oh, char *out, size_t size)
 
         snprintf(out, size, "an error of type %u, code %u", (unsigned) body[0] << 8 | body[1], (unsigned) body[2] << 8 | body[3]);
     }
-}
-
-void sp_session_printable(char *out, size_t out_size, const char *in, size_t size)
-{
-    size_t at = 0, used = 0, n;
-
-    while (at < size && in[at]) {
-        size_t taken = sp_utf8_size(in + at, size - at);
-        bool printable = taken && !sp_utf8_is_control(in + at, taken);
-
-        n = printable ? taken : 1;
-        if (used + n >= out_size) {
-            break;
-        }
-        memcpy(out + used, printable ? in + at : "?", n);
-        used += n;
-        at += taken ? taken : 1;
-    }
-    out[used] = '\0';
 }

@@ -12,6 +12,7 @@
 #include <openvswitch/ofpbuf.h>
 
 #include "flows/openflow/session_state.h"
+#include "sallyport/utf8.h"
 
 #define TYPE_HELLO 0 /* OFPT_HELLO, which libopenvswitch keeps to itself. */
 #define OLDEST 0x01 /* OpenFlow 1.0 ... */
@@ -123,8 +124,8 @@ void sp_handshake_description(struct sp_session *s, const struct ofp_header *oh)
         return;
     }
     desc = b.data;
-    sp_session_printable(s->ready.software, sizeof s->ready.software, desc->sw_desc, sizeof desc->sw_desc);
-    sp_session_printable(s->ready.name, sizeof s->ready.name, desc->dp_desc, sizeof desc->dp_desc);
+    sp_utf8_print(s->ready.software, sizeof s->ready.software, desc->sw_desc, sizeof desc->sw_desc);
+    sp_utf8_print(s->ready.name, sizeof s->ready.name, desc->dp_desc, sizeof desc->dp_desc);
     configure(s);
     sp_session_push(s, &event); /* Filled in when the ports are known. */
     s->n_counted = 0;
@@ -142,7 +143,7 @@ static void push_port(struct sp_session *s, const struct ofputil_phy_port *pp, b
         sp_session_fail(s, "more than %u ports", SP_SESSION_PORTS_MAX);
         return;
     }
-    sp_session_printable(event.port.name, sizeof event.port.name, pp->name, sizeof pp->name);
+    sp_utf8_print(event.port.name, sizeof event.port.name, pp->name, sizeof pp->name);
     if (s->state == STATE_PORTS && pp->port_no == OFPP_LOCAL) {
         memcpy(s->ready.name, event.port.name, sizeof event.port.name);
     }

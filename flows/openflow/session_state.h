@@ -147,9 +147,6 @@ size_t sp_session_pending(const struct sp_session *);
 /* Queues an event; its flow, if any, is taken over. */
 void sp_session_push(struct sp_session *, const struct sp_event *);
 
-/* Copies 'in' (up to 'size' bytes or its NUL) to 'out' of 'out_size' bytes, with '?' for each byte that is no UTF-8 and for each
- * control character. */
-void sp_session_printable(char *out, size_t out_size, const char *in, size_t size);
 /* The name of the error in message 'oh' ("OFPBAC_BAD_OUT_PORT"), or its numbers, in 'out'. */
 void sp_session_error_name(const struct ofp_header *oh, char *out, size_t size);
 

@@ -16,4 +16,9 @@ bool sp_utf8_is_valid(const char *text, size_t size);
  * U+009F, or one of the separators U+2028 and U+2029, which some programs show as a line end. */
 bool sp_utf8_is_control(const char *text, size_t size);
 
+/* Copies 'size' bytes at 'text', or what comes before a NUL among them, to 'out' for a message or a terminal: '?' stands for each
+ * control character and for each byte that is no character.  What has no room in the 'out_size' bytes (1 or more) at 'out', which
+ * end with a NUL, is cut off between two characters. */
+void sp_utf8_print(char *out, size_t out_size, const char *text, size_t size);
+
 #endif

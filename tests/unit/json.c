@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "sallyport/utf8.h"
+
 struct sample {
     const char *text;
     size_t size;
@@ -248,6 +250,31 @@ test_why_names_the_place(void **state)
     assert_true(strlen(small) < sizeof small);
 }
 
+/* A key that is there twice is quoted, whatever it is made of, and however long it is: here of characters of three bytes. */
+static void
+test_why_quotes_printable_text(void **state)
+{
+    static const char odd[] = "{\"a\\n\\u001b\\u0085b\":1,\"a\\n\\u001b\\u0085b\":2}";
+    char key[200], text[sizeof key * 2 + 20], why[128];
+    struct sp_json *json;
+
+    assert_int_equal(sp_json_parse(odd, strlen(odd), &json, why, sizeof why), SP_E_SYNTAX);
+    assert_non_null(strstr(why, ": \"a???b\""));
+    for (size_t ahead = 0; ahead < 3; ahead++) {
+        size_t size = 0;
+        while (size < ahead) {
+            key[size++] = 'x';
+        }
+        while (size + 4 < sizeof key) {
+            memcpy(key + size, "\xe2\x82\xac", 4);
+            size += 3;
+        }
+        snprintf(text, sizeof text, "{\"%s\":1,\"%s\":2}", key, key);
+        assert_int_equal(sp_json_parse(text, strlen(text), &json, why, sizeof why), SP_E_SYNTAX);
+        assert_true(sp_utf8_is_valid(why, strlen(why)));
+    }
+}
+
 static void
 test_write(void **state)
 {
@@ -378,6 +405,7 @@ main(void)
         cmocka_unit_test(test_deep),        cmocka_unit_test(test_wide),
         cmocka_unit_test(test_long_number), cmocka_unit_test(test_bound_of_values), cmocka_unit_test(test_long_integers),
         cmocka_unit_test(test_why_names_the_place),
+        cmocka_unit_test(test_why_quotes_printable_text),
         cmocka_unit_test(test_write),       cmocka_unit_test(test_write_fails), cmocka_unit_test(test_write_message),
         cmocka_unit_test(test_round_trip),
     };

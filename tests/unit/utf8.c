@@ -93,6 +93,37 @@ test_long_text(void **state)
     }
 }
 
+/* Each text into as little room as it needs, and into less. */
+static void
+test_print(void **state)
+{
+    static const struct {
+        const char *text, *printed;
+        size_t size;
+    } samples[] = {
+        {"", "", 0}, {"plain", "plain", 5}, {"plain", "pla", 3}, {"a\0b", "a", 3}, {"\n\x7f\xc2\x85\xe2\x80\xa8.", "????.", 8},
+        {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f", 6}, {"\xc3\xff\xe2\x82", "????", 4},
+        {"\xf0\x9f\x9a\x80", "\xf0\x9f\x9a\x80", 4},
+    };
+
+    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
+        size_t len = strlen(samples[i].printed);
+
+        for (size_t room = 1; room <= len + 2; room++) {
+            char out[24];
+            memset(out, '#', sizeof out);
+            sp_utf8_print(out, room, samples[i].text, samples[i].size);
+
+            size_t n = strlen(out);
+            assert_memory_equal(out, samples[i].printed, n);
+            assert_true(sp_utf8_is_valid(out, n));
+            assert_true(n <= len && n + 1 <= room);
+            assert_true(n == len || n + 4 >= room); /* No character that had room is missing. */
+            assert_int_equal(out[room], '#');
+        }
+    }
+}
+
 int
 main(void)
 {
@@ -100,6 +131,7 @@ main(void)
         cmocka_unit_test(test_long_text), cmocka_unit_test(test_every_character),
         cmocka_unit_test(test_every_short_sequence),
         cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_print),
     };
 
     return cmocka_run_group_tests_name("utf8", tests, NULL, NULL);
