@@ -6,6 +6,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(TOP, os.environ.get("BUILD", "build"))
@@ -109,12 +110,9 @@ class Process:
         self.pid = pid
 
     def cpu_s(self):
-        """Processor time so far, user and system, of all threads, to the nanosecond (proc(5) has ticks only)."""
-        total = 0
-        for thread in os.listdir(f"/proc/{self.pid}/task"):
-            with open(f"/proc/{self.pid}/task/{thread}/schedstat", encoding="ascii") as file:
-                total += int(file.read().split()[0])
-        return total / 1e9
+        """Processor time so far, user and system, of all threads, those that have ended too, to the nanosecond (proc(5) has ticks
+        only).  The number is clock_getcpuclockid(3)'s, which Python does not have."""
+        return time.clock_gettime(~self.pid << 3 | 2)
 
     def _status(self, key):
         with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
