@@ -1,11 +1,14 @@
 """Fragments and SCTP: where the datapath's conntrack gives a rule less to look at than the packet has."""
 
 import itertools
+import time
 
 import pytest
 
 from bridges import Rule, two_servers
 from packets import FAMILIES, OUTSIDE, fragments, ping, sctp, udp, unreachable
+
+EXPIRY_S = 16  # Conntrack waits 15 s for the rest of a datagram (IPF_FRAG_LIST_TIMEOUT of OVS).
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +133,16 @@ def test_strangers_among_the_fragments(net, rules, a, b):
         heard = net.wire.exchange(*frames)
         strangers += [(name, frame) for name, got in heard.items() for frame in got if frame[6:12] == bytes.fromhex(a.mac.replace(":", ""))]
     assert strangers == []
+
+
+def test_strangers_that_stayed_incomplete(net, rules, a, b):
+    """What has waited in vain for the rest of its datagram goes on with the next packets of anybody, a fragment for each ct(), and so
+    with those that commit a new connection."""
+    rules(a=[Rule("in", "allow")], b=[Rule("in", "allow"), Rule("out", "allow")])
+    net.send("a", *(parts(udp(a, OUTSIDE, 1000 + i, size=2000))[0] for i in range(120)))
+    time.sleep(EXPIRY_S)
+    heard = net.wire.exchange(("b", bytes(udp(b, OUTSIDE, 53))), ("up", bytes(udp(OUTSIDE, b, 53))))
+    assert {name: len(frames) for name, frames in heard.items() if frames} == {"up": 1, "b": 1}
 
 
 # SCTP.
