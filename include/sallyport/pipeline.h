@@ -145,6 +145,12 @@
  * (0 before ct()); FORWARD, where the destination is unknown, and GUARD, which it reaches if known, and PORT_SET, where the port
  * has gone, at one bit each of the source MAC (its group bit is 0 in every frame that is one).
  *
+ * A commit has a pass of its own for the same reason.  A megaflow that commits does nothing else, and where the packet goes is
+ * decided behind it: so a port that comes or goes never alters it, only a new version does, by another id.  Were the packet
+ * delivered in that pass (by a copy that is committed and ends, so that strangers end with it), a port that is plugged in again
+ * would alter it, and by the bug may alter a wide one that was to drop in its stead.  That one is soon deleted; but what it has
+ * taken till then is committed with a live mark, and passes for as long as that mark lives.
+ *
  * A port that is plugged in again, or on another bridge, has another number, and its old way and its new one would differ by a
  * register only.  So the way to it looks in ENTER at a bit of the source MAC that depends on the number's last three bits and on
  * where the frame comes from (whoever had a port beside him that moves to another bridge meets it behind an uplink), and the
