@@ -47,7 +47,6 @@ static const struct {
 static _Atomic int log_level = SP_LOG_INFO;
 static _Atomic int log_form = SP_LOG_TEXT;
 
-static size_t sanitize(char *text, size_t size);
 static size_t copy(char *out, size_t room, const char *text, size_t size, bool quotes);
 static void write_line(const char *line, size_t size);
 
@@ -90,7 +89,7 @@ sp_log_set_form(enum sp_log_form form)
 void
 sp_log(enum sp_level level, const char *area, const char *format, ...)
 {
-    char line[LINE_SIZE], text[LINE_SIZE];
+    char line[LINE_SIZE], text[LINE_SIZE], clean[LINE_SIZE];
     char when[SP_TIME_TEXT_SIZE];
     int saved_errno = errno;
     int form = log_form;
@@ -116,8 +115,9 @@ sp_log(enum sp_level level, const char *area, const char *format, ...)
         return;
     }
 
-    size_t size = sanitize(text, (size_t) text_len < sizeof text ? (size_t) text_len : sizeof text - 1);
-    size = (size_t) head_len + copy(line + head_len, sizeof line - (size_t) head_len - end_len, text, size, form != SP_LOG_TEXT);
+    sp_utf8_print(clean, sizeof clean, text, sizeof text);
+    size_t room = sizeof line - (size_t) head_len - end_len;
+    size_t size = (size_t) head_len + copy(line + head_len, room, clean, strlen(clean), form != SP_LOG_TEXT);
     memcpy(line + size, forms[form].end, end_len);
     write_line(line, size + end_len);
     errno = saved_errno;
@@ -148,28 +148,6 @@ copy(char *out, size_t room, const char *text, size_t size, bool quotes)
         in += character;
     }
     return n;
-}
-
-/* Replaces what is not a printable character by '?', in place, where a control character of several bytes becomes one '?'.
- * Returns the new size. */
-static size_t
-sanitize(char *text, size_t size)
-{
-    size_t out = 0;
-
-    for (size_t in = 0; in < size;) {
-        size_t n = sp_utf8_size(text + in, size - in);
-
-        if (!n || sp_utf8_is_control(text + in, n)) {
-            text[out++] = '?';
-            in += n ? n : 1;
-        } else {
-            memmove(text + out, text + in, n);
-            out += n;
-            in += n;
-        }
-    }
-    return out;
 }
 
 /* A line that stderr does not take at once is lost: there is nobody left to tell, and whoever waited for a reader that reads no
